@@ -1,0 +1,214 @@
+"""Settings: a TOML file, then the environment (``OUTDIAL_SECTION__KEY``), then defaults.
+
+`load` returns a frozen `Settings` or raises ConfigError naming the key and what would be right.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Http(_Section):
+    """Where the API listens."""
+
+    listen: str = "127.0.0.1:8080"
+    """host:port of the HTTP API."""
+    public_url: str = ""
+    """How others reach the API, for links in callbacks; empty: made from `listen`."""
+    max_body_bytes: int = Field(65536, ge=1024)
+    """Largest request body taken; larger ones get 413."""
+
+
+class Sip(_Section):
+    """The SIP user agent."""
+
+    listen: list[str] = ["udp:127.0.0.1:5060"]
+    """transport:host:port, each of udp, tcp; port 0 takes a free one."""
+    public_address: str = ""
+    """Host (and port) to show in Via and Contact behind NAT; empty: the listening one."""
+    t1_ms: int = Field(500, ge=10)
+    """Round-trip estimate of RFC 3261 17.1.1.1: every SIP timer follows from it."""
+    user_agent: str = "Outdial"
+    """User-Agent and Server header."""
+    session_expires_s: int = Field(1800, ge=90)
+    """Session-Expires offered (RFC 4028)."""
+
+
+class Media(_Section):
+    """RTP."""
+
+    address: str = "127.0.0.1"
+    """Address put in the SDP and bound for RTP."""
+    ports: str = "20000-29999"
+    """Even RTP ports are taken from this range, at random."""
+    workers: int = Field(0, ge=0, le=64)
+    """Worker processes; 0: one a core, less the control process's, at least one."""
+    codecs: list[Literal["PCMU", "PCMA"]] = ["PCMU", "PCMA"]
+    """Offered, best first."""
+    country: str = "us"
+    """Whose ringback and busy tones callers hear: us, uk, de, fr, es, it, in, au, jp, mx, br."""
+    silence_timeout_s: float = Field(60.0, ge=0)
+    """A call with no RTP from the far end for so long is ended; 0: never."""
+
+
+class Store(_Section):
+    """The record."""
+
+    url: str = "sqlite:///outdial.db"
+    """sqlite:///path, or sqlite:///:memory: for tests."""
+
+
+class Storage(_Section):
+    """Files."""
+
+    recordings: str = "recordings"
+    """Folder of the recordings; made if it is not there."""
+    cache: str = ""
+    """Folder of ready-to-play prompts; empty: ``outdial`` in the user's cache folder."""
+    cache_max_mb: int = Field(512, ge=16)
+    """The oldest prompts go when the cache is larger."""
+
+
+class Speech(_Section):
+    """Text to speech."""
+
+    engine: Literal["auto", "espeak-ng", "espeakng-loader"] = "auto"
+    """auto: the espeak-ng program if installed, else the espeakng-loader wheel."""
+    default_voice: Literal["man", "woman"] = "woman"
+    """The voice of Say without `voice`."""
+    default_language: str = "en"
+    """The language of Say without `Language`."""
+    rate_wpm: int = Field(150, ge=80, le=400)
+    """Words a minute."""
+
+
+class Didml(_Section):
+    """The voice application."""
+
+    fetch_timeout_s: float = Field(10.0, gt=0)
+    """A document must be there within."""
+    max_documents: int = Field(100, ge=1)
+    """Documents one call may run, redirects included."""
+    max_document_bytes: int = Field(65536, ge=1024)
+    """Largest document taken."""
+    max_sound_bytes: int = Field(10_000_000, ge=1024)
+    """Largest audio file Play takes."""
+    apology: str = "We are sorry, an application error has occurred. Goodbye."
+    """Spoken when the application fails; empty: hang up without a word."""
+
+
+class Webhooks(_Section):
+    """Requests to applications and callback URLs."""
+
+    allow_private: list[str] = []
+    """Private address ranges that application and callback URLs may reach."""
+    allow_ports: list[int] = []
+    """Ports besides 80 and 443 that URLs may name; empty: any port."""
+    timeout_s: float = Field(10.0, gt=0)
+    """A callback must be answered within."""
+    attempts: int = Field(9, ge=1)
+    """Tries of one callback before it is given up as dead."""
+
+
+class Calls(_Section):
+    """How calls behave."""
+
+    bridge_caller_id: Literal["to", "from"] = "to"
+    """Caller ID of the second leg of a click-to-call: the called number, or the caller ID given."""
+    apology_on_bridge_failure: bool = True
+    """The answered callee hears a short reason when the second leg fails."""
+
+
+class Limits(_Section):
+    """What may be dialled, and how much."""
+
+    calls_per_second: float = Field(10.0, gt=0)
+    """Calls dialled a second; more wait as `queued`."""
+    concurrent_calls: int = Field(500, ge=1)
+    """Calls at once; more wait as `queued`."""
+    queued_calls: int = Field(10_000, ge=1)
+    """Calls that may wait; more are refused with 429."""
+    destinations: list[str] | None = None
+    """Prefixes that may be dialled on trunks; without this setting none are."""
+    posts_per_second: float = Field(0, ge=0)
+    """API posts a second per key; more get 429. 0: no limit."""
+    premium: bool = False
+    """Whether premium-rate and satellite numbers may be dialled."""
+
+
+class Key(_Section):
+    """An API key given in the settings."""
+
+    name: str
+    key: SecretStr
+
+
+class Trunk(_Section):
+    """A SIP trunk."""
+
+    name: str
+    address: str
+    """host[:port]; SRV when no port."""
+    transport: Literal["udp", "tcp"] = "udp"
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    register_: Annotated[bool, Field(alias="register")] = False
+    """Whether to register; not supported yet, must be false."""
+    prefixes: list[str] = [""]
+    """Longest matching prefix wins; several trunks of one length: in order, next on failure."""
+    number_format: Literal["e164", "+e164", "national"] = "e164"
+    nat: bool = False
+    """Learn the far RTP address once, within 500 ms of the answer."""
+    options_interval_s: float = Field(30.0, ge=0)
+    """Seconds between OPTIONS pings; 0: none."""
+
+
+class Number(_Section):
+    """A number of ours that others call."""
+
+    number: str
+    url: str
+    method: Literal["GET", "POST"] = "POST"
+
+
+class Sim(_Section):
+    """The simulated phones."""
+
+    enabled: bool = False
+    """Answer every number with simulated phones; no trunk is needed or used."""
+
+
+class Log(_Section):
+    """Logs, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    json_: Annotated[bool, Field(alias="json")] = True
+    """One JSON object a line; false: coloured text."""
+
+
+class Settings(BaseModel):
+    """All settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    http: Http = Http()
+    sip: Sip = Sip()
+    media: Media = Media()
+    store: Store = Store()
+    storage: Storage = Storage()
+    speech: Speech = Speech()
+    didml: Didml = Didml()
+    webhooks: Webhooks = Webhooks()
+    calls: Calls = Calls()
+    limits: Limits = Limits()
+    keys: list[Key] = []
+    trunks: list[Trunk] = []
+    numbers: list[Number] = []
+    sim: Sim = Sim()
+    log: Log = Log()
