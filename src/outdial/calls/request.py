@@ -1,0 +1,49 @@
+"""What somebody asks for when they place a call: checked, normalised, complete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+STATUS_EVENTS = ("initiated", "ringing", "answered", "completed")
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """A call to be placed. Every value has passed its check; `to` and `from_` are E.164 digits."""
+
+    to: str
+    from_: str
+    url: str = ""
+    """The voice application; "" connects `from_` instead (click-to-call)."""
+    method: str = "POST"
+    send_digits: str = ""
+    status_callback: str = ""
+    status_callback_events: tuple[str, ...] = ("completed",)
+    status_callback_method: str = "POST"
+    secret_key: str = ""
+    """Sent as `apikey` with callbacks."""
+    optional: str = ""
+    """Echoed with callbacks, spec A20."""
+    timeout_s: int = 60
+    """Ringing time."""
+    time_limit_s: int = 14400
+    """Longest answered time."""
+    record: bool = False
+    fallback_url: str = ""
+    """Fetched (POST) when `url` fails."""
+    trunk: str = ""
+    """Name of the trunk to use; "": the routes decide."""
+    caller_name: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As stored with the call."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> CallRequest:
+        """The inverse of `to_json`."""
+        values = dict(data)
+        values["status_callback_events"] = tuple(values["status_callback_events"])
+        return cls(**values)

@@ -1,0 +1,94 @@
+"""What the interpreter and its verbs need from the call they run on; `calls` fulfils it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from outdial.legs import Clip, MediaLeg
+
+Params = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An application's answer. `url` is where it really came from: the base of relative URLs."""
+
+    url: str
+    status: int
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DialLeg:
+    """One party to ring."""
+
+    number: str = ""
+    """Digits as the document wrote them; the host normalises and routes them."""
+    uri: str = ""
+    """A sip: URI, or a bare host (called as the dialled number at that host)."""
+    caller_id: str = ""
+    """"": the host's rule."""
+    timeout_s: float = 30.0
+    """Ringing time."""
+    time_limit_s: float = 14400.0
+    """Longest bridged time."""
+    send_digits: str = ""
+    status_callback: str = ""
+    status_callback_events: tuple[str, ...] = ("completed",)
+    status_callback_method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class DialPlan:
+    """Whom Dial rings: all at once, the first to answer is bridged, the rest are cancelled."""
+
+    legs: tuple[DialLeg, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DialEnd:
+    """What became of a Dial. `status`: completed, busy, no-answer, failed, canceled."""
+
+    status: str
+    sid: str = ""
+    """The leg that was bridged, else the last that failed."""
+    duration_s: int = 0
+    """Bridged time."""
+
+
+class Host(Protocol):
+    """One answered call, as verbs see it."""
+
+    @property
+    def media(self) -> MediaLeg:
+        """The caller's audio."""
+
+    async def fetch(self, url: str, method: str, extra: Params = ()) -> Fetched:
+        """Requests a document with the standard six parameters and `extra`.
+
+        Raises FetchError, also (kind ``status``) for any answer that is not 2xx.
+        """
+
+    def notify(self, url: str, method: str, extra: Params = ()) -> None:
+        """The same request as a notification: sent in the background, its answer thrown away."""
+
+    def speak(self, text: str, voice: str, language: str) -> AsyncIterator[Clip]:
+        """The text as clips, the first as soon as it is ready. Raises SpeechError.
+
+        `voice`: man, woman or "" for the default; `language`: "" for the default.
+        """
+
+    async def sound(self, url: str) -> Clip:
+        """The audio file as a clip. Raises FetchError or SoundError."""
+
+    async def dial(self, plan: DialPlan) -> DialEnd:
+        """Rings, bridges, and returns when the bridge is over or nobody could be had.
+
+        The caller hears ringback meanwhile. Never raises for what the far side does.
+        """
+
+    def note(self, kind: str, **data: str | int | float | bool | None) -> None:
+        """Writes a line on the call's timeline."""

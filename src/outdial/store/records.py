@@ -1,0 +1,144 @@
+"""The rows of the record as plain objects. Times are wall time in seconds since the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """One leg as the API shows it."""
+
+    sid: str
+    parent_sid: str
+    """The A leg's sid; equal to `sid` on an A leg."""
+    direction: str
+    """outbound or inbound"""
+    from_number: str
+    to_number: str
+    caller_name: str
+    state: str
+    """queued, dialling, ringing, answered, completed: outdial.calls.states.State values."""
+    created_at: float
+    key_name: str = ""
+    """Name of the API key that placed it."""
+    trunk: str = ""
+    dialled_at: float | None = None
+    ringing_at: float | None = None
+    answered_at: float | None = None
+    ended_at: float | None = None
+    outcome: str | None = None
+    """completed, busy, no-answer, failed, canceled; None until it has ended."""
+    sip_code: int | None = None
+    cause: str | None = None
+    hangup_source: str | None = None
+    detail: str | None = None
+    recording_sid: str | None = None
+    request: Mapping[str, Any] = field(default_factory=dict)
+    """What was asked for, as `CallRequest.to_json` gives it; {} on B legs."""
+    media: Mapping[str, Any] | None = None
+    """legs.MediaStats as a mapping, once the leg has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One line of a call's timeline."""
+
+    call_sid: str
+    seq: int
+    """Counts from 0 within the call, without gaps."""
+    at: float
+    kind: str
+    """state.dialling, state.ringing, ..., document.fetched, verb.started, callback..., warning."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class DeliveryRecord:
+    """One callback to be delivered."""
+
+    id: str
+    """DE and 32 hex digits; the same on every attempt."""
+    call_sid: str
+    lane: str
+    """Deliveries of one lane arrive strictly in order: the root call's sid and the URL."""
+    position: int
+    """Order within the lane."""
+    event: str
+    """initiated, ringing, answered, completed"""
+    url: str
+    method: str
+    params: tuple[tuple[str, str], ...]
+    created_at: float
+    state: str = "pending"
+    """pending, done, dead"""
+    attempts: int = 0
+    next_at: float = 0.0
+    last_status: int | None = None
+    last_error: str = ""
+    done_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happens to a call at one moment, committed as a whole."""
+
+    call_sid: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Columns of CallRecord and their new values."""
+    events: tuple[EventRecord, ...] = ()
+    deliveries: tuple[DeliveryRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """An API key as stored: its hash, never itself."""
+
+    id: str
+    name: str
+    prefix: str
+    """The first characters, so that people can tell keys apart."""
+    digest: str
+    """SHA-256 of the key, hex: keys are 160 random bits, a slow hash would add nothing."""
+    created_at: float
+    revoked_at: float | None = None
+
+
+@dataclass(slots=True)
+class RecordingRecord:
+    """A recording on disk."""
+
+    sid: str
+    call_sid: str
+    path: str
+    """Relative to the recordings folder."""
+    created_at: float
+    duration_ms: int | None = None
+    """None while it is being recorded."""
+    channels: int = 2
+    size_bytes: int | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """What `list_calls` selects; None and "" select all."""
+
+    state: str = ""
+    outcome: str = ""
+    to_number: str = ""
+    from_number: str = ""
+    parent_sid: str = ""
+    direction: str = ""
+    created_after: float | None = None
+    created_before: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallPage:
+    """A page of calls, newest first, and the cursor of the next ("" on the last)."""
+
+    calls: tuple[CallRecord, ...]
+    next_cursor: str
