@@ -1,0 +1,55 @@
+# Every command of the project. `make` alone lists them; CI runs the same ones (.ci/run).
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.outdial-setup
+# Extra arguments, e.g. make test ARGS="tests/unit/sip -x".
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test-programs demo test unit check format bench fuzz soak clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## Make .venv with Outdial and its development tools in it
+
+$(STAMP): pyproject.toml tools/setup-venv
+	@tools/setup-venv $(VENV)
+	@touch $@
+
+test-programs: ## Install the SIP programs that the system tests talk to (Debian, Ubuntu; as root)
+	@tools/setup-test-programs
+
+demo: setup ## Place a call to a simulated phone and watch it happen
+	@$(BIN)/outdial demo $(ARGS)
+
+# One process, one test at a time: the system tests run several servers and time what they do,
+# and two cores are enough for that but not for a second runner beside it.
+test: setup test-programs ## Run the tests
+	$(BIN)/python -m pytest -m "not soak" $(ARGS)
+
+unit: setup ## Run the unit tests only, on every core
+	$(BIN)/python -m pytest -n auto tests/unit $(ARGS)
+
+check: setup ## What CI runs: format, lint, types, then the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@$(MAKE) --no-print-directory test
+
+format: setup ## Rewrite the sources in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## Measure speed, latency and memory on this machine
+	$(BIN)/python -m bench $(ARGS)
+
+fuzz: setup ## Throw hundreds of thousands of bad messages at the parsers and a live port
+	$(BIN)/python -m pytest tests/fuzz $(ARGS)
+
+soak: setup test-programs ## Run the tests that take minutes
+	$(BIN)/python -m pytest -m soak $(ARGS)
+
+clean: ## Remove what the commands above made
+	rm -rf $(VENV) demo-output bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis
