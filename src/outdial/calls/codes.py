@@ -1,0 +1,58 @@
+"""Outdial's numbers for why a request is refused: the `code` of every error answer.
+
+HTTP status times 100 plus a running number, so that the status can be read off the code. A number
+keeps its meaning for ever; new reasons get new numbers. docs/reference/errors.md explains each.
+"""
+
+from __future__ import annotations
+
+MALFORMED_BODY = 40001
+"""The body is not what its Content-Type says."""
+MISSING_FIELD = 40002
+"""A required field is absent or empty."""
+BAD_VALUE = 40003
+"""A field's value is not of its form."""
+REPEATED_FIELD = 40004
+"""A field that takes one value has several different ones."""
+BAD_KEY = 40101
+"""No API key, or not one that is valid."""
+DESTINATION = 40301
+"""The number is not under `limits.destinations`."""
+PREMIUM = 40302
+"""The number is premium-rate, shared-cost or satellite."""
+UNKNOWN_PATH = 40401
+"""Nothing is served there."""
+UNKNOWN_CALL = 40402
+"""There is no call with that sid."""
+UNKNOWN_RECORDING = 40403
+"""There is no recording with that sid, or its file is gone."""
+BAD_METHOD = 40501
+"""The path does not take this HTTP method."""
+SLOW_BODY = 40801
+"""The body did not arrive in time."""
+OVER = 40901
+"""The call is over already."""
+TOO_LARGE = 41301
+"""The body is larger than `http.max_body_bytes`."""
+BAD_TYPE = 41501
+"""The Content-Type (or Content-Encoding, or charset) is not one that is taken."""
+IMPOSSIBLE_NUMBER = 42201
+"""No telephone number looks like that."""
+REFUSED_ADDRESS = 42202
+"""The URL leads to an address that may not be reached."""
+UNKNOWN_TRUNK = 42203
+"""No trunk of that name is set up."""
+OUT_OF_RANGE = 42204
+"""A number or a text is well formed but outside its limits."""
+NO_ROUTE = 42205
+"""No trunk takes the number."""
+POST_RATE = 42901
+"""More posts a second than `limits.posts_per_second`."""
+QUEUE_FULL = 42902
+"""As many calls wait as `limits.queued_calls` allows."""
+INTERNAL = 50001
+"""A defect in Outdial; the log has it."""
+STORE_AWAY = 50301
+"""The record could not be written now."""
+DRAINING = 50302
+"""The server is shutting down and takes no new calls."""

@@ -1,0 +1,173 @@
+"""Telephone numbers: from what people write to E.164 digits, and whether they may be dialled.
+
+Numbers are checked for being possible (length for their country), not for being assigned: number
+plans change faster than software. `phonenumbers` is imported on first use; it loads its tables
+country by country and takes about 1 MiB.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from outdial.calls import codes
+from outdial.config import Limits
+from outdial.errors import Refused
+
+_SEPARATORS = str.maketrans("", "", " -.()\u00a0")
+_DIGITS = re.compile(r"[0-9]+")
+_MAX_WRITTEN = 40
+_EXAMPLE = "write it with its country code, e.g. 19499300360"
+
+_COSTLY = (
+    # ITU-T E.164 assigned codes without a country
+    ("870", "satellite"),
+    ("878", "universal personal"),
+    ("881", "satellite"),
+    ("882", "international network"),
+    ("883", "international network"),
+    ("888", "reserved"),
+    ("979", "international premium-rate"),
+    ("808", "international shared-cost"),
+    # national, beyond what phonenumbers calls premium
+    ("1900", "premium-rate"),
+    ("4470", "personal, charged as premium-rate"),
+    ("4487", "revenue-sharing"),
+)
+_NANP_976 = re.compile(r"1[2-9][0-9]{2}976[0-9]{4}")
+
+
+def normalise(text: str, field: str) -> str:
+    """The number as E.164 digits without ``+``.
+
+    Spaces, ``-``, ``.``, parentheses and one leading ``+`` are taken off; ten digits are a North
+    American number without its 1 (unless ``+`` says that they are international and a country has
+    such numbers). Raises Refused, 400 for a wrong character and 422 for an impossible number.
+    """
+    if len(text) > _MAX_WRITTEN:
+        raise Refused(
+            422,
+            codes.IMPOSSIBLE_NUMBER,
+            f"{field} is longer than any telephone number; {_EXAMPLE}",
+            field=field,
+        )
+    bare = text.translate(_SEPARATORS)
+    international = bare.startswith("+")
+    digits = bare[1:] if international else bare
+    if _DIGITS.fullmatch(digits) is None:
+        raise Refused(
+            400,
+            codes.BAD_VALUE,
+            f"{field} must be a telephone number of digits only; {_EXAMPLE}",
+            field=field,
+        )
+    if len(digits) == 10 and not (international and _possible(digits)):
+        digits = "1" + digits
+    elif not 10 <= len(digits) <= 15:
+        size = "short" if len(digits) < 10 else "long"
+        raise Refused(
+            422,
+            codes.IMPOSSIBLE_NUMBER,
+            f"{field} is too {size}: a number has 11 to 15 digits, or 10 in North America; "
+            f"{_EXAMPLE}",
+            field=field,
+        )
+    if not _possible(digits):
+        raise Refused(
+            422,
+            codes.IMPOSSIBLE_NUMBER,
+            f"{field} is not a possible number: no country has numbers of this length or code; "
+            f"{_EXAMPLE}",
+            field=field,
+        )
+    return digits
+
+
+def check_destination(number: str, limits: Limits, field: str, *, sim: bool = False) -> None:
+    """Raises Refused (403) unless E.164 digits may be dialled.
+
+    Premium-rate, shared-cost and satellite numbers need ``limits.premium``, simulated or not; the
+    list of ``limits.destinations`` is consulted only when real trunks are used.
+    """
+    if not limits.premium:
+        kind = costly(number)
+        if kind:
+            raise Refused(
+                403,
+                codes.PREMIUM,
+                f"{field} is a {kind} number; the setting limits.premium allows those",
+                field=field,
+            )
+    if sim or (limits.destinations and number.startswith(tuple(limits.destinations))):
+        return
+    if limits.destinations:
+        allowed = ", ".join(limits.destinations)
+        problem = f"is not among the destinations that may be dialled ({allowed})"
+    else:
+        problem = "may not be dialled: no destinations are allowed yet"
+    raise Refused(
+        403,
+        codes.DESTINATION,
+        f"{field} {problem}; the setting limits.destinations lists the allowed prefixes, "
+        f'e.g. destinations = ["{number[: 1 if number[0] == "1" else 2]}"]',
+        field=field,
+    )
+
+
+@lru_cache(maxsize=1024)
+def costly(number: str) -> str:
+    """What makes E.164 digits expensive to call (``premium-rate``, ``satellite``...); "" if not."""
+    for prefix, kind in _COSTLY:
+        if number.startswith(prefix):
+            return kind
+    if _NANP_976.fullmatch(number):
+        return "premium-rate"
+    import phonenumbers
+
+    try:
+        kind_number = phonenumbers.number_type(phonenumbers.parse("+" + number))
+    except phonenumbers.NumberParseException:
+        return ""
+    if kind_number == phonenumbers.PhoneNumberType.PREMIUM_RATE:
+        return "premium-rate"
+    if kind_number == phonenumbers.PhoneNumberType.SHARED_COST:
+        return "shared-cost"
+    return ""
+
+
+def for_trunk(number: str, number_format: str) -> str:
+    """E.164 digits as a trunk wants them: ``e164``, ``+e164`` or ``national``.
+
+    National is the significant number without country code, with the country's trunk prefix where
+    it has one that is dialled (0 in most of Europe, none in North America).
+    """
+    if number_format == "+e164":
+        return "+" + number
+    if number_format == "national":
+        return _national(number)
+    return number
+
+
+@lru_cache(maxsize=1024)
+def _national(number: str) -> str:
+    import phonenumbers
+
+    try:
+        parsed = phonenumbers.parse("+" + number)
+    except phonenumbers.NumberParseException:
+        return number
+    significant = phonenumbers.national_significant_number(parsed)
+    region = phonenumbers.region_code_for_number(parsed)
+    if parsed.country_code == 1 or region is None:
+        return significant
+    return (phonenumbers.ndd_prefix_for_region(region, True) or "") + significant
+
+
+@lru_cache(maxsize=1024)
+def _possible(digits: str) -> bool:
+    import phonenumbers
+
+    try:
+        return phonenumbers.is_possible_number(phonenumbers.parse("+" + digits))
+    except phonenumbers.NumberParseException:
+        return False

@@ -1,0 +1,27 @@
+"""What the API needs from the calls: `calls.registry` fulfils it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from outdial.calls.request import CallRequest
+from outdial.store.records import CallRecord
+
+
+class CallService(Protocol):
+    """Places and ends calls."""
+
+    async def place(self, request: CallRequest, key_name: str) -> CallRecord:
+        """Takes the call; it is durably stored when this returns.
+
+        Raises Refused (403, 422, 429, 503) and StoreUnavailable.
+        """
+
+    async def hang_up(self, sid: str) -> bool:
+        """True: it was live and is being ended. False: it was over already.
+
+        Raises Refused (404) when there is no such call.
+        """
+
+    def health(self) -> dict[str, Any]:
+        """``{"ready": bool, "draining": bool, "live": n, "queued": n, "checks": {...}}``."""
