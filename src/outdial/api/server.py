@@ -1,0 +1,98 @@
+"""The HTTP server: uvicorn inside our own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+from outdial.errors import ConfigError
+
+_SHUTDOWN_S = 5
+
+
+class HttpServer:
+    """Serves an ASGI application on one address. Signals stay with whoever runs the loop."""
+
+    def __init__(self, app: Any, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                loop="none",
+                http="httptools",
+                ws="none",
+                interface="asgi3",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                proxy_headers=False,
+                server_header=False,
+                headers=[("Server", "Outdial")],
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=_SHUTDOWN_S,
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+        self._socket: socket.socket | None = None
+
+    @property
+    def port(self) -> int:
+        """The port listened on, also when 0 was asked for. 0 before `start`."""
+        return 0 if self._socket is None else int(self._socket.getsockname()[1])
+
+    async def start(self) -> None:
+        """Listens; returns once requests are answered. Raises ConfigError (http.listen)."""
+        self._socket = _listen(self._host, self._port)
+        self._task = asyncio.create_task(self._server.serve([self._socket]), name="http-server")
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+            await asyncio.sleep(0.001)
+
+    async def stop(self) -> None:
+        """Takes no more requests, lets those under way finish (5 s at most). Idempotent."""
+        if self._task is None:
+            return
+        self._server.should_exit = True
+        await self._task
+        self._task = None
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are not the server's business here."""
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(
+            "http.listen",
+            f"{host} cannot be listened on ({error})",
+            "use an address of this machine",
+        ) from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            "http.listen",
+            f"{host}:{port} cannot be listened on: {error.strerror or error}",
+            "is another server running there? choose another port, or stop it",
+        ) from None
+    return listener

@@ -1,0 +1,205 @@
+"""The CallTermination V2 endpoint, as its source document and its public client have it.
+
+A bare ASGI handler: it is on the path of every call, and a framework's share of the time would be
+larger than its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from outdial import log
+from outdial.api import bodies, keys
+from outdial.api.metrics import Metrics
+from outdial.calls import codes
+from outdial.calls.checks import FIELDS, Rules, check
+from outdial.calls.service import CallService
+from outdial.errors import Refused, StoreUnavailable
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+PATHS = frozenset(
+    f"/didforsaleapi/index.php/api/{version}/CallTermination{slash}"
+    for version in ("V2", "v2")
+    for slash in ("", "/")
+)
+
+SPELLING = {name: name for name in FIELDS} | {
+    "method": "Method",
+    "send_digits": "sendDigits",
+    "status_callback": "statusCallback",
+    "status_callback_event": "statusCallbackEvent",
+    "status_callback_method": "statusCallbackMethod",
+    "secret_key": "secretKey",
+    "time_limit": "timeLimit",
+    "fallback_url": "fallbackUrl",
+    "caller_name": "callerName",
+}
+"""How the source document writes each parameter."""
+
+_NAMES = {spelt.lower(): name for name, spelt in SPELLING.items()} | {
+    "statuscallbackevents": "status_callback_event",
+}
+_KEY_PLACE = "send it as apikey in the body, or as an apikey header"
+
+_log = log.get("api")
+
+
+class CallTermination:
+    """Answers posts to the V2 paths."""
+
+    def __init__(
+        self,
+        calls: CallService,
+        key_ring: keys.Keys,
+        rules: Rules,
+        metrics: Metrics,
+        max_body_bytes: int,
+    ) -> None:
+        self._calls = calls
+        self._keys = key_ring
+        self._rules = rules
+        self._metrics = metrics
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
+        """One request."""
+        try:
+            sid = await self._place(scope, receive)
+        except Refused as refused:
+            await self._answer_refusal(send, refused)
+        except bodies.Disconnected:
+            self._metrics.posted("gone")
+        except StoreUnavailable:
+            message = "The call could not be stored now and was not placed; try again"
+            await self._answer_refusal(
+                send, Refused(503, codes.STORE_AWAY, message, retry_after_s=2)
+            )
+        except Exception:
+            _log.exception("post failed")
+            message = "An internal error; the server's log has it"
+            await self._answer_refusal(send, Refused(500, codes.INTERNAL, message))
+        else:
+            self._metrics.posted("200")
+            await _send(send, 200, _ACCEPTED % sid.encode(), ())
+
+    async def _place(self, scope: Scope, receive: bodies.Receive) -> str:
+        if scope["method"] != "POST":
+            raise Refused(405, codes.BAD_METHOD, "This path takes POST only")
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        presented = keys.from_headers(headers)
+        # A key in a header is judged before the body is even read.
+        key_name = keys.authenticate(self._keys, presented, _KEY_PLACE) if presented else ""
+        content_type = _content_type(headers)
+        body = await bodies.read(receive, self._max_body_bytes)
+        pairs = bodies.pairs(content_type, body)
+        if not key_name:
+            key_name = keys.authenticate(self._keys, _body_key(pairs), _KEY_PLACE)
+        request = check(collect(pairs), SPELLING, self._rules)
+        return (await self._calls.place(request, key_name)).sid
+
+    async def _answer_refusal(self, send: Send, refused: Refused) -> None:
+        self._metrics.posted(str(refused.status))
+        await _send(send, refused.status, refusal_json(refused), refusal_headers(refused, "POST"))
+
+
+_ACCEPTED = b'{"status": true, "message": "The call is accepted.", "callSid": "%s"}'
+
+
+def _body_key(pairs: bodies.Pairs) -> str:
+    for written, value in pairs:
+        if written.lower() == "apikey":
+            return str(value).strip()
+    return ""
+
+
+def collect(pairs: bodies.Pairs) -> dict[str, list[str]]:
+    """The known parameters under their own names; names fold case, ``name[]`` is ``name``.
+
+    The API key is not among them. Raises Refused (400) for a JSON value that no parameter can have.
+    """
+    values: dict[str, list[str]] = {}
+    for written, value in pairs:
+        name = _NAMES.get(written) or _NAMES.get(written.lower().removesuffix("[]"))
+        if name is None:
+            continue
+        text = value if isinstance(value, str) else _scalar(SPELLING.get(name, name), value)
+        if text:
+            values.setdefault(name, []).append(text)
+    return values
+
+
+def _scalar(label: str, value: object) -> str:
+    """A JSON value that is not text, as text."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    raise Refused(
+        400,
+        codes.BAD_VALUE,
+        f"{label} must be text, a whole number or true/false, or an array of those",
+        field=label,
+    )
+
+
+def _content_type(headers: list[tuple[bytes, bytes]]) -> str:
+    content_type = ""
+    for name, value in headers:
+        if name == b"content-type":
+            content_type = value.decode("latin-1")
+        elif name == b"content-encoding" and value.lower() != b"identity":
+            raise Refused(
+                415, codes.BAD_TYPE, "Compressed bodies are not taken; send the body as it is"
+            )
+    return content_type
+
+
+def refusal_json(refused: Refused) -> bytes:
+    """The body of every error on this endpoint."""
+    answer: dict[str, object] = {
+        "status": False,
+        "code": refused.code,
+        "message": refused.message,
+    }
+    if refused.field:
+        answer["field"] = refused.field
+    return json.dumps(answer).encode()
+
+
+def refusal_headers(refused: Refused, allow: str) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers that belong to a status, besides the content type."""
+    if refused.status == 401:
+        return ((b"www-authenticate", b'Bearer realm="Outdial"'),)
+    if refused.status == 405:
+        return ((b"allow", allow.encode()),)
+    if refused.status in (408, 413):
+        # the rest of the body may still be on its way: this connection cannot be used again
+        return ((b"connection", b"close"),)
+    if refused.status in (429, 503):
+        return ((b"retry-after", str(refused.retry_after_s or 1).encode()),)
+    return ()
+
+
+async def _send(
+    send: Send, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
