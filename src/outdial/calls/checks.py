@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from outdial.calls import codes, numbers
 from outdial.calls.request import STATUS_EVENTS, CallRequest
@@ -70,7 +71,7 @@ class Rules:
         return cls(
             limits=settings.limits,
             trunks=tuple(trunk.name for trunk in settings.trunks),
-            check_url=check_url,
+            check_url=lru_cache(maxsize=256)(check_url),  # programs name the same few URLs
             sim=settings.sim.enabled,
         )
 
