@@ -1,0 +1,264 @@
+"""Every statement the store runs, named, compiled once to the SQL text of a database's dialect.
+
+Compiling a statement with SQLAlchemy costs as much as twenty rows written, so nothing is compiled
+on the way of a call: see docs/design/store.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    Dialect,
+    Table,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from outdial.store import rows, tables
+from outdial.store.records import CallFilter
+
+Bound = tuple[str, tuple[Any, ...]]
+"""SQL text and its parameters in order."""
+
+SQLITE: Dialect = sqlite.dialect(paramstyle="qmark")  # type: ignore[no-untyped-call]
+POSTGRESQL: Dialect = postgresql.dialect(paramstyle="numeric_dollar")
+
+_MOST_ROWS = 32
+"""Rows in the largest INSERT."""
+
+CHANGES_CALL = 1
+"""Rank of the statements that change a call: after the call is made, before all else."""
+
+
+class Read:
+    """A compiled query."""
+
+    __slots__ = ("_fixed", "_names", "sql")
+
+    def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
+        self.sql, self._names, self._fixed = _compile(statement, dialect)
+
+    def bind(self, **values: Any) -> Bound:
+        """The text with these values for its parameters."""
+        known = {**self._fixed, **values}
+        return self.sql, tuple(known[name] for name in self._names)
+
+
+class Write:
+    """A compiled INSERT or UPDATE of one row, and of several rows where that is one statement.
+
+    `rank` is its place within a transaction: rows are made before they are changed.
+    """
+
+    __slots__ = ("name", "rank", "several", "sql")
+
+    def __init__(self, name: str, rank: int, sql: str, several: Mapping[int, str]) -> None:
+        self.name = name
+        self.rank = rank
+        self.sql = sql
+        self.several = several
+        """SQL text for so many rows at once, largest first; {} when each row is a statement."""
+
+    def __repr__(self) -> str:
+        return f"<Write {self.name}>"
+
+
+class Queries:
+    """The statements in one dialect."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self.insert_call = self._insert("insert_call", 0, tables.calls, rows.CALL_COLUMNS)
+        self.insert_event = self._insert("insert_event", 2, tables.events, rows.EVENT_COLUMNS)
+        self.insert_delivery = self._insert(
+            "insert_delivery", 3, tables.deliveries, rows.DELIVERY_COLUMNS
+        )
+        self.settle_delivery = self._update(
+            "settle_delivery", 4, tables.deliveries, "id", rows.SETTLED_COLUMNS
+        )
+        self.save_ladder = self._upsert("save_ladder", 5, tables.ladders, rows.LADDER_COLUMNS)
+        self.save_recording = self._upsert(
+            "save_recording", 6, tables.recordings, rows.RECORDING_COLUMNS
+        )
+        self.insert_key = self._insert("insert_key", 7, tables.keys, rows.KEY_COLUMNS)
+        self.revoke_key = self._update("revoke_key", 8, tables.keys, "id", ["revoked_at"])
+        self._call_updates: dict[tuple[str, ...], Write] = {}
+        self._call_lists: dict[tuple[str, ...], Read] = {}
+        self._make_reads()
+
+    def _make_reads(self) -> None:
+        calls, events, deliveries = tables.calls.c, tables.events.c, tables.deliveries.c
+        every_call = select(*(calls[name] for name in rows.CALL_COLUMNS))
+        every_delivery = select(*(deliveries[name] for name in rows.DELIVERY_COLUMNS))
+        recordings = select(*(tables.recordings.c[name] for name in rows.RECORDING_COLUMNS))
+        self.call = self._read(every_call.where(calls.sid == bindparam("sid")))
+        self.unfinished_calls = self._read(
+            every_call.where(calls.ended_at.is_(None)).order_by(calls.created_at)
+        )
+        self.call_counts = self._read(
+            select(calls.state, func.count()).where(calls.ended_at.is_(None)).group_by(calls.state)
+        )
+        self.events = self._read(
+            select(*(events[name] for name in rows.EVENT_COLUMNS))
+            .where(events.call_sid == bindparam("sid"), events.seq > bindparam("after"))
+            .order_by(events.seq)
+            .limit(bindparam("most"))
+        )
+        self.ladder = self._read(
+            select(tables.ladders.c.messages).where(tables.ladders.c.call_sid == bindparam("sid"))
+        )
+        self.deliveries = self._read(
+            every_delivery.where(deliveries.call_sid == bindparam("sid")).order_by(
+                deliveries.number
+            )
+        )
+        self.pending_deliveries = self._read(
+            select(deliveries.number, *(deliveries[name] for name in rows.DELIVERY_COLUMNS))
+            .where(
+                # in the text, because a parameter would hide the partial index from SQLite
+                deliveries.state == literal_column("'pending'"),
+                deliveries.number > bindparam("after"),
+            )
+            .order_by(deliveries.number)
+            .limit(bindparam("most"))
+        )
+        self.keys = self._read(
+            select(*(tables.keys.c[name] for name in rows.KEY_COLUMNS)).order_by(
+                tables.keys.c.created_at, tables.keys.c.id
+            )
+        )
+        self.recording = self._read(recordings.where(tables.recordings.c.sid == bindparam("sid")))
+        self.recordings_of_call = self._read(
+            recordings.where(tables.recordings.c.call_sid == bindparam("sid")).order_by(
+                tables.recordings.c.created_at
+            )
+        )
+
+    def update_call(self, fields: Sequence[str]) -> Write:
+        """Changes these columns of a call; the parameters are their values and then the sid.
+
+        Raises KeyError for a name that is no column.
+        """
+        names = tuple(fields)
+        write = self._call_updates.get(names)
+        if write is None:
+            write = self._update("update_call", CHANGES_CALL, tables.calls, "sid", names)
+            self._call_updates[names] = write
+        return write
+
+    def list_calls(self, wanted: CallFilter, before: tuple[float, str] | None, most: int) -> Bound:
+        """The newest calls that fit and are older than `before` (created_at, sid)."""
+        values = {
+            name: value
+            for name in CallFilter.__dataclass_fields__
+            if (value := getattr(wanted, name)) not in ("", None)
+        }
+        if before is not None:
+            values["before_at"], values["before_sid"] = before
+        names = tuple(values)
+        read = self._call_lists.get(names)
+        if read is None:
+            read = self._call_lists[names] = self._read(_call_list(names))
+        return read.bind(most=most, **values)
+
+    def _read(self, statement: ClauseElement) -> Read:
+        return Read(statement, self._dialect)
+
+    def _insert(self, name: str, rank: int, table: Table, columns: Sequence[str]) -> Write:
+        several = {}
+        count = _MOST_ROWS
+        while count:
+            places: list[dict[str, Any]] = [
+                {c: bindparam(f"{c}_{i}") for c in columns} for i in range(count)
+            ]
+            several[count] = _positional(
+                insert(table).values(places),
+                self._dialect,
+                [f"{column}_{i}" for i in range(count) for column in columns],
+            )
+            count //= 2
+        return Write(name, rank, several[1], several)
+
+    def _update(
+        self, name: str, rank: int, table: Table, key: str, columns: Sequence[str]
+    ) -> Write:
+        # ordered_values keeps SET in the order of the parameters
+        statement = (
+            update(table)
+            .ordered_values(*((table.c[c], bindparam(f"new_{c}")) for c in columns))
+            .where(table.c[key] == bindparam("old_key"))
+        )
+        expected = [*(f"new_{c}" for c in columns), "old_key"]
+        return Write(name, rank, _positional(statement, self._dialect, expected), {})
+
+    def _upsert(self, name: str, rank: int, table: Table, columns: Sequence[str]) -> Write:
+        make = sqlite.insert if self._dialect.name == "sqlite" else postgresql.insert
+        key, *others = columns
+        statement = make(table).values({c: bindparam(f"new_{c}") for c in columns})
+        statement = statement.on_conflict_do_update(
+            index_elements=[table.c[key]], set_={c: statement.excluded[c] for c in others}
+        )
+        sql = _positional(statement, self._dialect, [f"new_{c}" for c in columns])
+        return Write(name, rank, sql, {})
+
+
+def chunks(count: int) -> Iterator[int]:
+    """`count` as a sum of the row counts there is an INSERT for, largest first."""
+    size = _MOST_ROWS
+    while count:
+        while size > count:
+            size //= 2
+        yield size
+        count -= size
+
+
+def _call_list(names: Sequence[str]) -> ClauseElement:
+    calls = tables.calls.c
+    statement = select(*(calls[name] for name in rows.CALL_COLUMNS))
+    for name in names:
+        match name:
+            case "created_after":
+                statement = statement.where(calls.created_at > bindparam(name))
+            case "created_before":
+                statement = statement.where(calls.created_at < bindparam(name))
+            case "before_at":
+                older = calls.created_at < bindparam("before_at")
+                same = calls.created_at == bindparam("before_at")
+                # the first condition alone lets SQLite use the index as a range
+                statement = statement.where(
+                    calls.created_at <= bindparam("before_at"),
+                    or_(older, and_(same, calls.sid < bindparam("before_sid"))),
+                )
+            case "before_sid":
+                pass
+            case _:
+                statement = statement.where(calls[name] == bindparam(name))
+    return statement.order_by(calls.created_at.desc(), calls.sid.desc()).limit(bindparam("most"))
+
+
+def _compile(
+    statement: ClauseElement, dialect: Dialect
+) -> tuple[str, list[str], Mapping[str, Any]]:
+    compiled = statement.compile(dialect=dialect)
+    if not isinstance(compiled, SQLCompiler):
+        raise TypeError("not a statement with parameters")
+    return str(compiled), list(compiled.positiontup or ()), compiled.params
+
+
+def _positional(statement: ClauseElement, dialect: Dialect, expected: list[str]) -> str:
+    """The SQL text, whose parameters come in exactly this order."""
+    sql, names, _ = _compile(statement, dialect)
+    if names != expected:
+        raise ValueError(f"parameters in the order {names}, not {expected}")
+    return sql

@@ -1,0 +1,260 @@
+"""The record of everything that happens: one object for all who write or read it.
+
+Writes are made durable in groups by `writer.Writer`; reads run in the threads of
+`readers.Readers` and see what was committed. Every method must be called on the event loop the
+store was opened on, and may raise StoreUnavailable, after which it may simply be tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from outdial.clock import Clock
+from outdial.errors import ConfigError, StoreUnavailable
+from outdial.legs import TracedMessage
+from outdial.store import rows, sqlite
+from outdial.store.queries import SQLITE, Queries
+from outdial.store.readers import Readers
+from outdial.store.records import (
+    CallFilter,
+    CallPage,
+    CallRecord,
+    Change,
+    DeliveryRecord,
+    EventRecord,
+    KeyRecord,
+    RecordingRecord,
+)
+from outdial.store.writer import Rows, Writer
+
+_SQLITE = "sqlite:///"
+
+
+class Store:
+    """The record. Made by `Store.open`."""
+
+    def __init__(self, path: Path, clock: Clock, temporary: Path | None) -> None:
+        self._clock = clock
+        self._temporary = temporary
+        self._queries = Queries(SQLITE)
+        self._writer = Writer(partial(sqlite.connect, path))
+        self._readers = Readers(partial(sqlite.connect_readonly, path))
+
+    @classmethod
+    async def open(cls, url: str, clock: Clock) -> Store:
+        """Opens the database and brings its tables up to date, making them when there are none.
+
+        ``sqlite:///:memory:`` is a temporary file, removed by `close`. Raises ConfigError for a
+        URL that names no database, StoreUnavailable when it cannot be opened.
+        """
+        temporary = None
+        if url == "sqlite:///:memory:":
+            temporary = Path(tempfile.mkdtemp(prefix="outdial-"))
+            path = temporary / "outdial.db"
+        else:
+            path = _path(url)
+        try:
+            await asyncio.to_thread(_prepare, path)
+            return cls(path, clock, temporary)
+        except (sqlite3.Error, OSError) as problem:
+            raise StoreUnavailable(f"{path} cannot be opened: {problem}") from problem
+
+    async def close(self) -> None:
+        """Writes what is waiting, then closes every connection. Idempotent."""
+        await self._writer.close()
+        await self._readers.close()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    async def check(self) -> None:
+        """Writes nothing and waits for it: raises StoreUnavailable when writing fails now."""
+        await self._writer.submit([])
+
+    # ------------------------------------------------------------------ writing
+
+    async def create_call(
+        self,
+        call: CallRecord,
+        events: Iterable[EventRecord] = (),
+        deliveries: Iterable[DeliveryRecord] = (),
+    ) -> None:
+        """A new call with its first events, durable on return."""
+        queries = self._queries
+        written: Rows = [(queries.insert_call, rows.call_row(call))]
+        self._add(written, events, deliveries)
+        await self._writer.submit(written)
+
+    def commit_soon(self, change: Change) -> asyncio.Future[None]:
+        """Commits the change; the future is done once it is durable."""
+        written: Rows = []
+        if change.fields:
+            update = self._queries.update_call(tuple(change.fields))
+            written.append((update, rows.call_fields(change.call_sid, change.fields)))
+        self._add(written, change.events, change.deliveries)
+        return self._writer.submit(written)
+
+    async def commit(self, change: Change) -> None:
+        """Commits the change, durable on return."""
+        await self.commit_soon(change)
+
+    def note(self, event: EventRecord) -> None:
+        """Adds to a call's timeline within 50 ms, or with the next commit; nobody waits."""
+        self._writer.linger(self._queries.insert_event, rows.event_row(event))
+
+    def settle_delivery(self, delivery: DeliveryRecord) -> None:
+        """Records what came of an attempt, as `note` does."""
+        self._writer.linger(self._queries.settle_delivery, rows.settled_row(delivery))
+
+    def save_ladder(self, call_sid: str, messages: Sequence[TracedMessage]) -> None:
+        """Keeps a leg's SIP messages, as `note` does; a second time replaces the first."""
+        self._writer.linger(self._queries.save_ladder, rows.ladder_row(call_sid, messages))
+
+    async def flush(self) -> None:
+        """Waits until everything written so far is durable."""
+        await self._writer.submit([])
+
+    async def save_recording(self, recording: RecordingRecord) -> None:
+        """Adds or replaces a recording's row, durable on return."""
+        await self._writer.submit([(self._queries.save_recording, rows.recording_row(recording))])
+
+    async def add_key(self, key: KeyRecord) -> None:
+        """Adds an API key, durable on return."""
+        await self._writer.submit([(self._queries.insert_key, rows.key_row(key))])
+
+    async def revoke_key(self, name: str) -> list[KeyRecord]:
+        """Revokes the valid keys of this name or id from now on; gives them as they were."""
+        revoked = [k for k in await self.keys() if k.revoked_at is None and name in (k.name, k.id)]
+        now = self._clock.now()
+        if revoked:
+            await self._writer.submit([(self._queries.revoke_key, (now, k.id)) for k in revoked])
+        return revoked
+
+    def _add(
+        self,
+        written: Rows,
+        events: Iterable[EventRecord],
+        deliveries: Iterable[DeliveryRecord],
+    ) -> None:
+        for event in events:
+            written.append((self._queries.insert_event, rows.event_row(event)))
+        for delivery in deliveries:
+            written.append((self._queries.insert_delivery, rows.delivery_row(delivery)))
+
+    # ------------------------------------------------------------------ reading
+
+    async def call(self, sid: str) -> CallRecord | None:
+        """The call, None when there is none of this sid."""
+        found = await self._readers.fetch(self._queries.call.bind(sid=sid), rows.call_record)
+        return found[0] if found else None
+
+    async def calls(
+        self, wanted: CallFilter | None = None, cursor: str = "", limit: int = 50
+    ) -> CallPage:
+        """A page of at most `limit` calls, newest first.
+
+        `cursor` is a page's `next_cursor`; "" starts. Raises ValueError for any other text.
+        """
+        before = _read_cursor(cursor) if cursor else None
+        bound = self._queries.list_calls(wanted or CallFilter(), before, limit + 1)
+        found = await self._readers.fetch(bound, rows.call_record)
+        if len(found) <= limit:
+            return CallPage(tuple(found), "")
+        return CallPage(tuple(found[:limit]), _write_cursor(found[limit - 1]))
+
+    async def unfinished_calls(self) -> list[CallRecord]:
+        """Calls that have not ended, oldest first."""
+        return await self._readers.fetch(self._queries.unfinished_calls.bind(), rows.call_record)
+
+    async def call_counts(self) -> dict[str, int]:
+        """How many calls that have not ended are in each state; states without any are left out."""
+        return dict(await self._readers.fetch(self._queries.call_counts.bind(), tuple))
+
+    async def events(
+        self, call_sid: str, after_seq: int = -1, limit: int = 1000
+    ) -> list[EventRecord]:
+        """The call's timeline in order, from behind `after_seq`."""
+        bound = self._queries.events.bind(sid=call_sid, after=after_seq, most=limit)
+        return await self._readers.fetch(bound, rows.event_record)
+
+    async def ladder(self, call_sid: str) -> list[TracedMessage]:
+        """The leg's SIP messages; [] until they were saved."""
+        bound = self._queries.ladder.bind(sid=call_sid)
+        found = await self._readers.fetch(bound, lambda row: rows.ladder_messages(row[0]))
+        return found[0] if found else []
+
+    async def deliveries(self, call_sid: str) -> list[DeliveryRecord]:
+        """The call's callbacks in the order they were made."""
+        bound = self._queries.deliveries.bind(sid=call_sid)
+        return await self._readers.fetch(bound, rows.delivery_record)
+
+    async def pending_deliveries(
+        self, limit: int, after: int = 0
+    ) -> tuple[list[DeliveryRecord], int]:
+        """Callbacks neither delivered nor given up, oldest first, and where to go on.
+
+        Within a lane they come in order. The number given with a full page is the `after` of the
+        next one; a page shorter than `limit` is the last.
+        """
+        bound = self._queries.pending_deliveries.bind(after=after, most=limit)
+        found = await self._readers.fetch(
+            bound, lambda row: (int(row[0]), rows.delivery_record(row[1:]))
+        )
+        return [delivery for _, delivery in found], found[-1][0] if found else after
+
+    async def keys(self) -> list[KeyRecord]:
+        """Every API key, the revoked ones too, oldest first."""
+        return await self._readers.fetch(self._queries.keys.bind(), rows.key_record)
+
+    async def recording(self, sid: str) -> RecordingRecord | None:
+        """The recording, None when there is none of this sid."""
+        bound = self._queries.recording.bind(sid=sid)
+        found = await self._readers.fetch(bound, rows.recording_record)
+        return found[0] if found else None
+
+    async def recordings(self, call_sid: str) -> list[RecordingRecord]:
+        """The call's recordings, oldest first."""
+        bound = self._queries.recordings_of_call.bind(sid=call_sid)
+        return await self._readers.fetch(bound, rows.recording_record)
+
+
+def _path(url: str) -> Path:
+    if url.startswith("postgresql"):
+        raise ConfigError(
+            "store.url", "PostgreSQL is not supported by this version", "use sqlite:///path"
+        )
+    path = url.removeprefix(_SQLITE)
+    if path == url or not path:
+        raise ConfigError("store.url", f"{url!r} names no database", "write sqlite:///path")
+    return Path(path)
+
+
+def _prepare(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise StoreUnavailable(f"{path} cannot be opened: there is no folder {path.parent}")
+    connection = sqlite.connect(path)
+    try:
+        sqlite.migrate(connection)
+    finally:
+        connection.close()
+
+
+def _write_cursor(call: CallRecord) -> str:
+    text = f"{call.created_at!r} {call.sid}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[float, str]:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        at, sid = base64.b64decode(padded, altchars=b"-_", validate=True).decode().split(" ")
+        return float(at), sid
+    except (ValueError, binascii.Error):
+        raise ValueError("not a cursor that a page of calls gave") from None

@@ -1,0 +1,148 @@
+"""The tables, in SQLAlchemy Core, for SQLite and PostgreSQL.
+
+Columns stand in the order of the fields of `records`, which `rows` relies on. JSON is compact
+text on both databases: nothing is ever searched inside it. `number` counts rows in the order they
+were written and is only there to read them back in that order.
+
+There are no foreign keys: the one writer puts a call and what belongs to it into one transaction,
+and checking would double the work of each row.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+
+def _number() -> Column[int]:
+    # SQLite only counts by itself in a column declared INTEGER
+    kind = BigInteger().with_variant(Integer, "sqlite")
+    return Column("number", kind, primary_key=True, autoincrement=True)
+
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("parent_sid", Text, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("from_number", Text, nullable=False),
+    Column("to_number", Text, nullable=False),
+    Column("caller_name", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("key_name", Text, nullable=False),
+    Column("trunk", Text, nullable=False),
+    Column("dialled_at", Double),
+    Column("ringing_at", Double),
+    Column("answered_at", Double),
+    Column("ended_at", Double),
+    Column("outcome", Text),
+    Column("sip_code", Integer),
+    Column("cause", Text),
+    Column("hangup_source", Text),
+    Column("detail", Text),
+    Column("recording_sid", Text),
+    Column("request", Text, nullable=False),
+    Column("media", Text),
+)
+Index("calls_newest", calls.c.created_at, calls.c.sid)
+Index("calls_to", calls.c.to_number, calls.c.created_at, calls.c.sid)
+Index("calls_from", calls.c.from_number, calls.c.created_at, calls.c.sid)
+Index(
+    "calls_children",
+    calls.c.parent_sid,
+    sqlite_where=calls.c.parent_sid != calls.c.sid,
+    postgresql_where=calls.c.parent_sid != calls.c.sid,
+)
+Index(
+    "calls_unfinished",
+    calls.c.created_at,
+    sqlite_where=calls.c.ended_at.is_(None),
+    postgresql_where=calls.c.ended_at.is_(None),
+)
+
+events = Table(
+    "events",
+    metadata,
+    _number(),
+    Column("call_sid", Text, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    UniqueConstraint("call_sid", "seq", name="events_once"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _number(),
+    Column("id", Text, nullable=False),
+    Column("call_sid", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("params", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Double, nullable=False),
+    Column("last_status", Integer),
+    Column("last_error", Text, nullable=False),
+    Column("done_at", Double),
+    UniqueConstraint("id", name="deliveries_once"),
+)
+Index("deliveries_of_call", deliveries.c.call_sid)
+Index(
+    "deliveries_pending",
+    deliveries.c.number,
+    sqlite_where=deliveries.c.state == "pending",
+    postgresql_where=deliveries.c.state == "pending",
+)
+
+ladders = Table(
+    "ladders",
+    metadata,
+    Column("call_sid", Text, primary_key=True),
+    Column("messages", Text, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("prefix", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("revoked_at", Double),
+    UniqueConstraint("digest", name="keys_once"),
+)
+
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("call_sid", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("duration_ms", Integer),
+    Column("channels", Integer, nullable=False),
+    Column("size_bytes", Integer),
+    Column("error", Text, nullable=False),
+)
+Index("recordings_of_call", recordings.c.call_sid)
