@@ -1,0 +1,181 @@
+"""Rings other parties for an answered leg and bridges the first that answers.
+
+What the person on the answered leg hears: ringback at once, the far side's early media if it sends
+any, then the party. When one side hangs up, the other is released.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from outdial import ids
+from outdial.calls.callbacks import Subscription
+from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.services import Services
+from outdial.calls.states import State
+from outdial.didml.run.host import DialEnd
+from outdial.errors import StoreUnavailable
+from outdial.legs import Ending, Outcome, Source
+from outdial.store.records import CallRecord
+
+_PARENT_GONE = Ending(
+    Outcome.COMPLETED, "normal-clearing", Source.CALLER, detail="the other party hung up"
+)
+_PARENT_GONE_EARLY = Ending(
+    Outcome.CANCELED,
+    "originator-cancel",
+    Source.CALLER,
+    detail="the other party hung up before the answer",
+)
+_LOST_THE_RACE = Ending(
+    Outcome.CANCELED, "originator-cancel", Source.OUTDIAL, detail="somebody else answered first"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One leg to ring. `subscribe` gives its callbacks once its sid is known."""
+
+    plan: LegPlan
+    subscribe: Callable[[str], Subscription | None]
+    time_limit_s: float = 14400.0
+    send_digits: str = ""
+
+
+class Bridge:
+    """The legs that one Dial, or one click-to-call, rings for a parent."""
+
+    def __init__(
+        self,
+        services: Services,
+        parent: CallLeg,
+        on_leg: Callable[[CallLeg], None],
+    ) -> None:
+        self._services = services
+        self._parent = parent
+        self._on_leg = on_leg
+        self._bridged: CallLeg | None = None
+
+    async def connect(self, parties: Sequence[Party]) -> DialEnd:
+        """Rings all at once and returns when the bridge is over or nobody could be had.
+
+        Cancelled (the parent is gone): every leg is released before the cancellation goes on.
+        """
+        media = self._parent.media
+        media.tone(f"ringback:{self._services.settings.media.country}")
+        legs: list[CallLeg] = []
+        try:
+            for party in parties:
+                legs.append(await self._leg(party))
+            chosen = await self._first_answer(legs, parties)
+            if chosen is None:
+                return _failure(legs)
+            ending = await asyncio.shield(chosen.ended)
+            return DialEnd(ending.outcome.value, chosen.sid, _duration_s(chosen.call))
+        except StoreUnavailable as error:
+            self._parent.note("warning", text=f"the second leg could not be stored: {error}")
+            return DialEnd("failed")
+        finally:
+            if not self._parent.is_over:
+                media.stop_playing()
+            if self._bridged is not None:
+                media.unbridge()
+            for leg in legs:
+                answered = leg.state is State.ANSWERED
+                leg.hang_up(_PARENT_GONE if answered else _PARENT_GONE_EARLY)
+
+    async def _leg(self, party: Party) -> CallLeg:
+        """A new leg, durably stored."""
+        parent, plan = self._parent.call, party.plan
+        now = self._services.clock.now()
+        call = CallRecord(
+            sid=ids.new(ids.CALL),
+            parent_sid=parent.sid,
+            direction="outbound",
+            from_number=plan.caller_id,
+            to_number=plan.number or plan.uri,
+            caller_name=plan.caller_name,
+            state=State.QUEUED.value,
+            created_at=now,
+            key_name=parent.key_name,
+        )
+        leg = CallLeg(
+            self._services, call, plan, party.subscribe(call.sid), near=self._parent.media
+        )
+        queued = leg.timeline.event("state.queued", {"parent": parent.sid})
+        try:
+            await self._services.journal.create(call, (queued,))
+        except StoreUnavailable:
+            self._services.journal.close_timeline(call.sid)
+            raise
+        self._parent.note("dial.leg", leg=call.sid, to=call.to_number)
+        self._on_leg(leg)
+        return leg
+
+    async def _first_answer(
+        self, legs: Sequence[CallLeg], parties: Sequence[Party]
+    ) -> CallLeg | None:
+        """Rings them; the first that answers is bridged and the others are released."""
+        if len(legs) == 1:
+            legs[0].on_early_media = lambda: self._join(legs[0])
+        ringing = {
+            self._services.tasks.start(leg.place(), f"place {leg.sid}"): (leg, party)
+            for leg, party in zip(legs, parties, strict=True)
+        }
+        while ringing:
+            done, _ = await asyncio.wait(ringing, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                leg, party = ringing.pop(task)
+                if task.result():
+                    for other, _ in ringing.values():
+                        other.hang_up(_LOST_THE_RACE)
+                    await self._answered(leg, party)
+                    return leg
+        return None
+
+    async def _answered(self, leg: CallLeg, party: Party) -> None:
+        leg.limit(party.time_limit_s)
+        if party.send_digits:
+            await leg.media.send_digits(party.send_digits)
+        self._join(leg)
+
+    def _join(self, leg: CallLeg) -> None:
+        """Audio both ways from here on."""
+        if self._bridged is leg or leg.is_over or self._parent.is_over:
+            return
+        self._bridged = leg
+        parent = self._parent
+        parent.media.stop_playing()
+        parent.media.bridge(leg.media)
+        parent.on_digit = _forward_to(leg)
+        leg.on_digit = _forward_to(parent)
+        parent.note("bridged", leg=leg.sid)
+
+
+def _forward_to(leg: CallLeg) -> Callable[[str, str], None]:
+    """Digits by SIP INFO do not travel with the audio: they are passed on by hand."""
+
+    def forward(digit: str, source: str) -> None:
+        if source == "info" and not leg.is_over:
+            leg.media.send_digits(digit)
+
+    return forward
+
+
+def _duration_s(call: CallRecord) -> int:
+    if call.answered_at is None or call.ended_at is None:
+        return 0
+    return round(call.ended_at - call.answered_at)
+
+
+def _failure(legs: Sequence[CallLeg]) -> DialEnd:
+    """What to say of a Dial that nobody answered: what the last leg says."""
+    if not legs:
+        return DialEnd("failed")
+    last = legs[-1]
+    outcome = last.ended.result().outcome if last.ended.done() else Outcome.FAILED
+    if outcome is Outcome.COMPLETED:
+        outcome = Outcome.FAILED
+    return DialEnd(outcome.value, last.sid)

@@ -1,0 +1,89 @@
+"""Status callbacks of one job: who wants which events, and their order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from outdial import ids
+from outdial.calls.request import CallRequest
+from outdial.store.records import CallRecord, DeliveryRecord
+from outdial.webhooks.payloads import status_params
+
+
+class Lane:
+    """Deliveries to one URL on behalf of one job keep their order."""
+
+    __slots__ = ("_next", "name")
+
+    def __init__(self, root_sid: str, url: str) -> None:
+        self.name = f"{root_sid} {url}"
+        self._next = 0
+
+    def take(self) -> int:
+        """The next position."""
+        position = self._next
+        self._next = position + 1
+        return position
+
+    def resume_at(self, position: int) -> None:
+        """Goes on there: after a restart, behind everything taken before it."""
+        self._next = position
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Where a leg's events go."""
+
+    url: str
+    events: tuple[str, ...]
+    method: str
+    secret_key: str
+    optional: str
+    lane: Lane
+
+    @classmethod
+    def of_request(cls, request: CallRequest, sid: str) -> Subscription | None:
+        """What the request subscribed to; None without `statusCallback`."""
+        if not request.status_callback:
+            return None
+        return cls(
+            request.status_callback,
+            request.status_callback_events,
+            request.status_callback_method,
+            request.secret_key,
+            request.optional,
+            Lane(sid, request.status_callback),
+        )
+
+    def delivery(
+        self,
+        call: CallRecord,
+        event: str,
+        sequence_number: int,
+        now: float,
+        recording_url: str,
+    ) -> DeliveryRecord | None:
+        """The callback for the event, None when it was not subscribed to."""
+        if event not in self.events:
+            return None
+        params = status_params(
+            call,
+            event,
+            sequence_number=sequence_number,
+            at=now,
+            recording_url=recording_url,
+            secret_key=self.secret_key,
+            optional=self.optional,
+        )
+        return DeliveryRecord(
+            id=ids.new(ids.DELIVERY),
+            call_sid=call.sid,
+            lane=self.lane.name,
+            position=self.lane.take(),
+            event=event,
+            url=self.url,
+            method=self.method,
+            params=params,
+            created_at=now,
+            next_at=now,
+        )

@@ -1,0 +1,103 @@
+"""Why a leg ended, in the words the API uses. Pure.
+
+Every way a leg can end is one row here; docs/reference/causes.md is checked against `CAUSES`.
+"""
+
+from __future__ import annotations
+
+from outdial.legs import Ending, Outcome, Rejected, Released, Source
+
+CAUSES: dict[str, str] = {
+    "normal-clearing": "Somebody hung up after the answer, or the document ended.",
+    "user-busy": "The callee is busy (486, 600).",
+    "call-rejected": "The callee declined (603, 607, 608) or the network forbids the call (403).",
+    "no-answer": "It rang until the time was up, or the callee did not take it (408, 480).",
+    "originator-cancel": "The call was hung up by the API or by the other party before the answer.",
+    "unallocated-number": "Nobody has that number (404, 410, 484, 485, 604).",
+    "incompatible-destination": "No common audio codec, or no usable answer (415, 488, 606).",
+    "authentication-failed": "The trunk did not accept the credentials (401, 407).",
+    "trunk-unreachable": "No trunk answered: DNS, connection, or no response within 32 seconds.",
+    "carrier-failure": "Every trunk that could be tried failed (5xx).",
+    "protocol-error": "The far side sent something that SIP does not allow, or any other 4xx/6xx.",
+    "moved": "The carrier wanted the call sent elsewhere (3xx), which Outdial does not follow.",
+    "time-limit": "The call reached its time limit.",
+    "media-timeout": "No audio arrived from the far end for too long.",
+    "media-failure": "The process that carried the audio died, or no port was free.",
+    "session-lost": "The far side no longer knew the call, or its session timer ran out.",
+    "application-error": "The voice application could not be reached or sent something unusable.",
+    "no-route": "No trunk takes this number.",
+    "destination-refused": "The number may not be dialled under the settings.",
+    "internal-error": "A defect of Outdial's own; the log has the details.",
+    "server-shutdown": "Outdial was stopped while the call was up.",
+    "server-restart": "Outdial was stopped hard and found the call unfinished when it came back.",
+    "expired-in-queue": "The call waited for its turn longer than its ring timeout.",
+}
+
+_BY_STATUS: dict[int, tuple[Outcome, str, Source]] = {
+    486: (Outcome.BUSY, "user-busy", Source.CALLEE),
+    600: (Outcome.BUSY, "user-busy", Source.CALLEE),
+    603: (Outcome.FAILED, "call-rejected", Source.CALLEE),
+    607: (Outcome.FAILED, "call-rejected", Source.CALLEE),
+    608: (Outcome.FAILED, "call-rejected", Source.CARRIER),
+    403: (Outcome.FAILED, "call-rejected", Source.CARRIER),
+    408: (Outcome.NO_ANSWER, "no-answer", Source.CALLEE),
+    480: (Outcome.NO_ANSWER, "no-answer", Source.CALLEE),
+    487: (Outcome.CANCELED, "originator-cancel", Source.CARRIER),
+    404: (Outcome.FAILED, "unallocated-number", Source.CARRIER),
+    410: (Outcome.FAILED, "unallocated-number", Source.CARRIER),
+    484: (Outcome.FAILED, "unallocated-number", Source.CARRIER),
+    485: (Outcome.FAILED, "unallocated-number", Source.CARRIER),
+    604: (Outcome.FAILED, "unallocated-number", Source.CARRIER),
+    415: (Outcome.FAILED, "incompatible-destination", Source.CALLEE),
+    488: (Outcome.FAILED, "incompatible-destination", Source.CALLEE),
+    606: (Outcome.FAILED, "incompatible-destination", Source.CALLEE),
+    401: (Outcome.FAILED, "authentication-failed", Source.CARRIER),
+    407: (Outcome.FAILED, "authentication-failed", Source.CARRIER),
+}
+
+_TRY_NEXT_CAUSES = frozenset({2, 3, 27, 34, 38, 41, 42, 44, 47})
+"""Q.850: no route, destination out of order, no circuit, network trouble, congestion."""
+
+
+def of_rejection(rejected: Rejected) -> Ending:
+    """How an INVITE that was not answered ended."""
+    status = rejected.status
+    if rejected.local:
+        return Ending(
+            Outcome.FAILED,
+            "trunk-unreachable",
+            Source.CARRIER,
+            status,
+            f"no usable answer from the trunk: {rejected.reason}",
+        )
+    if status in _BY_STATUS:
+        outcome, cause, source = _BY_STATUS[status]
+    elif 300 <= status < 400:
+        outcome, cause, source = Outcome.FAILED, "moved", Source.CARRIER
+    elif 500 <= status < 600:
+        outcome, cause, source = Outcome.FAILED, "carrier-failure", Source.CARRIER
+    else:
+        outcome, cause, source = Outcome.FAILED, "protocol-error", Source.CARRIER
+    return Ending(outcome, cause, source, status, f"the far side said {status} {rejected.reason}")
+
+
+def of_release(released: Released) -> Ending:
+    """How an answered leg ended that we did not end ourselves."""
+    if released.by_far_end:
+        return Ending(
+            Outcome.COMPLETED, "normal-clearing", Source.CALLEE, 200, "the callee hung up"
+        )
+    return Ending(
+        Outcome.COMPLETED,
+        "session-lost",
+        Source.CARRIER,
+        released.status,
+        f"the dialog was lost: {released.reason or 'no reason given'}",
+    )
+
+
+def may_try_next_trunk(rejected: Rejected) -> bool:
+    """Whether another trunk may help: 5xx, timeout, no route; never busy or decline."""
+    if rejected.local or 500 <= rejected.status < 600:
+        return True
+    return rejected.q850_cause in _TRY_NEXT_CAUSES and rejected.status not in (486, 600, 603)

@@ -1,0 +1,123 @@
+"""An answered leg as the voice application's verbs see it (`didml.run.host.Host`)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+from outdial.calls.bridge import Bridge, Party
+from outdial.calls.callbacks import Lane, Subscription
+from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.numbers import normalise
+from outdial.calls.services import Services
+from outdial.didml.run.host import DialEnd, DialLeg, DialPlan, Fetched, Params
+from outdial.errors import FetchError, Refused
+from outdial.legs import Clip, MediaLeg
+
+
+class LegHost:
+    """Joins a leg to what its document may ask for."""
+
+    def __init__(self, services: Services, leg: CallLeg, on_leg: Callable[[CallLeg], None]) -> None:
+        self._services = services
+        self._leg = leg
+        self._on_leg = on_leg
+
+    @property
+    def media(self) -> MediaLeg:
+        """The leg's audio."""
+        return self._leg.media
+
+    async def fetch(self, url: str, method: str, extra: Params = ()) -> Fetched:
+        """See Host."""
+        limits = self._services.settings.didml
+        answer = await self._services.http.request(
+            method,
+            url,
+            params=(*self._standard_params(), *extra),
+            timeout_s=limits.fetch_timeout_s,
+            max_bytes=limits.max_document_bytes,
+        )
+        if not 200 <= answer.status < 300:
+            raise FetchError("status", f"the application answered {answer.status}", answer.status)
+        return Fetched(answer.url, answer.status, answer.content_type, answer.body)
+
+    def notify(self, url: str, method: str, extra: Params = ()) -> None:
+        """See Host."""
+        self._services.tasks.start(self._notify(url, method, extra), f"notify {self._leg.sid}")
+
+    async def _notify(self, url: str, method: str, extra: Params) -> None:
+        try:
+            await self.fetch(url, method, extra)
+        except FetchError as error:
+            self.note("warning", text=f"notification to {url} failed: {error}")
+
+    def speak(self, text: str, voice: str, language: str) -> AsyncIterator[Clip]:
+        """See Host."""
+        speech = self._services.settings.speech
+        return self._services.speech.speak(
+            text, voice or speech.default_voice, language or speech.default_language
+        )
+
+    async def sound(self, url: str) -> Clip:
+        """See Host."""
+        return await self._services.sounds.fetch(url)
+
+    async def dial(self, plan: DialPlan) -> DialEnd:
+        """See Host."""
+        parties = [party for leg in plan.legs if (party := self._party(leg)) is not None]
+        if not parties:
+            return DialEnd("failed")
+        return await Bridge(self._services, self._leg, self._on_leg).connect(parties)
+
+    def note(self, kind: str, **data: str | int | float | bool | None) -> None:
+        """See Host."""
+        self._leg.note(kind, **data)
+
+    def _standard_params(self) -> tuple[tuple[str, str], ...]:
+        """The six of spec section 3.1."""
+        call = self._leg.call
+        return (
+            ("To", call.to_number),
+            ("From", call.from_number),
+            ("CallerName", call.caller_name),
+            ("callSid", call.sid),
+            ("Direction", call.direction),
+            ("CallStatus", "answered"),
+        )
+
+    def _party(self, leg: DialLeg) -> Party | None:
+        """The party of a Number or Sip; None, with a warning, when it may not be dialled."""
+        number, uri = "", ""
+        try:
+            if leg.uri:
+                uri = leg.uri if leg.uri.startswith(("sip:", "sips:")) else self._at_host(leg.uri)
+            else:
+                number = normalise(leg.number, "Number")
+                self._services.check_destination(number, "Number")
+            caller_id = normalise(leg.caller_id, "callerid") if leg.caller_id else self._caller_id()
+        except Refused as refused:
+            self.note("dial.refused", text=refused.message)
+            return None
+        plan = LegPlan(number, caller_id, uri=uri, timeout_s=leg.timeout_s)
+        return Party(plan, lambda sid: _subscription(leg, sid), leg.time_limit_s, leg.send_digits)
+
+    def _at_host(self, host: str) -> str:
+        """A bare host is called as the dialled number at that host (spec 4.9)."""
+        return f"sip:{self._leg.call.to_number}@{host}"
+
+    def _caller_id(self) -> str:
+        """Whom a second leg shows by default: the caller ID of this one (spec 4.7)."""
+        return self._leg.call.from_number
+
+
+def _subscription(leg: DialLeg, sid: str) -> Subscription | None:
+    if not leg.status_callback:
+        return None
+    return Subscription(
+        leg.status_callback,
+        leg.status_callback_events,
+        leg.status_callback_method,
+        "",
+        "",
+        Lane(sid, leg.status_callback),
+    )

@@ -1,0 +1,168 @@
+"""Where sessions write: the store and, once committed, the callbacks.
+
+Changes of one call reach the store in the order they were written, also when the store is away for
+a while: what could not be written waits here, at most until the call's own memory is released.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from outdial import log
+from outdial.clock import Clock
+from outdial.errors import StoreUnavailable
+from outdial.legs import TracedMessage
+from outdial.store.records import CallRecord, Change, DeliveryRecord, EventRecord, RecordingRecord
+
+RETRY_S = 1.0
+
+_log = log.get("journal")
+
+
+class CallStore(Protocol):
+    """The part of the store that sessions write to."""
+
+    async def create_call(
+        self,
+        call: CallRecord,
+        events: Sequence[EventRecord] = (),
+        deliveries: Sequence[DeliveryRecord] = (),
+    ) -> None: ...
+
+    def commit_soon(self, change: Change) -> asyncio.Future[None]: ...
+
+    def note(self, event: EventRecord) -> None: ...
+
+    def save_ladder(self, call_sid: str, messages: Sequence[TracedMessage]) -> None: ...
+
+    async def save_recording(self, recording: RecordingRecord) -> None: ...
+
+
+class CallbackQueue(Protocol):
+    """The part of the deliverer that sessions feed."""
+
+    def submit(self, deliveries: Sequence[DeliveryRecord]) -> None: ...
+
+
+class Timeline:
+    """Numbers a call's events and writes them."""
+
+    __slots__ = ("_clock", "_next_seq", "_store", "sid")
+
+    def __init__(self, sid: str, store: CallStore, clock: Clock, next_seq: int) -> None:
+        self.sid = sid
+        self._store = store
+        self._clock = clock
+        self._next_seq = next_seq
+
+    def event(self, kind: str, data: Mapping[str, Any]) -> EventRecord:
+        """The next event of the call, for a `Change`."""
+        seq = self._next_seq
+        self._next_seq = seq + 1
+        return EventRecord(self.sid, seq, self._clock.now(), kind, data)
+
+    def note(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Writes an event that changes no state; nobody waits for it."""
+        self._store.note(self.event(kind, data))
+
+
+class Journal:
+    """One for the process."""
+
+    def __init__(self, store: CallStore, callbacks: CallbackQueue, clock: Clock) -> None:
+        self._store = store
+        self._callbacks = callbacks
+        self._clock = clock
+        self._timelines: dict[str, Timeline] = {}
+        self._held_back: dict[str, deque[Change]] = {}
+        self._retry: asyncio.TimerHandle | None = None
+
+    def open_timeline(self, sid: str, next_seq: int = 0) -> Timeline:
+        """The timeline of a call; `close_timeline` lets go of it."""
+        timeline = self._timelines[sid] = Timeline(sid, self._store, self._clock, next_seq)
+        return timeline
+
+    def close_timeline(self, sid: str) -> None:
+        """No more notes for that call."""
+        self._timelines.pop(sid, None)
+
+    @property
+    def open_timelines(self) -> int:
+        """For leak checks."""
+        return len(self._timelines)
+
+    async def create(self, call: CallRecord, events: Sequence[EventRecord]) -> None:
+        """Durable on return. Raises StoreUnavailable."""
+        await self._store.create_call(call, events)
+
+    async def durable(self, change: Change) -> None:
+        """Durable on return; its callbacks are on their way. Raises StoreUnavailable."""
+        await self._store.commit_soon(change)
+        if change.deliveries:
+            self._callbacks.submit(change.deliveries)
+
+    def write(self, change: Change) -> None:
+        """Written as soon as the store takes it, in order per call; nobody waits."""
+        if change.call_sid in self._held_back:
+            self._held_back[change.call_sid].append(change)
+            return
+        try:
+            future = self._store.commit_soon(change)
+        except StoreUnavailable as error:
+            self._hold_back(change, error)
+            return
+        future.add_done_callback(lambda done: self._settled(change, done))
+
+    async def save_recording(self, recording: RecordingRecord) -> None:
+        """Raises StoreUnavailable."""
+        await self._store.save_recording(recording)
+
+    def save_ladder(self, sid: str, messages: Sequence[TracedMessage]) -> None:
+        """Keeps the call's SIP messages as they stand; a later one replaces them."""
+        self._store.save_ladder(sid, messages)
+
+    def delivered(self, delivery: DeliveryRecord, elapsed_ms: float) -> None:
+        """Notes on the timeline how an attempt to deliver went, while the timeline is open."""
+        timeline = self._timelines.get(delivery.call_sid)
+        if timeline is None:
+            return
+        kind = {"done": "callback.delivered", "dead": "callback.dead"}.get(
+            delivery.state, "callback.failed"
+        )
+        data: dict[str, Any] = {"event": delivery.event, "ms": round(elapsed_ms, 1)}
+        if delivery.last_status is not None:
+            data["status"] = delivery.last_status
+        if delivery.state != "done":
+            data["error"] = delivery.last_error
+            data["attempt"] = delivery.attempts
+        timeline.note(kind, data)
+
+    def _settled(self, change: Change, done: asyncio.Future[None]) -> None:
+        if done.cancelled():
+            return
+        error = done.exception()
+        if error is not None:
+            self._hold_back(change, error)
+        elif change.deliveries:
+            self._callbacks.submit(change.deliveries)
+
+    def _hold_back(self, change: Change, error: BaseException) -> None:
+        _log.warning("store.held_back", call=change.call_sid, error=str(error))
+        self._held_back.setdefault(change.call_sid, deque()).append(change)
+        if self._retry is None:
+            self._retry = asyncio.get_running_loop().call_later(RETRY_S, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        held_back, self._held_back = self._held_back, {}
+        for changes in held_back.values():
+            for change in changes:
+                self.write(change)
+
+    @property
+    def held_back(self) -> int:
+        """How many changes wait for the store."""
+        return sum(map(len, self._held_back.values()))

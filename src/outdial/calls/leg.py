@@ -1,0 +1,559 @@
+"""One outgoing leg from its first INVITE to its last packet, on whichever trunk takes it.
+
+A leg has exactly one terminal event, whatever happens, and says why it ended. Signalling and media
+call the listeners below; what follows from an event happens before the listener returns, and is
+written to the journal in the same order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from outdial import ids, log
+from outdial.calls.audio import Audio
+from outdial.calls.callbacks import Subscription
+from outdial.calls.endings import may_try_next_trunk, of_rejection, of_release
+from outdial.calls.numbers import for_trunk
+from outdial.calls.services import Services
+from outdial.calls.states import ENTERED_AT, STATUS_EVENT, Event, State, following
+from outdial.config import Trunk
+from outdial.errors import (
+    MediaUnavailable,
+    NegotiationError,
+    RemoteProtocolError,
+    StoreUnavailable,
+)
+from outdial.legs import (
+    Answered,
+    Codec,
+    DialTarget,
+    Digit,
+    DigitInfo,
+    Ending,
+    MediaEvent,
+    MediaLeg,
+    MediaLost,
+    MediaStats,
+    NoRtp,
+    Outcome,
+    Reanswered,
+    RecordingDone,
+    RecordingPlan,
+    Rejected,
+    Released,
+    Reoffer,
+    Ringing,
+    SignallingEvent,
+    SignallingLeg,
+    Source,
+    TracedMessage,
+)
+from outdial.store.records import CallRecord, Change, RecordingRecord
+
+CANCEL_WAIT_S = 2.0
+"""How long a cancelled INVITE may take to confirm before the call is over without it."""
+LAST_WORDS_WAIT_S = 2.0
+"""How long the media worker may take to close a recording and give its counters."""
+LADDER_DELAY_S = 0.5
+"""SIP messages are written together: so long after the first that is not written yet."""
+LADDER_MAX = 300
+"""Messages kept of one leg; a peer that sends more is not worth the memory."""
+TIMELINE_LINGER_S = 10.0
+"""How long after the end callbacks are still noted on the timeline."""
+STORE_RETRY_S = 1.0
+
+_log = log.get("leg")
+
+
+@dataclass(frozen=True, slots=True)
+class LegPlan:
+    """Whom to ring and how."""
+
+    number: str
+    """E.164 digits; "" when `uri` is given."""
+    caller_id: str
+    caller_name: str = ""
+    uri: str = ""
+    trunk: str = ""
+    """Only this trunk; "": the routes decide."""
+    timeout_s: float = 60.0
+    record: bool = False
+
+
+class CallLeg:
+    """One leg. `place` rings it; `ended` gives the reason when it is over."""
+
+    def __init__(
+        self,
+        services: Services,
+        call: CallRecord,
+        plan: LegPlan,
+        subscription: Subscription | None,
+        near: MediaLeg | None = None,
+        next_seq: int = 0,
+    ) -> None:
+        self._services = services
+        self.call = call
+        self._plan = plan
+        self._subscription = subscription
+        self._near = near
+        self.state = State(call.state)
+        self.timeline = services.journal.open_timeline(call.sid, next_seq)
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self.ended: asyncio.Future[Ending] = loop.create_future()
+        self.retired: asyncio.Future[None] = loop.create_future()
+        self._attempt: asyncio.Future[Rejected | Answered] | None = None
+        self._signalling: SignallingLeg | None = None
+        self._audio: Audio | None = None
+        self._decided: Ending | None = None
+        self._ending: Ending | None = None
+        self._sequence_number = sum(
+            getattr(call, column) is not None for column in ENTERED_AT.values()
+        )
+        self._recording: RecordingRecord | None = None
+        self._ladder: list[TracedMessage] = []
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._signalling_over = True
+        self._early_answer: bytes | None = None
+        self.on_digit: Callable[[str, str], None] | None = None
+        """Called with each digit and its source: rfc4733, in-band or info."""
+        self.on_early_media: Callable[[], None] | None = None
+        """Set by whoever lets the caller hear it; without it early media is not taken."""
+
+    # ------------------------------------------------------------------ what others ask
+
+    @property
+    def sid(self) -> str:
+        """The call's id."""
+        return self.call.sid
+
+    @property
+    def media(self) -> MediaLeg:
+        """The leg's audio; there is some from the first INVITE on."""
+        if self._audio is None:
+            raise MediaUnavailable("the leg has no audio yet")
+        return self._audio.media
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the reason of the end is settled."""
+        return self._ending is not None
+
+    async def place(self) -> bool:
+        """Rings until somebody answers (True) or the leg is over (False)."""
+        try:
+            self._timer("ring", self._plan.timeout_s, self._ring_expired)
+            if await self._begin():
+                await self._try_trunks()
+        except MediaUnavailable as error:
+            self._end(Ending(Outcome.FAILED, "media-failure", Source.OUTDIAL, detail=str(error)))
+        except Exception:
+            _log.exception("leg.defect", call=self.sid)
+            self._drop_signalling()
+            self._end(Ending(Outcome.FAILED, "internal-error", Source.OUTDIAL))
+        finally:
+            self._cancel_timer("ring")
+        return self.state is State.ANSWERED and not self.is_over
+
+    def hang_up(self, ending: Ending) -> None:
+        """Ends the leg for that reason, in whatever state it is. Idempotent."""
+        if self._ending is not None or self._decided is not None:
+            return
+        if self.state is State.ANSWERED:
+            self._drop_signalling()
+            self._end(ending)
+        elif self._signalling is None:
+            self._end(ending)
+        else:
+            self._decided = ending
+            self._drop_signalling()
+            self._timer("cancel", CANCEL_WAIT_S, self._cancel_unconfirmed)
+
+    def abandon(self, ending: Ending) -> None:
+        """A leg of an earlier process: nothing of it is left but to say how it ended."""
+        self._end(ending)
+
+    def limit(self, seconds: float) -> None:
+        """The leg is ended that long from now."""
+        self._timer("limit", seconds, self._limit_reached)
+
+    def note(self, kind: str, **data: Any) -> None:
+        """A line on the timeline."""
+        self.timeline.note(kind, data)
+
+    # ------------------------------------------------------------------ dialling
+
+    async def _begin(self) -> bool:
+        """Makes the dialling durable before anything leaves; False when the leg ended first."""
+        change = self._transition(Event.DIAL, {})
+        while not self.is_over:
+            try:
+                await self._services.journal.durable(change)
+            except StoreUnavailable as error:
+                _log.warning("leg.waits_for_store", call=self.sid, error=str(error))
+                await asyncio.sleep(STORE_RETRY_S)
+            else:
+                return not self.is_over
+        return False
+
+    async def _try_trunks(self) -> None:
+        routes: tuple[Trunk | None, ...] = (
+            (None,)
+            if self._plan.uri
+            else self._services.routes.to(self._plan.number, self._plan.trunk)
+        )
+        ending = Ending(
+            Outcome.FAILED,
+            "no-route",
+            Source.OUTDIAL,
+            detail=f"no trunk takes {self._plan.number}: see trunks.prefixes in the settings",
+        )
+        for place, trunk in enumerate(routes):
+            result = await self._dial(trunk)
+            if isinstance(result, Answered):
+                return
+            if self._decided is not None:
+                ending = replace(self._decided, sip_code=result.status)
+                break
+            ending = of_rejection(result)
+            if self.is_over or not may_try_next_trunk(result) or place == len(routes) - 1:
+                break
+            self.note(
+                "trunk.failed",
+                trunk=trunk.name if trunk else "",
+                status=result.status,
+                reason=result.reason,
+            )
+        self._end(ending)
+
+    async def _dial(self, trunk: Trunk | None) -> Rejected | Answered:
+        services, plan = self._services, self._plan
+        if self._audio is None:
+            self._audio = Audio(
+                services.media.open(self.sid, self._on_media, self._near),
+                [Codec[name] for name in services.settings.media.codecs],
+                services.sdp_session_id(),
+            )
+        self._attempt = self._loop.create_future()
+        self._signalling_over = False
+        if trunk is not None:
+            self.call.trunk = trunk.name
+        target = DialTarget(
+            leg_id=self.sid,
+            trunk=trunk.name if trunk else "",
+            number=for_trunk(plan.number, trunk.number_format) if trunk else "",
+            caller_id=for_trunk(plan.caller_id, trunk.number_format) if trunk else plan.caller_id,
+            caller_name=plan.caller_name,
+            uri=plan.uri,
+        )
+        offer = self._audio.offer(learn_address=trunk is not None and trunk.nat)
+        self._signalling = services.signalling.dial(
+            target, offer, self._on_signalling, self._on_trace
+        )
+        return await self._attempt
+
+    def _ring_expired(self) -> None:
+        if self.state is not State.ANSWERED:
+            self.hang_up(
+                Ending(
+                    Outcome.NO_ANSWER,
+                    "no-answer",
+                    Source.OUTDIAL,
+                    detail=f"nobody answered within {self._plan.timeout_s:g} seconds",
+                )
+            )
+
+    def _cancel_unconfirmed(self) -> None:
+        if self._attempt is not None and not self._attempt.done():
+            self._attempt.set_result(Rejected(487, "Request Terminated", local=True))
+
+    # ------------------------------------------------------------------ signalling events
+
+    def _on_signalling(self, event: SignallingEvent) -> None:
+        match event:
+            case Ringing():
+                self._on_ringing(event)
+            case Answered():
+                self._on_answered(event)
+            case Rejected():
+                self._signalling_over = True
+                self._resolve_attempt(event)
+                self._retire_if_done()
+            case Released():
+                self._signalling_over = True
+                self._end(self._decided or of_release(event))
+                self._resolve_attempt(Rejected(487, "Request Terminated", local=True))
+                self._retire_if_done()
+            case Reoffer():
+                self._on_reoffer(event)
+            case Reanswered():
+                self._on_reanswered(event)
+            case DigitInfo():
+                self._on_digit(event.digit, "info")
+
+    def _on_ringing(self, event: Ringing) -> None:
+        if self.is_over or self._decided is not None:
+            return
+        if self.state is State.DIALLING and event.status != 181:
+            self._write(Event.RING, {"status": event.status, "trunk": self.call.trunk})
+        if event.sdp is None or self._audio is None:
+            return
+        self._early_answer = event.sdp
+        if self.on_early_media is not None:
+            try:
+                self._audio.accept(event.sdp)
+            except (NegotiationError, RemoteProtocolError) as error:
+                self.note("warning", text=f"early media not usable: {error}")
+            else:
+                self.on_early_media()
+
+    def _on_answered(self, event: Answered) -> None:
+        audio = self._audio
+        if audio is None or self.is_over or self._decided is not None:
+            self._drop_signalling()
+            return
+        problem = self._agree(audio, event.sdp or self._early_answer)
+        if problem:
+            self._decided = Ending(
+                Outcome.FAILED, "incompatible-destination", Source.CALLEE, 200, problem
+            )
+            self._drop_signalling()
+            self._end(self._decided)
+        else:
+            self._write(Event.ANSWER, {"trunk": self.call.trunk})
+            audio.media.watch_silence(self._services.settings.media.silence_timeout_s)
+            self._start_recording(audio)
+        self._resolve_attempt(event)
+
+    def _agree(self, audio: Audio, answer: bytes | None) -> str:
+        """Takes the answer; what is wrong with it, or ""."""
+        if answer is None:
+            return "neither the 200 nor a provisional response had an SDP answer"
+        if self._signalling is not None and self._signalling.peer is not None:
+            audio.signalling_address = self._signalling.peer[0]
+        try:
+            audio.accept(answer)
+        except (NegotiationError, RemoteProtocolError) as error:
+            return str(error)
+        return ""
+
+    def _on_reoffer(self, event: Reoffer) -> None:
+        if self._audio is None or self._signalling is None:
+            return
+        if event.sdp is None:
+            self._signalling.answer_offer(self._audio.offer())
+            return
+        try:
+            answer = self._audio.answer(event.sdp)
+        except (NegotiationError, RemoteProtocolError) as error:
+            self.note("warning", text=f"re-offer refused: {error}")
+            self._signalling.refuse_offer(488)
+        else:
+            self._signalling.answer_offer(answer)
+
+    def _on_reanswered(self, event: Reanswered) -> None:
+        if self._audio is None:
+            return
+        try:
+            self._audio.accept(event.sdp)
+        except (NegotiationError, RemoteProtocolError) as error:
+            self.note("warning", text=f"answer to our offer not usable: {error}")
+
+    def _resolve_attempt(self, result: Rejected | Answered) -> None:
+        if self._attempt is not None and not self._attempt.done():
+            self._attempt.set_result(result)
+
+    def _drop_signalling(self) -> None:
+        if self._signalling is not None:
+            self._signalling.hang_up()
+
+    # ------------------------------------------------------------------ media events
+
+    def _on_media(self, event: MediaEvent) -> None:
+        match event:
+            case Digit():
+                self._on_digit(event.digit, event.source)
+            case NoRtp():
+                self.hang_up(
+                    Ending(
+                        Outcome.COMPLETED,
+                        "media-timeout",
+                        Source.OUTDIAL,
+                        detail=f"no audio from the far end for {event.seconds:g} seconds",
+                    )
+                )
+            case RecordingDone():
+                self._on_recording_done(event)
+            case MediaLost():
+                self.hang_up(
+                    Ending(Outcome.FAILED, "media-failure", Source.OUTDIAL, detail=event.reason)
+                )
+                self._complete(MediaStats())
+            case MediaStats():
+                self._complete(event)
+
+    def _on_digit(self, digit: str, source: str) -> None:
+        if self.on_digit is not None:
+            self.on_digit(digit, source)
+
+    # ------------------------------------------------------------------ recording
+
+    def _start_recording(self, audio: Audio) -> None:
+        if not self._plan.record:
+            return
+        sid = ids.new(ids.RECORDING)
+        self._recording = RecordingRecord(
+            sid, self.sid, f"{sid}.wav", self._services.clock.now(), channels=2
+        )
+        audio.media.record(RecordingPlan(sid, str(self._services.recordings / f"{sid}.wav")))
+        self.note("recording.started", recording=sid)
+
+    def _on_recording_done(self, event: RecordingDone) -> None:
+        recording = self._recording
+        if recording is None or event.recording_id != recording.sid:
+            return
+        recording.duration_ms = event.duration_ms
+        recording.size_bytes = event.size_bytes
+        recording.error = event.error
+        if event.error:
+            self.note("recording.failed", recording=recording.sid, error=event.error)
+        else:
+            self.call.recording_sid = recording.sid
+            self.note("recording.done", recording=recording.sid, ms=event.duration_ms)
+
+    # ------------------------------------------------------------------ the end
+
+    def _limit_reached(self) -> None:
+        self.hang_up(
+            Ending(Outcome.COMPLETED, "time-limit", Source.OUTDIAL, detail="time limit reached")
+        )
+
+    def _end(self, ending: Ending) -> None:
+        """The reason is settled; audio is closed, and the end written with its last words."""
+        if self._ending is not None:
+            return
+        self._ending = ending
+        self.call.ended_at = self._services.clock.now()
+        self._cancel_timer("limit")
+        self._cancel_timer("cancel")
+        if not self.ended.done():
+            self.ended.set_result(ending)
+        if self._audio is None:
+            self._complete(MediaStats())
+        else:
+            self._audio.media.close()
+            self._timer("last words", LAST_WORDS_WAIT_S, lambda: self._complete(MediaStats()))
+
+    def _complete(self, stats: MediaStats) -> None:
+        """Writes the terminal state, once."""
+        ending = self._ending
+        if ending is None or self.state is State.COMPLETED:
+            return
+        self._cancel_timer("last words")
+        call = self.call
+        call.outcome = ending.outcome.value
+        call.sip_code = ending.sip_code
+        call.cause = ending.cause
+        call.hangup_source = ending.source.value
+        call.detail = ending.detail
+        call.media = asdict(stats) if call.answered_at is not None else None
+        self._write(
+            Event.END,
+            {
+                "outcome": call.outcome,
+                "cause": call.cause,
+                "source": call.hangup_source,
+                "sip_code": call.sip_code,
+                "detail": call.detail,
+            },
+            outcome=call.outcome,
+            sip_code=call.sip_code,
+            cause=call.cause,
+            hangup_source=call.hangup_source,
+            detail=call.detail,
+            media=call.media,
+            recording_sid=call.recording_sid,
+        )
+        if self._recording is not None:
+            task = self._loop.create_task(self._keep_recording(self._recording))
+            task.add_done_callback(lambda _: self._retire_if_done())
+        self._retire_if_done()
+
+    async def _keep_recording(self, recording: RecordingRecord) -> None:
+        try:
+            await self._services.journal.save_recording(recording)
+        except StoreUnavailable as error:
+            _log.error("recording.not_listed", recording=recording.sid, error=str(error))
+
+    def _retire_if_done(self) -> None:
+        """Once signalling has nothing more to say, the ladder is complete: let go of everything."""
+        if self.state is not State.COMPLETED or not self._signalling_over or self.retired.done():
+            return
+        self.retired.set_result(None)
+        for handle in self._timers.values():
+            handle.cancel()
+        self._timers.clear()
+        self._save_ladder()
+        self._loop.call_later(TIMELINE_LINGER_S, self._services.journal.close_timeline, self.sid)
+
+    # ------------------------------------------------------------------ writing
+
+    def _transition(self, event: Event, data: dict[str, Any], **fields: Any) -> Change:
+        """Moves to the next state; the change to be written."""
+        now = self._services.clock.now()
+        self.state = following(self.state, event)
+        call = self.call
+        call.state = self.state.value
+        column = ENTERED_AT[self.state]
+        reached_at = getattr(call, column) or now
+        setattr(call, column, reached_at)
+        fields.update({"state": call.state, column: reached_at, "trunk": call.trunk})
+        status = STATUS_EVENT[self.state]
+        delivery = None
+        if self._subscription is not None:
+            delivery = self._subscription.delivery(
+                call, status, self._sequence_number, now, self._recording_url()
+            )
+        self._sequence_number += 1
+        return Change(
+            self.sid,
+            fields,
+            (self.timeline.event(f"state.{call.state}", data),),
+            (delivery,) if delivery else (),
+        )
+
+    def _write(self, event: Event, data: dict[str, Any], **fields: Any) -> None:
+        self._services.journal.write(self._transition(event, data, **fields))
+
+    def _recording_url(self) -> str:
+        sid = self.call.recording_sid
+        return f"{self._services.public_url}/v1/recordings/{sid}.wav" if sid else ""
+
+    def _on_trace(self, message: TracedMessage) -> None:
+        if len(self._ladder) >= LADDER_MAX:
+            return
+        self._ladder.append(message)
+        if self.retired.done():
+            self._save_ladder()
+        elif "ladder" not in self._timers:
+            self._timer("ladder", LADDER_DELAY_S, self._save_ladder)
+
+    def _save_ladder(self) -> None:
+        self._timers.pop("ladder", None)
+        if self._ladder:
+            self._services.journal.save_ladder(self.sid, tuple(self._ladder))
+
+    # ------------------------------------------------------------------ timers
+
+    def _timer(self, name: str, seconds: float, action: Callable[[], None]) -> None:
+        self._cancel_timer(name)
+        self._timers[name] = self._loop.call_later(seconds, action)
+
+    def _cancel_timer(self, name: str) -> None:
+        handle = self._timers.pop(name, None)
+        if handle is not None:
+            handle.cancel()

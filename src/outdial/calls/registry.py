@@ -1,0 +1,245 @@
+"""All calls of this process: takes them, starts them when there is room, ends them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from outdial import ids, log
+from outdial.calls import codes
+from outdial.calls.admission import Admission
+from outdial.calls.callbacks import Subscription
+from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.request import CallRequest
+from outdial.calls.services import Services
+from outdial.calls.session import Session
+from outdial.calls.states import State
+from outdial.errors import Refused
+from outdial.legs import Ending, Outcome, Source
+from outdial.store.records import CallRecord
+from outdial.store.store import Store
+
+_log = log.get("registry")
+
+_BY_API = Ending(
+    Outcome.COMPLETED, "normal-clearing", Source.CALLER, detail="hung up through the API"
+)
+_CANCELLED_BY_API = Ending(
+    Outcome.CANCELED, "originator-cancel", Source.CALLER, detail="cancelled through the API"
+)
+_EXPIRED = Ending(
+    Outcome.FAILED,
+    "expired-in-queue",
+    Source.OUTDIAL,
+    detail="Outdial was away for longer than the call's timeout before it could be dialled",
+)
+_CRASHED = Ending(
+    Outcome.FAILED,
+    "server-restart",
+    Source.OUTDIAL,
+    detail="Outdial was stopped hard and found the call unfinished when it came back",
+)
+_SHUTDOWN = Ending(
+    Outcome.COMPLETED, "server-shutdown", Source.OUTDIAL, detail="Outdial was stopped"
+)
+_SHUTDOWN_UNANSWERED = Ending(
+    Outcome.CANCELED, "server-shutdown", Source.OUTDIAL, detail="Outdial was stopped"
+)
+
+
+class Registry:
+    """Fulfils `calls.service.CallService`."""
+
+    def __init__(self, services: Services, store: Store) -> None:
+        limits = services.settings.limits
+        self._services = services
+        self._store = store
+        self._admission: Admission[Session] = Admission(
+            limits.calls_per_second,
+            limits.concurrent_calls,
+            limits.queued_calls,
+            services.clock.monotonic(),
+        )
+        self._legs: dict[str, CallLeg] = {}
+        self._admit_timer: asyncio.TimerHandle | None = None
+        self._draining = False
+        self._ready = False
+
+    # ------------------------------------------------------------------ what the API asks
+
+    async def place(self, request: CallRequest, key_name: str) -> CallRecord:
+        """See CallService."""
+        self._check(request)
+        services = self._services
+        call = CallRecord(
+            sid=ids.new(ids.CALL),
+            parent_sid="",
+            direction="outbound",
+            from_number=request.from_,
+            to_number=request.to,
+            caller_name=request.caller_name,
+            state=State.QUEUED.value,
+            created_at=services.clock.now(),
+            key_name=key_name,
+            request=request.to_json(),
+        )
+        call.parent_sid = call.sid
+        session = Session(services, call, request, self._keep)
+        queued = session.leg.timeline.event("state.queued", {"to": call.to_number})
+        try:
+            await services.journal.create(call, (queued,))
+        except BaseException:
+            services.journal.close_timeline(call.sid)
+            raise
+        self._keep(session.leg)
+        self._admission.wait(call.sid, session)
+        self._admit()
+        return call
+
+    async def hang_up(self, sid: str) -> bool:
+        """See CallService."""
+        leg = self._legs.get(sid)
+        if leg is None or leg.is_over:
+            if leg is None and await self._store.call(sid) is None:
+                raise Refused(404, codes.UNKNOWN_CALL, f"there is no call {sid}", field="sid")
+            return False
+        if self._admission.withdraw(sid) is not None:
+            leg.hang_up(_CANCELLED_BY_API)
+        else:
+            leg.hang_up(_BY_API if leg.state is State.ANSWERED else _CANCELLED_BY_API)
+        return True
+
+    def health(self) -> dict[str, Any]:
+        """See CallService."""
+        return {
+            "ready": self._ready and not self._draining,
+            "draining": self._draining,
+            "live": len(self._legs) - self._admission.waiting,
+            "queued": self._admission.waiting,
+            "checks": {
+                "journal_held_back": self._services.journal.held_back,
+                "tasks": len(self._services.tasks),
+            },
+        }
+
+    # ------------------------------------------------------------------ the process's life
+
+    async def start(self) -> None:
+        """Deals with what an earlier process left unfinished, then takes calls."""
+        for call in await self._store.unfinished_calls():
+            await self._resume(call)
+        self._ready = True
+        self._admit()
+
+    async def drain(self, grace_s: float) -> None:
+        """Takes no more calls; live ones may go on for so long, then they are hung up."""
+        self._draining = True
+        self._cancel_admit_timer()
+        if self._legs and grace_s > 0:
+            await asyncio.wait([leg.retired for leg in self._legs.values()], timeout=grace_s)
+        for leg in list(self._legs.values()):
+            if self._admission.withdraw(leg.sid) is None:
+                leg.hang_up(_SHUTDOWN if leg.state is State.ANSWERED else _SHUTDOWN_UNANSWERED)
+        talking = [leg.retired for leg in self._legs.values() if leg.state is not State.QUEUED]
+        if talking:
+            await asyncio.wait(talking, timeout=3)
+        await self._services.tasks.wait(1)
+
+    # ------------------------------------------------------------------ inside
+
+    def _check(self, request: CallRequest) -> None:
+        """Whether the call can be taken at all. Raises Refused."""
+        if self._draining or not self._ready:
+            raise Refused(
+                503, codes.DRAINING, "Outdial is being stopped or started", retry_after_s=5
+            )
+        if self._admission.is_full:
+            raise Refused(
+                429,
+                codes.QUEUE_FULL,
+                f"{self._admission.waiting} calls wait already; the setting limits.queued_calls "
+                "allows no more",
+                retry_after_s=5,
+            )
+        routes = self._services.routes
+        if request.trunk and routes.named(request.trunk) is None:
+            known = ", ".join(routes.names()) or "none"
+            raise Refused(
+                422,
+                codes.UNKNOWN_TRUNK,
+                f"there is no trunk named {request.trunk!r}; the settings have: {known}",
+                field="trunk",
+            )
+        if not routes.to(request.to, request.trunk):
+            raise Refused(
+                422,
+                codes.NO_ROUTE,
+                f"no trunk takes {request.to}: add a [[trunks]] entry whose prefixes match, or run "
+                "outdial serve --sim to try without a carrier",
+                field="to",
+            )
+
+    def _keep(self, leg: CallLeg) -> None:
+        self._legs[leg.sid] = leg
+        leg.retired.add_done_callback(lambda _: self._legs.pop(leg.sid, None))
+
+    def _admit(self) -> None:
+        """Starts every call there is room for."""
+        self._cancel_admit_timer()
+        if self._draining:
+            return
+        now = self._services.clock.monotonic()
+        for session in self._admission.admit(now):
+            task = self._services.tasks.start(self._run(session), f"call {session.leg.sid}")
+            task.add_done_callback(lambda _: self._released())
+        next_at = self._admission.next_at()
+        if next_at is not None:
+            delay = max(0.001, next_at - now)
+            self._admit_timer = asyncio.get_running_loop().call_later(delay, self._admit)
+
+    async def _run(self, session: Session) -> None:
+        if not session.leg.is_over:
+            await session.run()
+        await session.leg.retired
+
+    def _released(self) -> None:
+        self._admission.release()
+        if self._admission.waiting:
+            self._admit()
+
+    def _cancel_admit_timer(self) -> None:
+        if self._admit_timer is not None:
+            self._admit_timer.cancel()
+            self._admit_timer = None
+
+    async def _resume(self, call: CallRecord) -> None:
+        """A call found unfinished: one that was never dialled is dialled, any other is over."""
+        now = self._services.clock.now()
+        history = await self._store.events(call.sid)
+        next_seq = history[-1].seq + 1 if history else 0
+        request = await self._request_of(call)
+        if call.state == State.QUEUED.value and call.parent_sid == call.sid and request:
+            session = Session(self._services, call, request, self._keep, next_seq)
+            self._keep(session.leg)
+            if now - call.created_at > request.timeout_s:
+                session.leg.hang_up(_EXPIRED)
+            else:
+                self._admission.wait(call.sid, session)
+            return
+        subscription = Subscription.of_request(request, call.parent_sid) if request else None
+        if subscription is not None:
+            subscription.lane.resume_at(int(now))
+        plan = LegPlan(call.to_number, call.from_number)
+        leg = CallLeg(self._services, call, plan, subscription, next_seq=next_seq)
+        self._keep(leg)
+        leg.abandon(_CRASHED)
+
+    async def _request_of(self, call: CallRecord) -> CallRequest | None:
+        """What was asked for: on the second leg of a click-to-call, with the first leg."""
+        if call.request:
+            return CallRequest.from_json(call.request)
+        parent = await self._store.call(call.parent_sid)
+        if parent is None or not parent.request:
+            return None
+        request = CallRequest.from_json(parent.request)
+        return None if request.url else request

@@ -1,0 +1,82 @@
+"""What sessions stand on, gathered in one place; app.py fills it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from outdial.calls.journal import Journal
+from outdial.calls.routes import Routes
+from outdial.calls.tasks import Tasks
+from outdial.clock import Clock
+from outdial.config import Settings
+from outdial.legs import Clip, MediaPlane, SignallingPlane
+
+
+class HttpResponse(Protocol):
+    """An answer to an outgoing request."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def content_type(self) -> str: ...
+
+
+class HttpClient(Protocol):
+    """The outgoing HTTP client, as sessions use it."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Sequence[tuple[str, str]] = (),
+        timeout_s: float = 10.0,
+        max_bytes: int = 65536,
+    ) -> HttpResponse:
+        """Raises FetchError."""
+
+
+class Speaker(Protocol):
+    """Text to speech, as sessions use it."""
+
+    def speak(self, text: str, voice: str, language: str) -> AsyncIterator[Clip]:
+        """The clips of the text in order. Raises SpeechError."""
+
+
+class SoundLibrary(Protocol):
+    """Audio files from the web, as sessions use them."""
+
+    async def fetch(self, url: str) -> Clip:
+        """Raises FetchError, SoundError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a session may call."""
+
+    settings: Settings
+    clock: Clock
+    journal: Journal
+    signalling: SignallingPlane
+    media: MediaPlane
+    http: HttpClient
+    speech: Speaker
+    sounds: SoundLibrary
+    routes: Routes
+    recordings: Path
+    """Absolute path of the recordings folder."""
+    public_url: str
+    """Without a trailing slash."""
+    check_destination: Callable[[str, str], None]
+    """Raises Refused when the number (E.164 digits) of the field may not be dialled."""
+    tasks: Tasks
+    """Where work that outlives its caller runs."""
+    sdp_session_id: Callable[[], int]
+    """A fresh session id for an SDP origin line."""
