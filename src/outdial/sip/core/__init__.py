@@ -1,0 +1,1 @@
+"""The SIP protocol without I/O and without a clock: messages, transactions, dialogs, user agent."""

@@ -1,0 +1,196 @@
+"""The smaller typed header values: CSeq, RAck, Session-Expires, Reason, option tags, media type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from outdial.errors import RemoteProtocolError
+from outdial.sip.core.grammar import (
+    NO_PARAMS,
+    TOKEN,
+    Params,
+    format_params,
+    parse_number,
+    parse_params,
+    split_list,
+    unquote,
+)
+from outdial.sip.core.limits import MAX_CSEQ, MAX_VALUES
+
+MAX_DELTA_S: Final = 2**32 - 1
+"""The largest delta-seconds (RFC 3261 section 20.19)."""
+
+_cseq = re.compile(rf"([0-9]++)[ \t]++({TOKEN})")
+_rack = re.compile(rf"([0-9]++)[ \t]++([0-9]++)[ \t]++({TOKEN})")
+_delta = re.compile(r"([0-9]++)[ \t]*+(?=;|$)")
+_retry_after = re.compile(r"[ \t]*+([0-9]{1,10})(?![0-9])")
+_leading_token = re.compile(rf"({TOKEN})[ \t]*+(?=;|$)")
+_media_type = re.compile(rf"({TOKEN})[ \t]*+/[ \t]*+({TOKEN})[ \t]*+(?=;|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class CSeq:
+    """RFC 3261 section 20.16."""
+
+    number: int
+    method: str
+
+    @classmethod
+    def parse(cls, text: str) -> CSeq:
+        """RemoteProtocolError when malformed or 2**31 and more."""
+        match = _cseq.fullmatch(text)
+        if match is None:
+            raise RemoteProtocolError(f"malformed CSeq: {text[:60]!r}")
+        return cls(parse_number(match[1], MAX_CSEQ, "CSeq"), match[2])
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.method}"
+
+
+@dataclass(frozen=True, slots=True)
+class RAck:
+    """RFC 3262 section 7.2: which reliable provisional response a PRACK acknowledges."""
+
+    rseq: int
+    cseq: int
+    method: str
+
+    @classmethod
+    def parse(cls, text: str) -> RAck:
+        """RemoteProtocolError when malformed."""
+        match = _rack.fullmatch(text)
+        if match is None:
+            raise RemoteProtocolError(f"malformed RAck: {text[:60]!r}")
+        rseq = parse_number(match[1], MAX_DELTA_S, "RSeq in RAck")
+        return cls(rseq, parse_number(match[2], MAX_CSEQ, "CSeq in RAck"), match[3])
+
+    def __str__(self) -> str:
+        return f"{self.rseq} {self.cseq} {self.method}"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionExpires:
+    """RFC 4028 section 4."""
+
+    seconds: int
+    refresher: str | None = None
+    """uac, uas, or None when it was left open."""
+
+    @classmethod
+    def parse(cls, text: str) -> SessionExpires:
+        """RemoteProtocolError when malformed. Other parameters are passed over."""
+        seconds, params = parse_delta(text, "Session-Expires")
+        refresher = (params.get("refresher") or "").lower()
+        return cls(seconds, refresher if refresher in ("uac", "uas") else None)
+
+    def __str__(self) -> str:
+        return str(self.seconds) + (f";refresher={self.refresher}" if self.refresher else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One value of the Reason header (RFC 3326)."""
+
+    protocol: str
+    """As written: SIP, Q.850, or another token."""
+    cause: int | None = None
+    text: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Reason:
+        """RemoteProtocolError when malformed; a cause that is no number is left out."""
+        match = _leading_token.match(text)
+        if match is None:
+            raise RemoteProtocolError(f"malformed Reason: {text[:60]!r}")
+        params = parse_params(text, match.end())
+        cause = params.get("cause") or ""
+        number = int(cause) if cause.isascii() and cause.isdigit() and len(cause) <= 5 else None
+        return cls(match[1], number, unquote(params.get("text") or ""))
+
+    def __str__(self) -> str:
+        params: dict[str, str | None] = {}
+        if self.cause is not None:
+            params["cause"] = str(self.cause)
+        if self.text:
+            escaped = self.text.replace("\\", "\\\\").replace('"', '\\"')
+            params["text"] = f'"{escaped}"'
+        return self.protocol + format_params(params)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """Content-Type (RFC 3261 section 20.15)."""
+
+    type: str
+    """Lower case."""
+    subtype: str
+    """Lower case."""
+    params: Params = NO_PARAMS
+
+    @classmethod
+    def parse(cls, text: str) -> MediaType:
+        """RemoteProtocolError when malformed."""
+        match = _media_type.match(text)
+        if match is None:
+            raise RemoteProtocolError(f"malformed Content-Type: {text[:60]!r}")
+        return cls(match[1].lower(), match[2].lower(), parse_params(text, match.end()))
+
+    @property
+    def essence(self) -> str:
+        """``type/subtype``, e.g. application/sdp."""
+        return f"{self.type}/{self.subtype}"
+
+    def __str__(self) -> str:
+        return self.essence + format_params(self.params)
+
+
+def parse_delta(text: str, what: str) -> tuple[int, Params]:
+    """``delta-seconds *( ";" param )`` as in Session-Expires and Min-SE."""
+    match = _delta.match(text)
+    if match is None:
+        raise RemoteProtocolError(f"malformed {what}: {text[:60]!r}")
+    return parse_number(match[1], MAX_DELTA_S, what), parse_params(text, match.end())
+
+
+def retry_after_s(text: str | None) -> int | None:
+    """Seconds of a Retry-After; None when it is absent or malformed.
+
+    A response is worth more than its hint, so a bad one does not make the response bad.
+    """
+    match = _retry_after.match(text) if text else None
+    return min(int(match[1]), MAX_DELTA_S) if match else None
+
+
+def option_tags(lines: Iterable[str]) -> frozenset[str]:
+    """The tags of Supported, Require, Allow and the like, in lower case."""
+    return frozenset(tag.lower() for tag in token_list(lines))
+
+
+def token_list(lines: Iterable[str]) -> list[str]:
+    """The words of comma-separated lines; empty ones are passed over, an empty line is allowed."""
+    words = [word.strip(" \t") for line in lines for word in line.split(",")]
+    if len(words) > MAX_VALUES:
+        raise RemoteProtocolError(f"more than {MAX_VALUES} words in a list")
+    return [word for word in words if word]
+
+
+def reasons(lines: Iterable[str]) -> list[Reason]:
+    """All values of the Reason lines; malformed ones are passed over, they only inform."""
+    found: list[Reason] = []
+    for line in lines:
+        try:
+            found += [Reason.parse(value) for value in split_list(line)]
+        except RemoteProtocolError:
+            continue
+    return found
+
+
+def q850_cause(lines: Iterable[str]) -> int | None:
+    """The Q.850 cause in the Reason lines, if any says one."""
+    for reason in reasons(lines):
+        if reason.protocol.upper() == "Q.850" and reason.cause is not None:
+            return reason.cause
+    return None
