@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from outdial.errors import RemoteProtocolError
@@ -33,7 +33,7 @@ class Address:
     uri: Uri
     display_name: str = ""
     """Without quotes and escapes."""
-    params: Params = NO_PARAMS
+    params: Params = field(default_factory=dict)
     """Header parameters, not the URI's. Names in lower case, quoted values keep their quotes."""
 
     @classmethod

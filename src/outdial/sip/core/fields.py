@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from outdial.errors import RemoteProtocolError
@@ -128,7 +128,7 @@ class MediaType:
     """Lower case."""
     subtype: str
     """Lower case."""
-    params: Params = NO_PARAMS
+    params: Params = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> MediaType:

@@ -16,8 +16,8 @@ _NAMES: Final = """
 Accept Accept-Contact Accept-Encoding Accept-Language Alert-Info Allow Allow-Events
 Authentication-Info Authorization Call-ID Call-Info Contact Content-Disposition Content-Encoding
 Content-Language Content-Length Content-Type CSeq Date Diversion Error-Info Event Expires
-Feature-Caps Flow-Timer From Geolocation History-Info Identity Identity-Info In-Reply-To Info-Package
-Join Max-Forwards MIME-Version Min-Expires Min-SE Organization P-Access-Network-Info
+Feature-Caps Flow-Timer From Geolocation History-Info Identity Identity-Info In-Reply-To
+Info-Package Join Max-Forwards MIME-Version Min-Expires Min-SE Organization P-Access-Network-Info
 P-Asserted-Identity P-Charging-Vector P-Early-Media P-Preferred-Identity Path Priority Privacy
 Proxy-Authenticate Proxy-Authorization Proxy-Require RAck Reason Record-Route Recv-Info Refer-Sub
 Refer-To Referred-By Reject-Contact Remote-Party-ID Replaces Reply-To Request-Disposition Require

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final
@@ -54,9 +54,9 @@ class Uri:
     host: str = ""
     """Without the brackets of IPv6; "" unless the scheme is sip or sips."""
     port: int | None = None
-    params: Params = NO_PARAMS
+    params: Params = field(default_factory=dict)
     """Names in lower case."""
-    headers: Mapping[str, str] = NO_HEADERS
+    headers: Mapping[str, str] = field(default_factory=dict)
     """The part after "?": names and values as written."""
     opaque: str = ""
     """All after the colon, for schemes other than sip, sips and tel."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
@@ -38,7 +38,7 @@ class Via:
     host: str
     """Without the brackets of IPv6."""
     port: int | None = None
-    params: Params = NO_PARAMS
+    params: Params = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> Via:
