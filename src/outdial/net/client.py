@@ -18,13 +18,13 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 import aiohttp
 from yarl import URL
 
 import outdial
 from outdial.errors import FetchError
+from outdial.net import form
 from outdial.net.addresses import AddressPolicy, Target, parse_target
 from outdial.net.resolver import CheckedResolver, Resolver, SystemResolver
 
@@ -124,7 +124,7 @@ class HttpClient:
             if params:
                 requested = with_params(requested, params)
         elif body is None:
-            body = urlencode(params, errors="replace").encode("ascii")
+            body = form.encode(params).encode("ascii")
         while True:
             sent = [*headers, ("Content-Type", content_type)] if body is not None else headers
             response = await self._once(method, requested, body, sent, max_bytes)
@@ -200,10 +200,9 @@ class HttpClient:
 
 def with_params(url: URL, params: Params) -> URL:
     """The URL with the parameters after those it has; nothing it has is changed or re-quoted."""
-    added = urlencode(params, errors="replace")
-    query = url.raw_query_string
-    text = str(url.with_query(None)) + "?" + (f"{query}&{added}" if query else added)
-    return URL(text, encoded=True)
+    added = form.encode(params)
+    joint = "&" if url.raw_query_string else "?"
+    return URL(f"{str(url).removesuffix('?')}{joint}{added}", encoded=True)
 
 
 def _join(url: URL, location: str) -> str:
@@ -218,9 +217,10 @@ async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     if declared is not None and declared > max_bytes:
         raise _too_large(max_bytes)
     encoding = answer.headers.get("Content-Encoding", "").strip().lower()
-    chunks = []
+    chunks: list[bytes] = []
     size = 0
-    while chunk := await answer.content.readany():
+    while not answer.content.at_eof():
+        chunk = await answer.content.readany()
         size += len(chunk)
         if size > max_bytes:
             raise _too_large(max_bytes)

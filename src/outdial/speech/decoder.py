@@ -17,9 +17,7 @@ from outdial.errors import SoundError
 from outdial.speech.audio import RATE_HZ, samples_of
 
 _CODECS = {
-    "wav": re.compile(
-        r"pcm_(u8|s16le|s24le|s32le|s64le|f32le|f64le|alaw|mulaw)|adpcm_(ms|ima_wav)"
-    ),
+    "wav": re.compile(r"pcm_(u8|s16le|s24le|s32le|f32le|f64le|alaw|mulaw)|adpcm_(ms|ima_wav)"),
     "mp3": re.compile(r"mp[23](float)?"),
 }
 _MAX_CHANNELS = 8
@@ -65,14 +63,14 @@ def _decoded(data: bytes, container: str) -> Iterator[bytes]:
             raise SoundError("the file's sampling rate or number of channels makes no sense")
         resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
         for packet in source.demux(stream):
-            for frame in _frames(packet):
+            for frame in _frames(context, packet):
                 yield from map(samples_of, resampler.resample(frame))
         yield from map(samples_of, resampler.resample(None))
 
 
-def _frames(packet: av.Packet[Any]) -> list[av.AudioFrame]:
+def _frames(context: av.AudioCodecContext, packet: av.Packet[Any]) -> list[av.AudioFrame]:
     """A packet's frames; none of a broken packet, so that one bad frame does not end a sound."""
     try:
-        return list(packet.decode())
+        return context.decode(packet)
     except av.InvalidDataError:
         return []
