@@ -1,0 +1,514 @@
+"""The control side of the media workers: fulfils `legs.MediaPlane`.
+
+Commands of one loop iteration go to a worker in one write, its events come back as calls of the
+listeners. Every worker binds ports ahead and announces them, so that `open` asks nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from outdial import log
+from outdial.clock import Clock
+from outdial.config import Media
+from outdial.errors import ConfigError, MediaUnavailable
+from outdial.legs import (
+    Clip,
+    Digit,
+    MediaEvent,
+    MediaLeg,
+    MediaListener,
+    MediaLost,
+    MediaParams,
+    MediaStats,
+    NoRtp,
+    PlayEnd,
+    RecordingDone,
+    RecordingPlan,
+)
+from outdial.media import wire
+from outdial.media.core import dtmf, tones
+
+READY_TIMEOUT_S = 15.0
+STOP_TIMEOUT_S = 3.0
+RESTART_DELAYS_S = (0.1, 0.5, 2.0, 5.0, 15.0)
+"""Before each try to start a dead worker again; the last one repeats."""
+STEADY_S = 60.0
+"""A worker that lived so long starts the delays over."""
+MAX_BACKLOG_BYTES = 4 * 1024 * 1024
+"""A worker that reads nothing for so many bytes of commands is taken for dead."""
+
+_ENDS = {wire.FINISHED: PlayEnd.FINISHED, wire.STOPPED: PlayEnd.STOPPED}
+_SOURCES = {wire.RFC4733: "rfc4733", wire.IN_BAND: "in-band"}
+
+_log = log.get("media")
+
+
+class _Leg:
+    """A stream on a worker; fulfils `legs.MediaLeg`."""
+
+    __slots__ = (
+        "_address",
+        "_closed",
+        "_listener",
+        "_next_play",
+        "_number",
+        "_plays",
+        "_port",
+        "_worker",
+        "leg_id",
+    )
+
+    def __init__(
+        self, leg_id: str, worker: _Worker, number: int, port: int, listener: MediaListener
+    ) -> None:
+        self.leg_id = leg_id
+        self._worker = worker
+        self._number = number
+        self._address = worker.address
+        self._port = port
+        self._listener: MediaListener | None = listener
+        self._plays: dict[int, asyncio.Future[PlayEnd]] = {}
+        self._next_play = 1
+        self._closed = False
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def worker(self) -> _Worker:
+        """Where the stream lives."""
+        return self._worker
+
+    def start(self, params: MediaParams) -> None:
+        self._command(wire.START, wire.pack_params(params))
+
+    def update(self, params: MediaParams) -> None:
+        self._command(wire.UPDATE, wire.pack_params(params))
+
+    def queue(self, clip: Clip, loops: int = 1) -> Awaitable[PlayEnd]:
+        play, future = self._new_play()
+        payload = wire.pack_play(play, max(0, loops), clip.ulaw_path, clip.alaw_path)
+        self._command(wire.QUEUE, payload)
+        return future
+
+    def tone(self, name: str) -> Awaitable[PlayEnd]:
+        tones.find(name)
+        play, future = self._new_play()
+        self._command(wire.TONE, wire.pack_play(play, 0, name))
+        return future
+
+    def stop_playing(self) -> None:
+        self._command(wire.STOP)
+
+    def send_digits(self, digits: str) -> Awaitable[PlayEnd]:
+        dtmf.steps(digits)
+        play, future = self._new_play()
+        self._command(wire.DIGITS, wire.pack_play(play, 1, digits))
+        return future
+
+    def bridge(self, other: MediaLeg) -> None:
+        if not isinstance(other, _Leg) or other._worker is not self._worker or other is self:
+            raise MediaUnavailable("only two legs of one worker can be bridged: open with `near`")
+        if not other._closed:
+            self._command(wire.BRIDGE, wire.pack_stream(other._number))
+
+    def unbridge(self) -> None:
+        self._command(wire.UNBRIDGE)
+
+    def record(self, plan: RecordingPlan) -> None:
+        order = wire.RecordOrder(plan.recording_id, plan.path, plan.channels, plan.max_duration_s)
+        self._command(wire.RECORD, wire.pack_record(order))
+
+    def stop_recording(self, recording_id: str) -> None:
+        self._command(wire.STOP_RECORDING, wire.pack_text(recording_id))
+
+    def watch_silence(self, seconds: float) -> None:
+        self._command(wire.WATCH, wire.pack_seconds(seconds))
+
+    def close(self) -> None:
+        if not self._closed:
+            self._command(wire.CLOSE)
+            self._closed = True
+
+    def _command(self, opcode: int, payload: bytes = b"") -> None:
+        if not self._closed:
+            self._worker.command(opcode, self._number, payload)
+
+    def _new_play(self) -> tuple[int, asyncio.Future[PlayEnd]]:
+        future: asyncio.Future[PlayEnd] = asyncio.get_running_loop().create_future()
+        play = self._next_play
+        self._next_play += 1
+        if self._closed:
+            future.set_result(PlayEnd.LOST)
+        else:
+            self._plays[play] = future
+        return play, future
+
+    # What the worker tells.
+
+    def played(self, play: int, end: PlayEnd) -> None:
+        """A play is over."""
+        future = self._plays.pop(play, None)
+        if future is not None and not future.done():
+            future.set_result(end)
+
+    def tell(self, event: MediaEvent) -> None:
+        """Passes an event on; nothing after the terminal one."""
+        if self._listener is not None:
+            self._listener(event)
+
+    def ended(self, event: MediaStats | MediaLost) -> None:
+        """The terminal event: the stream is gone."""
+        self._closed = True
+        for play in list(self._plays):
+            self.played(play, PlayEnd.LOST)
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener(event)
+
+
+class _Worker:
+    """One worker process as the control process sees it, restarted when it dies."""
+
+    def __init__(self, index: int, settings: Media, ports: tuple[int, int], clock: Clock) -> None:
+        self.index = index
+        self.address = settings.address
+        self.legs: dict[int, _Leg] = {}
+        self.free_ports: deque[int] = deque()
+        self.restarts = 0
+        self._arguments = (settings.address, str(ports[0]), str(ports[1]), settings.country)
+        self._clock = clock
+        self._next_stream = 1
+        self._socket: socket.socket | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._deframer = wire.Deframer()
+        self._commands: list[bytes] = []
+        self._backlog = b""
+        self._ready = asyncio.Event()
+        self._reports: deque[asyncio.Future[wire.Report]] = deque()
+        self._stopping = False
+        self._restarting: asyncio.Task[None] | None = None
+        self._started_at = 0.0
+        self._failures = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether commands reach a process."""
+        return self._socket is not None
+
+    @property
+    def pid(self) -> int | None:
+        """The process."""
+        return self._process.pid if self._process is not None else None
+
+    async def start(self) -> None:
+        """Starts the process and waits for its first ports. Raises MediaUnavailable."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            ours.setblocking(False)
+            self._ready.clear()
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "outdial.media.worker",
+                str(theirs.fileno()),
+                *self._arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+            )
+        except OSError as error:
+            ours.close()
+            raise MediaUnavailable(f"a media worker cannot be started: {error}") from error
+        finally:
+            theirs.close()
+        self._socket = ours
+        self._started_at = self._clock.monotonic()
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._read)
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await self._ready.wait()
+        except TimeoutError:
+            self._lose("the media worker did not become ready")
+        if not self.free_ports:
+            raise MediaUnavailable(
+                f"a media worker on {self.address} found no free pair of ports in"
+                f" {self._arguments[1]}-{self._arguments[2]}"
+            )
+
+    # ------------------------------------------------------------------ streams
+
+    def open(self, leg_id: str, listener: MediaListener) -> _Leg:
+        """A stream on the next port. Raises MediaUnavailable."""
+        if self._socket is None or not self.free_ports:
+            raise MediaUnavailable("no media worker has a free port")
+        port, number = self.free_ports.popleft(), self._next_stream
+        self._next_stream = number % 0xFFFFFFFE + 1
+        leg = self.legs[number] = _Leg(leg_id, self, number, port, listener)
+        self.command(wire.OPEN, number, wire.pack_port(port))
+        return leg
+
+    def command(self, opcode: int, stream: int, payload: bytes = b"") -> None:
+        """Sends a command together with the others of this loop iteration."""
+        if self._socket is None:
+            return
+        if not self._commands:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._commands.append(wire.frame(opcode, stream, payload))
+
+    def _flush(self) -> None:
+        data = self._backlog + b"".join(self._commands)
+        self._commands.clear()
+        if self._socket is None:
+            return
+        loop = asyncio.get_running_loop()
+        waiting = bool(self._backlog)
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._lose("the media worker's socket is closed")
+            return
+        self._backlog = data[sent:]
+        if len(self._backlog) > MAX_BACKLOG_BYTES:
+            self._lose("the media worker does not read its commands")
+        elif self._backlog and not waiting:
+            loop.add_writer(self._socket.fileno(), self._flush)
+        elif waiting and not self._backlog:
+            loop.remove_writer(self._socket.fileno())
+
+    async def report(self) -> wire.Report | None:
+        """The worker's counters; None from a dead one."""
+        if self._socket is None:
+            return None
+        future: asyncio.Future[wire.Report] = asyncio.get_running_loop().create_future()
+        self._reports.append(future)
+        self.command(wire.REPORT, 0)
+        try:
+            async with asyncio.timeout(2.0):
+                return await future
+        except (TimeoutError, asyncio.CancelledError):
+            if future.cancelled() or not future.done():
+                return None
+            raise
+
+    # ------------------------------------------------------------------ events
+
+    def _read(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            data = self._socket.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lose("the media worker died")
+            return
+        for opcode, stream, payload in self._deframer.feed(data):
+            leg = self.legs.get(stream)
+            if leg is not None:
+                _EVENTS[opcode](self, leg, payload)
+            elif opcode == wire.PORTS:
+                self.free_ports.extend(wire.unpack_ports(payload))
+                self._ready.set()
+            elif opcode == wire.REPORTED and self._reports:
+                future = self._reports.popleft()
+                if not future.done():
+                    future.set_result(wire.unpack_report(payload))
+
+    def _played(self, leg: _Leg, payload: bytes) -> None:
+        play, how = wire.unpack_played(payload)
+        leg.played(play, _ENDS[how])
+
+    def _digit(self, leg: _Leg, payload: bytes) -> None:
+        digit, source, duration_ms = wire.unpack_digit(payload)
+        leg.tell(Digit(digit, _SOURCES[source], duration_ms))
+
+    def _no_rtp(self, leg: _Leg, payload: bytes) -> None:
+        leg.tell(NoRtp(wire.unpack_seconds(payload)))
+
+    def _recorded(self, leg: _Leg, payload: bytes) -> None:
+        leg.tell(RecordingDone(*wire.unpack_recorded(payload)))
+
+    def _leg_closed(self, leg: _Leg, payload: bytes) -> None:
+        del self.legs[leg._number]
+        leg.ended(wire.unpack_stats(payload))
+
+    # ------------------------------------------------------------------ death
+
+    def _disconnect(self) -> None:
+        sock, self._socket = self._socket, None
+        if sock is None:
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(sock.fileno())
+        if self._backlog:
+            loop.remove_writer(sock.fileno())
+        sock.close()
+        self._backlog = b""
+        self._commands.clear()
+        self._deframer = wire.Deframer()
+        self.free_ports.clear()
+        for future in self._reports:
+            future.cancel()
+        self._reports.clear()
+        self._ready.set()
+
+    def _lose(self, reason: str) -> None:
+        """The process is gone or useless: its legs are told, and it is started again."""
+        if self._socket is None:
+            return
+        self._disconnect()
+        legs, self.legs = list(self.legs.values()), {}
+        for leg in legs:
+            leg.ended(MediaLost(reason))
+        if self._stopping:
+            return
+        _log.error("media worker lost", worker=self.index, pid=self.pid, reason=reason)
+        if self._restarting is None or self._restarting.done():
+            self._restarting = asyncio.get_running_loop().create_task(self._restart())
+
+    async def _restart(self) -> None:
+        if self._clock.monotonic() - self._started_at > STEADY_S:
+            self._failures = 0
+        while not self._stopping:
+            await self._reap(0.0)
+            delay = RESTART_DELAYS_S[min(self._failures, len(RESTART_DELAYS_S) - 1)]
+            self._failures += 1
+            await asyncio.sleep(delay)
+            try:
+                await self.start()
+            except MediaUnavailable as error:
+                _log.error("media worker not restarted", worker=self.index, reason=str(error))
+                self._disconnect()
+                continue
+            self.restarts += 1
+            _log.info("media worker restarted", worker=self.index, pid=self.pid)
+            return
+
+    async def _reap(self, patience_s: float) -> None:
+        """Waits for the process to end by itself for so long, then kills it."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        try:
+            async with asyncio.timeout(patience_s):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def stop(self) -> None:
+        """Ends the process; its legs get their terminal event."""
+        self._stopping = True
+        if self._restarting is not None:
+            self._restarting.cancel()
+            await asyncio.gather(self._restarting, return_exceptions=True)
+        for leg in list(self.legs.values()):
+            leg.close()
+        self.command(wire.SHUTDOWN, 0)
+        await self._reap(STOP_TIMEOUT_S)
+        # What it said last is still in the socket.
+        while self._socket is not None:
+            self._read()
+
+
+_EVENTS: dict[int, Callable[[_Worker, _Leg, bytes], None]] = {
+    wire.PLAYED: _Worker._played,
+    wire.DIGIT: _Worker._digit,
+    wire.NO_RTP: _Worker._no_rtp,
+    wire.RECORDED: _Worker._recorded,
+    wire.CLOSED: _Worker._leg_closed,
+}
+
+
+class WorkerPool:
+    """All media workers; fulfils `legs.MediaPlane`. Made by `start`, ended by `stop`."""
+
+    def __init__(self, workers: list[_Worker]) -> None:
+        self._workers = workers
+
+    @classmethod
+    async def start(cls, settings: Media, clock: Clock) -> WorkerPool:
+        """Starts the workers. Raises ConfigError for the settings, else MediaUnavailable."""
+        ports = parse_ports(settings.ports)
+        if settings.country not in tones.COUNTRIES:
+            raise ConfigError(
+                "media.country", f"no tones for {settings.country!r}", ", ".join(tones.COUNTRIES)
+            )
+        pool = cls([_Worker(n, settings, ports, clock) for n in range(worker_count(settings))])
+        try:
+            await asyncio.gather(*(worker.start() for worker in pool._workers))
+        except BaseException:
+            await pool.stop()
+            raise
+        return pool
+
+    def open(self, leg_id: str, listener: MediaListener, near: MediaLeg | None = None) -> MediaLeg:
+        """As `legs.MediaPlane.open`. Takes the worker with the fewest streams."""
+        if near is not None:
+            worker = cast(_Leg, near).worker
+        else:
+            worker = min(self._workers, key=_load)
+        return cast(MediaLeg, worker.open(leg_id, listener))
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes, for metrics."""
+        return [worker.pid for worker in self._workers if worker.alive and worker.pid is not None]
+
+    async def stats(self) -> dict[str, Any]:
+        """Sums of the workers' counters (`wire.Report`), and what the control side counts."""
+        reports = await asyncio.gather(*(worker.report() for worker in self._workers))
+        totals: dict[str, Any] = dict.fromkeys(wire.Report._fields, 0)
+        for report in reports:
+            if report is not None:
+                for name, value in report._asdict().items():
+                    totals[name] += value
+        totals["workers"] = sum(report is not None for report in reports)
+        totals["legs"] = sum(len(worker.legs) for worker in self._workers)
+        totals["plays"] = sum(
+            len(leg._plays) for worker in self._workers for leg in worker.legs.values()
+        )
+        totals["restarts"] = sum(worker.restarts for worker in self._workers)
+        return totals
+
+    async def stop(self) -> None:
+        """Closes every leg and ends the workers. Idempotent."""
+        await asyncio.gather(*(worker.stop() for worker in self._workers))
+
+
+def _load(worker: _Worker) -> tuple[bool, int]:
+    return not (worker.alive and worker.free_ports), len(worker.legs)
+
+
+def worker_count(settings: Media) -> int:
+    """How many processes: as set, else one a core less the control process's."""
+    return settings.workers or max(1, len(os.sched_getaffinity(0)) - 1)
+
+
+def parse_ports(text: str) -> tuple[int, int]:
+    """``first-last``. Raises ConfigError."""
+    first, _, last = text.partition("-")
+    if not (first.strip().isdecimal() and last.strip().isdecimal()):
+        raise ConfigError("media.ports", f"{text!r} is not a range", "for example 20000-29999")
+    low, high = int(first), int(last)
+    if not 1024 <= low < high <= 65535 or high - low < 3:
+        raise ConfigError(
+            "media.ports", f"{text!r} has no room", "first < last, both from 1024 to 65535"
+        )
+    return low, high

@@ -1,0 +1,308 @@
+"""What the control process and a media worker say to each other over their socket pair.
+
+A frame is its length (16 bits, all of it), an opcode, the stream it is about (0: the worker
+itself) and a payload, little-endian. A native worker can take the Python one's place by speaking
+it. Strings are UTF-8 behind a 16-bit length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import Final, NamedTuple
+
+from outdial.legs import Codec, Direction, MediaParams, MediaStats
+
+# Control process to worker.
+OPEN: Final = 1
+START: Final = 2
+UPDATE: Final = 3
+QUEUE: Final = 4
+TONE: Final = 5
+DIGITS: Final = 6
+STOP: Final = 7
+BRIDGE: Final = 8
+UNBRIDGE: Final = 9
+RECORD: Final = 10
+STOP_RECORDING: Final = 11
+WATCH: Final = 12
+CLOSE: Final = 13
+REPORT: Final = 14
+SHUTDOWN: Final = 15
+
+# Worker to control process.
+PORTS: Final = 64
+PLAYED: Final = 65
+DIGIT: Final = 66
+NO_RTP: Final = 67
+RECORDED: Final = 68
+CLOSED: Final = 69
+REPORTED: Final = 70
+
+MAX_FRAME: Final = 65535
+
+_HEADER = Struct("<HBI")
+_LENGTH = Struct("<H")
+_PORT = Struct("<H")
+_STREAM = Struct("<I")
+_PLAY = Struct("<II")
+_PLAYED = Struct("<IB")
+_SECONDS = Struct("<d")
+_DIGIT = Struct("<BBI")
+_PARAMS = Struct("<HHBBBBB")
+_RECORD = Struct("<Bd")
+_RECORDED = Struct("<II")
+_STATS = Struct("<6I3f")
+
+_CODECS = {codec.value: codec for codec in Codec}
+_DIRECTIONS = tuple(Direction)
+_NO_EVENT = 255
+
+FINISHED: Final = 0
+STOPPED: Final = 1
+
+RFC4733: Final = 0
+IN_BAND: Final = 1
+
+
+def frame(opcode: int, stream: int, payload: bytes = b"") -> bytes:
+    """One frame. Raises ValueError when the payload does not fit."""
+    size = _HEADER.size + len(payload)
+    if size > MAX_FRAME:
+        raise ValueError("a media command is limited to 64 KiB")
+    return _HEADER.pack(size, opcode, stream) + payload
+
+
+class Deframer:
+    """Cuts a byte stream into frames."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, int, bytes]]:
+        """Opcode, stream and payload of every frame that is complete now."""
+        data = self._rest + data if self._rest else data
+        at, end = 0, len(data)
+        try:
+            while end - at >= _HEADER.size:
+                size, opcode, stream = _HEADER.unpack_from(data, at)
+                if end - at < size:
+                    break
+                start, at = at + _HEADER.size, at + size
+                yield opcode, stream, data[start:at]
+        finally:
+            self._rest = data[at:]
+
+
+def pack_text(*texts: str) -> bytes:
+    """Strings, each behind its length."""
+    parts = []
+    for text in texts:
+        raw = text.encode()
+        parts.append(_LENGTH.pack(len(raw)))
+        parts.append(raw)
+    return b"".join(parts)
+
+
+def unpack_text(payload: bytes, at: int, count: int) -> list[str]:
+    """`count` strings from offset `at`."""
+    texts = []
+    for _ in range(count):
+        (size,) = _LENGTH.unpack_from(payload, at)
+        at += _LENGTH.size + size
+        texts.append(payload[at - size : at].decode())
+    return texts
+
+
+def pack_port(port: int) -> bytes:
+    return _PORT.pack(port)
+
+
+def pack_ports(ports: list[int]) -> bytes:
+    return b"".join(map(_PORT.pack, ports))
+
+
+def unpack_ports(payload: bytes) -> list[int]:
+    return [port for (port,) in _PORT.iter_unpack(payload)]
+
+
+def pack_stream(stream: int) -> bytes:
+    return _STREAM.pack(stream)
+
+
+def unpack_stream(payload: bytes) -> int:
+    return int(_STREAM.unpack(payload)[0])
+
+
+def pack_seconds(seconds: float) -> bytes:
+    return _SECONDS.pack(seconds)
+
+
+def unpack_seconds(payload: bytes) -> float:
+    return float(_SECONDS.unpack(payload)[0])
+
+
+def pack_params(params: MediaParams) -> bytes:
+    event = params.telephone_event
+    return _PARAMS.pack(
+        params.remote_port,
+        params.remote_rtcp_port,
+        params.codec.value,
+        _NO_EVENT if event is None else event,
+        params.ptime_ms,
+        _DIRECTIONS.index(params.direction),
+        params.learn_address,
+    ) + pack_text(params.remote_address, params.signalling_address)
+
+
+def unpack_params(payload: bytes) -> MediaParams:
+    port, rtcp_port, codec, event, ptime_ms, direction, learn = _PARAMS.unpack_from(payload)
+    remote, signalling = unpack_text(payload, _PARAMS.size, 2)
+    return MediaParams(
+        remote_address=remote,
+        remote_port=port,
+        codec=_CODECS[codec],
+        telephone_event=None if event == _NO_EVENT else event,
+        ptime_ms=ptime_ms,
+        direction=_DIRECTIONS[direction],
+        remote_rtcp_port=rtcp_port,
+        learn_address=bool(learn),
+        signalling_address=signalling,
+    )
+
+
+def pack_play(play: int, loops: int, *texts: str) -> bytes:
+    return _PLAY.pack(play, loops) + pack_text(*texts)
+
+
+def unpack_play(payload: bytes, count: int) -> tuple[int, int, list[str]]:
+    play, loops = _PLAY.unpack_from(payload)
+    return play, loops, unpack_text(payload, _PLAY.size, count)
+
+
+def pack_played(play: int, how: int) -> bytes:
+    return _PLAYED.pack(play, how)
+
+
+def unpack_played(payload: bytes) -> tuple[int, int]:
+    play, how = _PLAYED.unpack(payload)
+    return play, how
+
+
+def pack_digit(digit: str, source: int, duration_ms: int) -> bytes:
+    return _DIGIT.pack(ord(digit), source, duration_ms)
+
+
+def unpack_digit(payload: bytes) -> tuple[str, int, int]:
+    digit, source, duration_ms = _DIGIT.unpack(payload)
+    return chr(digit), source, duration_ms
+
+
+class RecordOrder(NamedTuple):
+    """The payload of RECORD."""
+
+    recording_id: str
+    path: str
+    channels: int
+    max_duration_s: float
+
+
+def pack_record(order: RecordOrder) -> bytes:
+    return _RECORD.pack(order.channels, order.max_duration_s) + pack_text(
+        order.recording_id, order.path
+    )
+
+
+def unpack_record(payload: bytes) -> RecordOrder:
+    channels, longest = _RECORD.unpack_from(payload)
+    recording_id, path = unpack_text(payload, _RECORD.size, 2)
+    return RecordOrder(recording_id, path, channels, longest)
+
+
+class Recorded(NamedTuple):
+    """The payload of RECORDED."""
+
+    recording_id: str
+    path: str
+    duration_ms: int
+    size_bytes: int
+    error: str
+
+
+def pack_recorded(done: Recorded) -> bytes:
+    return _RECORDED.pack(done.duration_ms, done.size_bytes) + pack_text(
+        done.recording_id, done.path, done.error[:500]
+    )
+
+
+def unpack_recorded(payload: bytes) -> Recorded:
+    duration_ms, size_bytes = _RECORDED.unpack_from(payload)
+    recording_id, path, error = unpack_text(payload, _RECORDED.size, 3)
+    return Recorded(recording_id, path, duration_ms, size_bytes, error)
+
+
+def pack_stats(stats: MediaStats) -> bytes:
+    return _STATS.pack(
+        stats.packets_sent,
+        stats.packets_received,
+        stats.packets_lost,
+        stats.packets_late,
+        stats.packets_refused,
+        stats.ticks_late,
+        stats.jitter_ms,
+        stats.far_lost_fraction,
+        stats.round_trip_ms,
+    )
+
+
+def unpack_stats(payload: bytes) -> MediaStats:
+    sent, received, lost, late, refused, ticks, jitter, fraction, trip = _STATS.unpack(payload)
+    return MediaStats(
+        packets_sent=sent,
+        packets_received=received,
+        packets_lost=lost,
+        packets_late=late,
+        packets_refused=refused,
+        jitter_ms=round(jitter, 3),
+        ticks_late=ticks,
+        far_lost_fraction=round(fraction, 4),
+        round_trip_ms=round(trip, 3),
+    )
+
+
+class Report(NamedTuple):
+    """A worker's own counters, the payload of REPORTED (64-bit each, in this order)."""
+
+    streams: int
+    started: int
+    bridged: int
+    ports: int
+    recordings: int
+    open_clips: int
+    descriptors: int
+    wakeups: int
+    packets_sent: int
+    packets_received: int
+    packets_relayed: int
+    send_errors: int
+    slots_skipped: int
+    late_1ms: int
+    """Slots begun up to 1 ms late."""
+    late_2ms: int
+    late_5ms: int
+    late_10ms: int
+    late_20ms: int
+    late_more: int
+
+
+_REPORT = Struct(f"<{len(Report._fields)}Q")
+
+
+def pack_report(report: Report) -> bytes:
+    return _REPORT.pack(*report)
+
+
+def unpack_report(payload: bytes) -> Report:
+    return Report(*_REPORT.unpack(payload))

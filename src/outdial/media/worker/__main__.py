@@ -1,0 +1,40 @@
+"""The worker process: ``python -m outdial.media.worker DESCRIPTOR ADDRESS FIRST LAST COUNTRY``.
+
+Started by `outdial.media.plane`; DESCRIPTOR is its end of the socket pair.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+
+from outdial.media.worker.loop import Worker
+from outdial.media.worker.ports import Ports
+
+
+def main(arguments: list[str]) -> None:
+    """Runs until the control process says so or is gone."""
+    descriptor, address, first, last, country = arguments
+    # Control-C goes to the whole group; the control process decides when we end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Two descriptors a stream.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    # A low number, which select() needs.
+    control = socket.socket(fileno=os.dup(int(descriptor)))
+    os.close(int(descriptor))
+    control.setblocking(True)
+    worker = Worker(control, Ports(address, int(first), int(last)), country)
+    # The few cycles are broken by hand (`Stream.close`); a collection would delay a tick.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    worker.run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,68 @@
+"""Learning the far address of a trunk behind NAT: once, briefly, and not from just anyone.
+
+An attacker who sprays packets must not be heard or sent to (RTP Bleed, THREATS 6). So the socket
+stays unconnected for at most half a second, and only the signalling address or a neighbour of the
+address in the SDP (same /24, or /64) with the negotiated payload type is believed.
+"""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Final
+
+from outdial.legs import MediaParams
+from outdial.media.core import rtp
+
+if TYPE_CHECKING:
+    from outdial.media.worker.stream import Stream
+
+WINDOW_S: Final = 0.5
+
+
+class Learning:
+    """The unlocked half second of one stream."""
+
+    __slots__ = ("_address", "_socket", "params", "until")
+
+    def __init__(self, sock: socket.socket, params: MediaParams, now: float) -> None:
+        self.params = params
+        self.until = now + WINDOW_S
+        self._socket = sock
+        self._address = (params.remote_address, params.remote_port)
+
+    def send(self, packet: bytes | bytearray | memoryview) -> int:
+        """Until something was learnt, packets go where the SDP says."""
+        return self._socket.sendto(packet, self._address)
+
+    def receive(self, stream: Stream, view: memoryview, now: float) -> int:
+        """Reads a datagram; locks the stream to its source if that may be believed.
+
+        Gives its size, 0 when it is refused. Raises OSError as the socket does.
+        """
+        size, source = self._socket.recvfrom_into(view)
+        if now > self.until or not self.believes(source[0], view, size):
+            return 0
+        rtcp_port = self.params.remote_rtcp_port
+        if source[1] != self.params.remote_port and rtcp_port:
+            rtcp_port = source[1] + 1 if source[1] < 65535 else 0
+        stream.lock((source[0], source[1]), rtcp_port)
+        return size
+
+    def believes(self, address: str, view: memoryview, size: int) -> bool:
+        """Whether a packet from there may set the far address."""
+        params = self.params
+        packet = rtp.parse(view, size)
+        if packet is None or packet.payload_type not in (
+            params.codec.value,
+            params.telephone_event,
+        ):
+            return False
+        if address in (params.remote_address, params.signalling_address):
+            return True
+        try:
+            source, stated = ip_address(address), ip_address(params.remote_address)
+        except ValueError:
+            return False
+        prefix = 24 if stated.version == 4 else 64
+        return source in ip_network((stated, prefix), strict=False)

@@ -1,0 +1,295 @@
+"""The worker's loop: commands from the control process, packets out on time, packets in."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections.abc import Callable
+
+from outdial.media import wire
+from outdial.media.core import g711, rtp, tones
+from outdial.media.core.dtmf import EventSender
+from outdial.media.core.playlist import Sound
+from outdial.media.worker.clips import Clips
+from outdial.media.worker.ports import Ports
+from outdial.media.worker.slots import SLOT_S, Slots
+from outdial.media.worker.stream import Stream
+
+READY_PORTS = 96
+RELAY_SLICE_S = 0.0025
+"""While legs are bridged, arrivals are looked at this often: a whole batch a wake-up."""
+READ_ROUNDS = 8
+
+_LATENESS_S = (0.001, 0.002, 0.005, 0.010, 0.020)
+
+
+class Worker:
+    """One media worker process."""
+
+    def __init__(self, control: socket.socket, ports: Ports, country: str) -> None:
+        self._control = control
+        self._country = country
+        self._ports = ports
+        self._clips = Clips()
+        self._deframer = wire.Deframer()
+        self._streams: dict[int, Stream] = {}
+        self._by_descriptor: dict[int, Stream] = {}
+        self._arrivals = select.epoll()
+        self._slots = Slots(time.monotonic())
+        self._data = bytearray(rtp.MAX_PACKET)
+        self._view = memoryview(self._data)
+        self._events: list[bytes] = []
+        self._tones: dict[str, tones.Rendered] = {}
+        self._starting: list[Stream] = []
+        self._bridged = 0
+        self._running = True
+        self._relayed = self._wakeups = self._skipped = 0
+        self._late = [0] * (len(_LATENESS_S) + 1)
+        self._commands: dict[int, Callable[[int, bytes], None]] = {
+            wire.OPEN: self._open,
+            wire.START: self._start,
+            wire.UPDATE: self._update,
+            wire.QUEUE: self._queue,
+            wire.TONE: self._tone,
+            wire.DIGITS: self._digits,
+            wire.STOP: self._stop,
+            wire.BRIDGE: self._bridge,
+            wire.UNBRIDGE: self._unbridge,
+            wire.WATCH: self._watch,
+            wire.CLOSE: self._close,
+            wire.REPORT: self._report,
+            wire.SHUTDOWN: self._shutdown,
+        }
+
+    def run(self) -> None:
+        """Works until SHUTDOWN or until the control process is gone."""
+        monotonic, wait = time.monotonic, select.select
+        controls = (self._control,)
+        self._announce()
+        self._flush()
+        while self._running:
+            readable, _, _ = wait(controls, (), (), self._pause(monotonic()))
+            self._wakeups += 1
+            if readable:
+                self._read_commands()
+            if self._streams:
+                self._read_arrivals(monotonic())
+                self._run_slots()
+            if self._events:
+                self._flush()
+        for stream in list(self._streams.values()):
+            stream.close()
+
+    def _pause(self, now: float) -> float | None:
+        """Seconds until there is something to do; None: until a command comes."""
+        wake = self._slots.next_at()
+        if wake is None:
+            return None
+        if self._bridged:
+            wake = min(wake, now + RELAY_SLICE_S)
+        return max(0.0, wake - now)
+
+    # ------------------------------------------------------------------ the clock
+
+    def _run_slots(self) -> None:
+        monotonic, slots = time.monotonic, self._slots
+        now = monotonic()
+        skipped = slots.skip(now)
+        if skipped:
+            self._skip(skipped)
+        while (batch := slots.due(now)) is not None:
+            streams, late_s = batch
+            if late_s >= _LATENESS_S[0]:
+                self._note_late(streams, late_s)
+            else:
+                self._late[0] += 1
+            for stream in streams:
+                stream.tick(now)
+            now = monotonic()
+
+    def _note_late(self, streams: list[Stream], late_s: float) -> None:
+        bins = sum(late_s >= limit for limit in _LATENESS_S)
+        self._late[bins] += 1
+        for stream in streams:
+            if late_s * 16000 > stream.samples:
+                stream.ticks_late += 1
+
+    def _skip(self, slots: int) -> None:
+        """A stall: the time is lost, and the timestamps say so."""
+        self._skipped += slots
+        for stream in self._streams.values():
+            if stream.started:
+                stream.skip(round(slots * SLOT_S * g711.RATE_HZ))
+
+    def _read_arrivals(self, now: float) -> None:
+        by_descriptor, data, view = self._by_descriptor, self._data, self._view
+        arrival = int(now * g711.RATE_HZ)
+        poll, most = self._arrivals.poll, len(by_descriptor) or 1
+        relayed = 0
+        # One datagram a stream and round: a burst is read in time, yet a flood on one stream
+        # cannot delay the others; what does not fit the socket's buffer the kernel drops.
+        for _ in range(READ_ROUNDS):
+            ready = poll(0, most)
+            if not ready:
+                break
+            for descriptor, _events in ready:
+                relayed += by_descriptor[descriptor].receive(data, view, now, arrival)
+        self._relayed += relayed
+
+    # ------------------------------------------------------------------ the control process
+
+    def _emit(self, opcode: int, stream: int, payload: bytes) -> None:
+        self._events.append(wire.frame(opcode, stream, payload))
+
+    def _flush(self) -> None:
+        data = b"".join(self._events)
+        self._events.clear()
+        try:
+            # Blocks only when the control process is far behind with a full socket buffer.
+            self._control.sendall(data)
+        except OSError:
+            self._running = False
+
+    def _announce(self) -> None:
+        new = self._ports.fill(READY_PORTS)
+        if new:
+            self._emit(wire.PORTS, 0, wire.pack_ports(new))
+
+    def _read_commands(self) -> None:
+        try:
+            data = self._control.recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            self._running = False
+            return
+        for opcode, number, payload in self._deframer.feed(data):
+            self._commands[opcode](number, payload)
+        for stream in self._starting:
+            now = time.monotonic()
+            stream.tick(now)
+            self._slots.insert(stream, now)
+        self._starting.clear()
+
+    def _open(self, number: int, payload: bytes) -> None:
+        (port,) = wire.unpack_ports(payload)
+        rtp_socket, control = self._ports.take(port)
+        self._streams[number] = Stream(number, port, rtp_socket, control, self._emit)
+        self._announce()
+
+    def _start(self, number: int, payload: bytes) -> None:
+        stream = self._streams[number]
+        if stream.started:
+            self._update(number, payload)
+            return
+        now = time.monotonic()
+        stream.configure(wire.unpack_params(payload), now)
+        stream.started = True
+        self._by_descriptor[stream.rtp.fileno()] = stream
+        self._arrivals.register(stream.rtp.fileno(), select.EPOLLIN)
+        # After the commands that came with it: the first packet may be of a clip then.
+        self._starting.append(stream)
+
+    def _update(self, number: int, payload: bytes) -> None:
+        self._streams[number].configure(wire.unpack_params(payload), time.monotonic())
+
+    def _play(self, stream: Stream, item: Sound | EventSender) -> None:
+        """Queues the item; on a stream that is idle it begins now, not at the next tick."""
+        idle = stream.playlist.current is None
+        stream.playlist.add(item)
+        if idle and stream.started and stream not in self._starting:
+            now = time.monotonic()
+            due = self._slots.remove(stream)
+            if stream.begin_early(due - now):
+                stream.tick(now)
+                self._slots.insert(stream, now)
+            else:
+                self._slots.insert_at(stream, due)
+
+    def _queue(self, number: int, payload: bytes) -> None:
+        play, loops, (ulaw, alaw) = wire.unpack_play(payload, 2)
+        try:
+            sound = Sound(play, self._clips.get(ulaw), self._clips.get(alaw), loops)
+        except OSError:
+            sound = Sound(play, memoryview(b""), memoryview(b""), 1)
+        self._play(self._streams[number], sound)
+
+    def _tone(self, number: int, payload: bytes) -> None:
+        play, _, (name,) = wire.unpack_play(payload, 1)
+        tone = tones.find(name, self._country)
+        key = name if ":" in name else f"{name}:{self._country}"
+        if key not in self._tones:
+            self._tones[key] = tones.render(tone)
+        sound = self._tones[key]
+        loops = 0 if tone.endless else 1
+        self._play(
+            self._streams[number],
+            Sound(play, memoryview(sound.ulaw), memoryview(sound.alaw), loops),
+        )
+
+    def _digits(self, number: int, payload: bytes) -> None:
+        play, _, (text,) = wire.unpack_play(payload, 1)
+        stream = self._streams[number]
+        self._play(stream, EventSender(text, play))
+
+    def _stop(self, number: int, payload: bytes) -> None:
+        self._streams[number].stop_playing()
+
+    def _bridge(self, number: int, payload: bytes) -> None:
+        self._streams[number].bridge(self._streams[wire.unpack_stream(payload)])
+        self._count_bridged()
+
+    def _unbridge(self, number: int, payload: bytes) -> None:
+        self._streams[number].unbridge()
+        self._count_bridged()
+
+    def _count_bridged(self) -> None:
+        self._bridged = sum(stream.peer is not None for stream in self._streams.values())
+
+    def _watch(self, number: int, payload: bytes) -> None:
+        self._streams[number].watch(wire.unpack_seconds(payload), time.monotonic())
+
+    def _close(self, number: int, payload: bytes) -> None:
+        stream = self._streams.pop(number)
+        if stream.started:
+            if stream in self._starting:
+                self._starting.remove(stream)
+            else:
+                self._slots.remove(stream)
+            self._arrivals.unregister(stream.rtp.fileno())
+            del self._by_descriptor[stream.rtp.fileno()]
+        stream.close()
+        if self._bridged:
+            self._count_bridged()
+        self._emit(wire.CLOSED, number, wire.pack_stats(stream.stats()))
+        self._announce()
+
+    def _report(self, number: int, payload: bytes) -> None:
+        streams = list(self._streams.values())
+        report = wire.Report(
+            streams=len(streams),
+            started=len(self._by_descriptor),
+            bridged=self._bridged,
+            ports=len(self._ports.free),
+            recordings=0,
+            open_clips=len(self._clips),
+            descriptors=len(os.listdir("/proc/self/fd")),
+            wakeups=self._wakeups,
+            packets_sent=sum(stream.sent for stream in streams),
+            packets_received=sum(stream.reception.received for stream in streams),
+            packets_relayed=self._relayed,
+            send_errors=sum(stream.send_errors for stream in streams),
+            slots_skipped=self._skipped,
+            late_1ms=self._late[0],
+            late_2ms=self._late[1],
+            late_5ms=self._late[2],
+            late_10ms=self._late[3],
+            late_20ms=self._late[4],
+            late_more=self._late[5],
+        )
+        self._emit(wire.REPORTED, number, wire.pack_report(report))
+
+    def _shutdown(self, number: int, payload: bytes) -> None:
+        self._running = False

@@ -1,0 +1,433 @@
+"""One RTP stream: what is sent every packet time, and what becomes of each packet that arrives.
+
+The two hot functions are `tick` and `receive`; everything else happens a few times a call.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from outdial.legs import Direction, MediaParams, MediaStats
+from outdial.media import wire
+from outdial.media.core import g711, reception, rtp, tones
+from outdial.media.core.dtmf import EventReceiver, EventSender, Heard
+from outdial.media.core.playlist import Playlist, Sound
+from outdial.media.worker.learning import Learning
+
+RELAY_QUIET_S: Final = 0.1
+"""A bridged far end that sends nothing for so long is replaced by silence."""
+MOST_AHEAD_S: Final = 0.06
+NEVER: Final = float("inf")
+
+_UINT32: Final = 0xFFFFFFFF
+_PACK = rtp.HEADER.pack_into
+_UNPACK = rtp.HEADER.unpack_from
+
+Emit = Callable[[int, int, bytes], None]
+
+
+class Stream:
+    """A stream from OPEN to CLOSE. `emit(opcode, stream, payload)` tells the control process."""
+
+    __slots__ = (
+        "ahead",
+        "arrived_at",
+        "control",
+        "due",
+        "emit",
+        "events",
+        "fresh",
+        "idle",
+        "learning",
+        "listening",
+        "marker",
+        "packet",
+        "params",
+        "peer",
+        "playlist",
+        "port",
+        "pt",
+        "reception",
+        "recorder",
+        "refused",
+        "relayed_at",
+        "rtp",
+        "samples",
+        "send",
+        "send_errors",
+        "sends",
+        "sent",
+        "sequence",
+        "sequence_offset",
+        "ssrc",
+        "started",
+        "stream",
+        "ticks_late",
+        "timestamp",
+        "timestamp_offset",
+        "watch_from",
+        "watch_s",
+    )
+
+    def __init__(
+        self, stream: int, port: int, rtp_socket: socket.socket, control: socket.socket, emit: Emit
+    ) -> None:
+        self.stream = stream
+        self.port = port
+        self.rtp = rtp_socket
+        self.control = control
+        self.emit = emit
+        self.started = False
+        self.params: MediaParams | None = None
+        self.playlist = Playlist(self._played)
+        self.reception = reception.Reception()
+        self.events = EventReceiver()
+        self.learning: Learning | None = None
+        self.peer: Stream | None = None
+        self.recorder = None
+        self.packet = bytearray(rtp.HEADER_BYTES)
+        self.send: Callable[[bytes | bytearray | memoryview], int] = rtp_socket.send
+        self.sends = self.listening = False
+        self.pt = rtp.PCMU
+        self.samples = 160
+        self.ssrc = random.getrandbits(32)
+        self.sequence = random.getrandbits(15)
+        self.timestamp = random.getrandbits(32)
+        self.sequence_offset = self.timestamp_offset = 0
+        self.marker = rtp.MARKER
+        self.idle = False
+        """The payload in `packet` is silence already."""
+        self.fresh = True
+        """The next relayed packet sets the offsets anew."""
+        self.relayed_at = 0.0
+        self.ahead = 0.0
+        """Seconds by which our packets run ahead of the clock, from plays that began at once."""
+        self.sent = self.send_errors = self.refused = self.ticks_late = 0
+        self.arrived_at = 0.0
+        self.watch_s = 0.0
+        self.watch_from = NEVER
+        self.due = NEVER
+        """When `housekeeping` wants to run."""
+
+    # ------------------------------------------------------------------ control
+
+    def configure(self, params: MediaParams, now: float) -> None:
+        """START and UPDATE: codec, direction, far address."""
+        before = self.params
+        self.params = params
+        self.pt = params.codec.value
+        self.samples = params.ptime_ms * rtp.SAMPLES_PER_MS
+        self.packet[rtp.HEADER_BYTES :] = g711.SILENCE[self.pt] * self.samples
+        self.idle = True
+        self.fresh = True
+        self.sends = params.direction in (Direction.SENDRECV, Direction.SENDONLY)
+        self.listening = params.direction in (Direction.SENDRECV, Direction.RECVONLY)
+        address = (params.remote_address, params.remote_port)
+        if before is None or address != (before.remote_address, before.remote_port):
+            self._aim(params, now)
+        self.arrived_at = now
+        self.watch_from = now
+        self._plan(now)
+
+    def _aim(self, params: MediaParams, now: float) -> None:
+        """Points the sockets at the far end."""
+        self.learning = None
+        if params.learn_address:
+            self.learning = Learning(self.rtp, params, now)
+            self.send = self.learning.send
+            self.due = min(self.due, self.learning.until)
+            return
+        self.lock((params.remote_address, params.remote_port), params.remote_rtcp_port)
+
+    def lock(self, address: tuple[str, int], rtcp_port: int) -> None:
+        """Connects the sockets: from now on the kernel drops what others send (THREATS 6)."""
+        self.learning = None
+        self.send = self.rtp.send
+        try:
+            self.rtp.connect(address)
+            if rtcp_port:
+                self.control.connect((address[0], rtcp_port))
+        except OSError:
+            # No route, or the hold address: nothing can be sent there.
+            self.send_errors += 1
+            self.sends = False
+        self._drain(address)
+
+    def _drain(self, address: tuple[str, int]) -> None:
+        """Throws away what anyone sent before the socket was connected."""
+        for _ in range(256):
+            try:
+                _, source = self.rtp.recvfrom(rtp.MAX_PACKET)
+            except OSError:
+                return
+            self.refused += source[:2] != address
+
+    def begin_early(self, wait_s: float) -> bool:
+        """Whether a play may begin now, `wait_s` before its tick: not when it adds up."""
+        if self.playlist.current is None or self.ahead + wait_s > MOST_AHEAD_S:
+            return False
+        self.ahead += wait_s
+        return True
+
+    def skip(self, samples: int) -> None:
+        """Time was lost in a stall: what comes next was sampled later."""
+        self.timestamp = (self.timestamp + samples) & _UINT32
+        self.marker = rtp.MARKER
+
+    def _played(self, play: int) -> None:
+        self.emit(wire.PLAYED, self.stream, wire.pack_played(play, wire.FINISHED))
+
+    def stop_playing(self) -> None:
+        """Ends what plays and empties the queue."""
+        for play in self.playlist.clear():
+            self.emit(wire.PLAYED, self.stream, wire.pack_played(play, wire.STOPPED))
+
+    def bridge(self, other: Stream) -> None:
+        """Each sends what the other receives."""
+        self.unbridge()
+        other.unbridge()
+        self.peer, other.peer = other, self
+        self.fresh = other.fresh = True
+
+    def unbridge(self) -> None:
+        """Undoes `bridge` on both sides."""
+        other, self.peer = self.peer, None
+        if other is not None:
+            other.peer = None
+
+    def watch(self, seconds: float, now: float) -> None:
+        """Tells when nothing has arrived for so long; 0: no more."""
+        self.watch_s = seconds
+        self.watch_from = now
+        self._plan(now)
+
+    def stats(self) -> MediaStats:
+        """The counters so far."""
+        heard = self.reception
+        return MediaStats(
+            packets_sent=self.sent,
+            packets_received=heard.received,
+            packets_lost=heard.lost,
+            packets_late=heard.late,
+            packets_refused=self.refused,
+            jitter_ms=heard.jitter_ms,
+            ticks_late=self.ticks_late,
+        )
+
+    def close(self) -> None:
+        """Frees the sockets."""
+        self.unbridge()
+        self.started = False
+        self.rtp.close()
+        self.control.close()
+
+    # ------------------------------------------------------------------ sending
+
+    def tick(self, now: float) -> None:
+        """Sends this packet time's packet."""
+        if now >= self.due:
+            self.housekeeping(now)
+        item = self.playlist.current
+        if item is None:
+            if self.peer is not None and now - self.relayed_at < RELAY_QUIET_S:
+                return
+            if self.ahead >= self.samples / g711.RATE_HZ:
+                # Plays that began at once have put us ahead: a packet of silence less.
+                self.ahead -= self.samples / g711.RATE_HZ
+                return
+            if not self.idle:
+                self.packet[rtp.HEADER_BYTES :] = g711.SILENCE[self.pt] * self.samples
+                self.idle = True
+        elif isinstance(item, Sound):
+            self.idle = False
+            position = item.position
+            end = position + self.samples
+            if end < item.length:
+                view = item.ulaw if self.pt == 0 else item.alaw
+                self.packet[rtp.HEADER_BYTES :] = view[position:end]
+                item.position = end
+            else:
+                self.playlist.fill(self.packet, rtp.HEADER_BYTES, self.samples, self.pt)
+        else:
+            self._tick_digits(item, now)
+            return
+        timestamp = self.timestamp
+        self.timestamp = (timestamp + self.samples) & _UINT32
+        if self.sends:
+            sequence = self.sequence
+            self.sequence = (sequence + 1) & 0xFFFF
+            _PACK(self.packet, 0, 0x80, self.pt | self.marker, sequence, timestamp, self.ssrc)
+            self.marker = 0
+            self.fresh = True
+            try:
+                self.send(self.packet)
+                self.sent += 1
+            except OSError:
+                # A closed far port (ICMP) or a full device queue: the next packet may do better.
+                self.send_errors += 1
+
+    def _tick_digits(self, item: EventSender, now: float) -> None:
+        """A packet time of RFC 4733 digits; silence between them."""
+        params = self.params
+        if params is not None and params.telephone_event is None:
+            sound = tones.render_digits(item.remaining)
+            self.playlist.current = Sound(
+                item.play, memoryview(sound.ulaw), memoryview(sound.alaw), 1
+            )
+            self.tick(now)
+            return
+        event = item.tick(self.timestamp, self.samples)
+        if item.finished:
+            self.playlist.advance()
+        pt, marker, timestamp = self.pt, self.marker, self.timestamp
+        payload = g711.SILENCE[self.pt] * self.samples
+        if event is not None and params is not None and params.telephone_event is not None:
+            payload, timestamp = event.payload, event.timestamp
+            pt, marker = params.telephone_event, rtp.MARKER if event.marker else 0
+        self.timestamp = (self.timestamp + self.samples) & _UINT32
+        if self.sends:
+            packet = bytearray(rtp.HEADER_BYTES) + payload
+            _PACK(packet, 0, 0x80, pt | marker, self.sequence, timestamp, self.ssrc)
+            self.sequence = (self.sequence + 1) & 0xFFFF
+            self.marker = 0
+            self.fresh = True
+            try:
+                self.send(packet)
+                self.sent += 1
+            except OSError:
+                self.send_errors += 1
+
+    # ------------------------------------------------------------------ receiving
+
+    def receive(self, data: bytearray, view: memoryview, now: float, arrival: int) -> bool:
+        """Reads one datagram into `data` (`view` is of it); True when it was relayed.
+
+        `arrival` is `now` in samples.
+        """
+        try:
+            if self.learning is not None:
+                size = self.learning.receive(self, view, now)
+            else:
+                size = self.rtp.recv_into(data)
+        except OSError:
+            # Nothing there after all, or an ICMP error of an earlier send.
+            return False
+        if size < rtp.HEADER_BYTES or data[0] & 0xC0 != rtp.VERSION:
+            self.refused += 1
+            return False
+        flags, second, sequence, timestamp, ssrc = _UNPACK(data)
+        start = rtp.HEADER_BYTES
+        if flags != 0x80:
+            parsed = rtp.parse(data, size)
+            if parsed is None:
+                self.refused += 1
+                return False
+            # CSRCs, extension and padding go; the payload moves up to the plain header.
+            size = start + parsed.payload_end - parsed.payload_start
+            data[start:size] = bytes(data[parsed.payload_start : parsed.payload_end])
+        pt = second & 0x7F
+        is_event = pt not in (rtp.PCMU, rtp.PCMA)
+        if is_event and not self._is_event(pt, size - start):
+            self.refused += 1
+            return False
+        self.arrived_at = now
+        order = self.reception.packet(sequence, timestamp, ssrc, arrival)
+        if order == reception.RESTART:
+            self.events = EventReceiver()
+            if self.peer is not None:
+                self.peer.fresh = True
+        if is_event:
+            self._hear(self.events.packet(timestamp, data[start:size], now))
+            if self.events.open:
+                self.due = min(self.due, now + 0.15)
+        peer = self.peer
+        if peer is None or peer.playlist.current is not None or not (peer.sends and self.listening):
+            return False
+        return peer.relay(data, view, size, second, sequence, timestamp, now)
+
+    def _is_event(self, pt: int, size: int) -> bool:
+        """Whether it is a telephone event.
+
+        RFC 3264 5.1 lets each side use the other's number; many send their own, so any dynamic
+        type with a payload of an event's size is one.
+        """
+        params = self.params
+        if params is None or params.telephone_event is None:
+            return False
+        return pt == params.telephone_event or (pt >= 96 and size == 4)
+
+    def _hear(self, digits: list[Heard]) -> None:
+        for heard in digits:
+            payload = wire.pack_digit(heard.digit, wire.RFC4733, heard.duration_ms)
+            self.emit(wire.DIGIT, self.stream, payload)
+
+    def relay(
+        self,
+        data: bytearray,
+        view: memoryview,
+        size: int,
+        second: int,
+        sequence: int,
+        timestamp: int,
+        now: float,
+    ) -> bool:
+        """Sends on what the bridged leg received, as our own stream."""
+        pt = second & 0x7F
+        if pt != self.pt:
+            table = g711.TRANSCODING.get((pt, self.pt))
+            if table is not None:
+                data[rtp.HEADER_BYTES : size] = data[rtp.HEADER_BYTES : size].translate(table)
+                pt = self.pt
+            else:
+                event = self.params.telephone_event if self.params is not None else None
+                if event is None:
+                    return False
+                pt = event
+        if self.fresh:
+            self.fresh = False
+            self.sequence_offset = self.sequence - sequence
+            self.timestamp_offset = self.timestamp - timestamp
+            second |= rtp.MARKER
+        sequence = (sequence + self.sequence_offset) & 0xFFFF
+        timestamp = (timestamp + self.timestamp_offset) & _UINT32
+        self.sequence = (sequence + 1) & 0xFFFF
+        self.timestamp = (timestamp + self.samples) & _UINT32
+        self.relayed_at = now
+        _PACK(data, 0, 0x80, pt | (second & rtp.MARKER), sequence, timestamp, self.ssrc)
+        try:
+            self.send(view[:size])
+            self.sent += 1
+        except OSError:
+            self.send_errors += 1
+        return True
+
+    # ------------------------------------------------------------------ now and then
+
+    def _plan(self, now: float) -> None:
+        """Sets `due` to the next thing that time brings."""
+        due = NEVER
+        if self.watch_s > 0 and self.watch_from != NEVER:
+            due = max(self.arrived_at, self.watch_from) + self.watch_s
+        if self.learning is not None:
+            due = min(due, self.learning.until)
+        if self.events.open:
+            due = min(due, now + 0.02)
+        self.due = due
+
+    def housekeeping(self, now: float) -> None:
+        """What is due by time: lost ends of events, no-RTP, the end of learning."""
+        self._hear(self.events.expire(now))
+        if self.learning is not None and now >= self.learning.until:
+            params = self.learning.params
+            self.lock((params.remote_address, params.remote_port), params.remote_rtcp_port)
+        if self.watch_s > 0 and self.watch_from != NEVER:
+            quiet_s = now - max(self.arrived_at, self.watch_from)
+            if not self.listening:
+                self.watch_from = now
+            elif quiet_s >= self.watch_s:
+                self.emit(wire.NO_RTP, self.stream, wire.pack_seconds(quiet_s))
+                self.watch_from = NEVER
+        self._plan(now)
