@@ -1,0 +1,280 @@
+"""Signalling, media, store and callbacks that record what they were asked and do as told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from outdial.errors import MediaUnavailable, StoreUnavailable
+from outdial.legs import (
+    Clip,
+    DialTarget,
+    MediaLeg,
+    MediaListener,
+    MediaParams,
+    MediaStats,
+    PlayEnd,
+    RecordingDone,
+    RecordingPlan,
+    Rejected,
+    Released,
+    SignallingEvent,
+    SignallingListener,
+    TracedMessage,
+    TraceListener,
+)
+from outdial.store.records import CallRecord, Change, DeliveryRecord, EventRecord, RecordingRecord
+
+ANSWER = (
+    b"v=0\r\no=far 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n"
+    b"m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\n"
+    b"a=rtpmap:101 telephone-event/8000\r\n"
+)
+
+
+class FakeSignallingLeg:
+    """A dialled leg; tests make its far side act with `say`."""
+
+    def __init__(self, target: DialTarget, offer: bytes, listener: SignallingListener) -> None:
+        self.target = target
+        self.offer = offer
+        self.say = listener
+        self.hung_up = 0
+        self.answered_with: list[bytes] = []
+        self.refused_with: list[int] = []
+        self.confirms_cancel = True
+        self._answered = False
+        self._over = False
+
+    @property
+    def sip_call_id(self) -> str:
+        return self.target.leg_id
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        return ("192.0.2.1", 5060)
+
+    def answers(self, event: SignallingEvent) -> None:
+        """The far side answers."""
+        self._answered = True
+        self.say(event)
+
+    def hang_up(self, status: int = 0, reason: str = "") -> None:
+        self.hung_up += 1
+        if self._over:
+            return
+        self._over = True
+        if self._answered:
+            self._later(Released(by_far_end=False, status=200))
+        elif self.confirms_cancel:
+            self._later(Rejected(487, "Request Terminated"))
+
+    def _later(self, event: SignallingEvent) -> None:
+        asyncio.get_running_loop().call_soon(self.say, event)
+
+    def answer_offer(self, sdp: bytes) -> None:
+        self.answered_with.append(sdp)
+
+    def refuse_offer(self, status: int = 488) -> None:
+        self.refused_with.append(status)
+
+    def reoffer(self, sdp: bytes) -> None:
+        raise AssertionError("nobody re-offers yet")
+
+
+class FakeSignalling:
+    """A plane whose legs wait for the test."""
+
+    def __init__(self) -> None:
+        self.legs: list[FakeSignallingLeg] = []
+        self.dialled = asyncio.Event()
+
+    def dial(
+        self,
+        target: DialTarget,
+        offer: bytes,
+        listener: SignallingListener,
+        trace: TraceListener | None = None,
+    ) -> FakeSignallingLeg:
+        leg = FakeSignallingLeg(target, offer, listener)
+        self.legs.append(leg)
+        self.dialled.set()
+        if trace is not None:
+            trace(TracedMessage(0.0, True, "192.0.2.1:5060", "udp", b"INVITE"))
+        return leg
+
+    async def next_leg(self, count: int = 1) -> FakeSignallingLeg:
+        """The leg number `count`, once it is dialled."""
+        while len(self.legs) < count:
+            self.dialled.clear()
+            await self.dialled.wait()
+        return self.legs[count - 1]
+
+
+class FakeMediaLeg:
+    """A stream that finishes what it plays when the test says so, or at once."""
+
+    def __init__(self, leg_id: str, listener: MediaListener, near: MediaLeg | None) -> None:
+        self.leg_id = leg_id
+        self.say = listener
+        self.near = near
+        self.started: list[MediaParams] = []
+        self.done: list[str] = []
+        self.recording: RecordingPlan | None = None
+        self.closed = False
+        self.plays_at_once = True
+        self._playing: list[asyncio.Future[PlayEnd]] = []
+
+    @property
+    def address(self) -> str:
+        return "192.0.2.2"
+
+    @property
+    def port(self) -> int:
+        return 20000
+
+    def start(self, params: MediaParams) -> None:
+        self.started.append(params)
+        self.done.append("start")
+
+    def update(self, params: MediaParams) -> None:
+        self.started.append(params)
+        self.done.append("update")
+
+    def _play(self, what: str, ends: bool) -> asyncio.Future[PlayEnd]:
+        self.done.append(what)
+        future: asyncio.Future[PlayEnd] = asyncio.get_running_loop().create_future()
+        if ends and self.plays_at_once:
+            future.set_result(PlayEnd.FINISHED)
+        else:
+            self._playing.append(future)
+        return future
+
+    def queue(self, clip: Clip, loops: int = 1) -> asyncio.Future[PlayEnd]:
+        return self._play(f"play {clip.ulaw_path}", loops > 0)
+
+    def tone(self, name: str) -> asyncio.Future[PlayEnd]:
+        return self._play(f"tone {name}", False)
+
+    def stop_playing(self) -> None:
+        self.done.append("stop")
+        self._end_all(PlayEnd.STOPPED)
+
+    def _end_all(self, end: PlayEnd) -> None:
+        for future in self._playing:
+            if not future.done():
+                future.set_result(end)
+        self._playing.clear()
+
+    def send_digits(self, digits: str) -> asyncio.Future[PlayEnd]:
+        return self._play(f"digits {digits}", True)
+
+    def bridge(self, other: MediaLeg) -> None:
+        self.done.append("bridge")
+
+    def unbridge(self) -> None:
+        self.done.append("unbridge")
+
+    def record(self, plan: RecordingPlan) -> None:
+        self.recording = plan
+        self.done.append("record")
+
+    def stop_recording(self, recording_id: str) -> None:
+        raise AssertionError("nobody stops a recording yet")
+
+    def watch_silence(self, seconds: float) -> None:
+        self.done.append(f"watch {seconds:g}")
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self.done.append("close")
+        self._end_all(PlayEnd.LOST)
+        loop = asyncio.get_running_loop()
+        if self.recording is not None:
+            plan = self.recording
+            loop.call_soon(self.say, RecordingDone(plan.recording_id, plan.path, 1500, 24044))
+        loop.call_soon(self.say, MediaStats(packets_sent=7))
+
+
+class FakeMedia:
+    """A plane of fake streams."""
+
+    def __init__(self) -> None:
+        self.legs: list[FakeMediaLeg] = []
+        self.is_full = False
+
+    def open(
+        self, leg_id: str, listener: MediaListener, near: MediaLeg | None = None
+    ) -> FakeMediaLeg:
+        if self.is_full:
+            raise MediaUnavailable("no free port")
+        leg = FakeMediaLeg(leg_id, listener, near)
+        self.legs.append(leg)
+        return leg
+
+
+@dataclass
+class FakeStore:
+    """Keeps what is written; `away` makes every write fail."""
+
+    away: bool = False
+    calls: list[CallRecord] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    events: list[EventRecord] = field(default_factory=list)
+    ladders: dict[str, int] = field(default_factory=dict)
+    recordings: list[RecordingRecord] = field(default_factory=list)
+
+    async def create_call(
+        self,
+        call: CallRecord,
+        events: Sequence[EventRecord] = (),
+        deliveries: Sequence[DeliveryRecord] = (),
+    ) -> None:
+        if self.away:
+            raise StoreUnavailable("the store is away")
+        self.calls.append(call)
+        self.events.extend(events)
+
+    def commit_soon(self, change: Change) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.away:
+            future.set_exception(StoreUnavailable("the store is away"))
+        else:
+            self.changes.append(change)
+            self.events.extend(change.events)
+            future.set_result(None)
+        return future
+
+    def note(self, event: EventRecord) -> None:
+        self.events.append(event)
+
+    def save_ladder(self, call_sid: str, messages: Sequence[TracedMessage]) -> None:
+        self.ladders[call_sid] = len(messages)
+
+    async def save_recording(self, recording: RecordingRecord) -> None:
+        self.recordings.append(recording)
+
+    def states(self, sid: str = "") -> list[str]:
+        """The states written, in order."""
+        return [
+            str(change.fields["state"])
+            for change in self.changes
+            if not sid or change.call_sid == sid
+        ]
+
+    def kinds(self, sid: str = "") -> list[str]:
+        """The kinds of the events, in order."""
+        return [event.kind for event in self.events if not sid or event.call_sid == sid]
+
+
+@dataclass
+class FakeCallbacks:
+    """Keeps the deliveries."""
+
+    submitted: list[DeliveryRecord] = field(default_factory=list)
+
+    def submit(self, deliveries: Sequence[DeliveryRecord]) -> None:
+        self.submitted.extend(deliveries)
