@@ -31,8 +31,8 @@ from outdial.store.records import CallFilter
 Bound = tuple[str, tuple[Any, ...]]
 """SQL text and its parameters in order."""
 
-SQLITE: Dialect = sqlite.dialect(paramstyle="qmark")  # type: ignore[no-untyped-call]
-POSTGRESQL: Dialect = postgresql.dialect(paramstyle="numeric_dollar")
+SQLITE: Dialect = sqlite.dialect(paramstyle="qmark")
+POSTGRESQL: Dialect = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
 _MOST_ROWS = 32
 """Rows in the largest INSERT."""
@@ -85,14 +85,14 @@ class Queries:
             "insert_delivery", 3, tables.deliveries, rows.DELIVERY_COLUMNS
         )
         self.settle_delivery = self._update(
-            "settle_delivery", 4, tables.deliveries, "id", rows.SETTLED_COLUMNS
+            "settle_delivery", 4, tables.deliveries, ["call_sid", "id"], rows.SETTLED_COLUMNS
         )
         self.save_ladder = self._upsert("save_ladder", 5, tables.ladders, rows.LADDER_COLUMNS)
         self.save_recording = self._upsert(
             "save_recording", 6, tables.recordings, rows.RECORDING_COLUMNS
         )
         self.insert_key = self._insert("insert_key", 7, tables.keys, rows.KEY_COLUMNS)
-        self.revoke_key = self._update("revoke_key", 8, tables.keys, "id", ["revoked_at"])
+        self.revoke_key = self._update("revoke_key", 8, tables.keys, ["id"], ["revoked_at"])
         self._call_updates: dict[tuple[str, ...], Write] = {}
         self._call_lists: dict[tuple[str, ...], Read] = {}
         self._make_reads()
@@ -116,7 +116,9 @@ class Queries:
             .limit(bindparam("most"))
         )
         self.ladder = self._read(
-            select(tables.ladders.c.messages).where(tables.ladders.c.call_sid == bindparam("sid"))
+            select(tables.ladders.c.messages, tables.ladders.c.raw).where(
+                tables.ladders.c.call_sid == bindparam("sid")
+            )
         )
         self.deliveries = self._read(
             every_delivery.where(deliveries.call_sid == bindparam("sid")).order_by(
@@ -153,7 +155,7 @@ class Queries:
         names = tuple(fields)
         write = self._call_updates.get(names)
         if write is None:
-            write = self._update("update_call", CHANGES_CALL, tables.calls, "sid", names)
+            write = self._update("update_call", CHANGES_CALL, tables.calls, ["sid"], names)
             self._call_updates[names] = write
         return write
 
@@ -191,15 +193,15 @@ class Queries:
         return Write(name, rank, several[1], several)
 
     def _update(
-        self, name: str, rank: int, table: Table, key: str, columns: Sequence[str]
+        self, name: str, rank: int, table: Table, keys: Sequence[str], columns: Sequence[str]
     ) -> Write:
         # ordered_values keeps SET in the order of the parameters
         statement = (
             update(table)
             .ordered_values(*((table.c[c], bindparam(f"new_{c}")) for c in columns))
-            .where(table.c[key] == bindparam("old_key"))
+            .where(*(table.c[key] == bindparam(f"old_{key}") for key in keys))
         )
-        expected = [*(f"new_{c}" for c in columns), "old_key"]
+        expected = [*(f"new_{c}" for c in columns), *(f"old_{key}" for key in keys)]
         return Write(name, rank, _positional(statement, self._dialect, expected), {})
 
     def _upsert(self, name: str, rank: int, table: Table, columns: Sequence[str]) -> Write:

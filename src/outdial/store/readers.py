@@ -1,4 +1,4 @@
-"""Reading in a few threads with connections of their own, so that a long list delays nobody else."""
+"""Reading in a few threads with connections of their own: a long list delays nobody else."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _decode_json = json.JSONDecoder().decode
 _call_plain: Callable[[CallRecord], Row] = attrgetter(*CALL_COLUMNS[:-2])
 _delivery_head: Callable[[DeliveryRecord], Row] = attrgetter(*DELIVERY_COLUMNS[:7])
 _delivery_tail: Callable[[DeliveryRecord], Row] = attrgetter(*DELIVERY_COLUMNS[8:])
-_settled: Callable[[DeliveryRecord], Row] = attrgetter(*SETTLED_COLUMNS, "id")
+settled_row: Callable[[DeliveryRecord], Row] = attrgetter(*SETTLED_COLUMNS, "call_sid", "id")
 key_row: Callable[[KeyRecord], Row] = attrgetter(*KEY_COLUMNS)
 recording_row: Callable[[RecordingRecord], Row] = attrgetter(*RECORDING_COLUMNS)
 
@@ -60,8 +60,9 @@ def call_fields(call_sid: str, fields: Mapping[str, Any]) -> Row:
 
 def call_record(row: Row) -> CallRecord:
     """The inverse of `call_row`."""
-    *plain, request, media = row
-    return CallRecord(*plain, _decode_json(request), None if media is None else _decode_json(media))
+    values = list(row)
+    values[-2:] = _decode_json(row[-2]), None if row[-1] is None else _decode_json(row[-1])
+    return CallRecord(*values)
 
 
 def event_row(event: EventRecord) -> Row:
@@ -84,11 +85,6 @@ def delivery_row(delivery: DeliveryRecord) -> Row:
     )
 
 
-def settled_row(delivery: DeliveryRecord) -> Row:
-    """The columns an attempt changes, and last the id of the row they are for."""
-    return _settled(delivery)
-
-
 def delivery_record(row: Row) -> DeliveryRecord:
     """The inverse of `delivery_row`."""
     sid, call_sid, lane, position, event, url, method, text, *rest = row
@@ -97,21 +93,19 @@ def delivery_record(row: Row) -> DeliveryRecord:
 
 
 def ladder_row(call_sid: str, messages: Sequence[TracedMessage]) -> Row:
-    """A row of `ladders`. Bytes are kept exactly: Latin-1 maps each to one character."""
-    return (
-        call_sid,
-        encode_json(
-            [[m.at, m.outgoing, m.peer, m.transport, m.raw.decode("latin-1")] for m in messages]
-        ),
-    )
+    """A row of `ladders`: what is known of each message with its size, and all their bytes."""
+    known = [[m.at, m.outgoing, m.peer, m.transport, len(m.raw)] for m in messages]
+    return (call_sid, encode_json(known), b"".join([m.raw for m in messages]))
 
 
-def ladder_messages(text: str) -> list[TracedMessage]:
-    """The inverse of `ladder_row`, from its second column."""
-    return [
-        TracedMessage(at, outgoing, peer, transport, raw.encode("latin-1"))
-        for at, outgoing, peer, transport, raw in _decode_json(text)
-    ]
+def ladder_messages(row: Row) -> list[TracedMessage]:
+    """The inverse of `ladder_row`, without the sid."""
+    text, raw = row
+    messages, start = [], 0
+    for at, outgoing, peer, transport, size in _decode_json(text):
+        messages.append(TracedMessage(at, outgoing, peer, transport, raw[start : start + size]))
+        start += size
+    return messages
 
 
 def key_record(row: Row) -> KeyRecord:

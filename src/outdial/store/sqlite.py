@@ -14,7 +14,7 @@ from outdial.errors import StoreUnavailable
 HEAD = "0001"
 """The revision of migrations/versions that this program works with."""
 
-_BUSY_S = 5.0
+_BUSY_S = 2.0
 """How long to wait for another process that is writing, e.g. `outdial keys add`."""
 _STATEMENTS_KEPT = 256
 

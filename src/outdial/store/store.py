@@ -187,7 +187,7 @@ class Store:
     async def ladder(self, call_sid: str) -> list[TracedMessage]:
         """The leg's SIP messages; [] until they were saved."""
         bound = self._queries.ladder.bind(sid=call_sid)
-        found = await self._readers.fetch(bound, lambda row: rows.ladder_messages(row[0]))
+        found = await self._readers.fetch(bound, rows.ladder_messages)
         return found[0] if found else []
 
     async def deliveries(self, call_sid: str) -> list[DeliveryRecord]:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Double,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -104,7 +105,6 @@ deliveries = Table(
     Column("last_status", Integer),
     Column("last_error", Text, nullable=False),
     Column("done_at", Double),
-    UniqueConstraint("id", name="deliveries_once"),
 )
 Index("deliveries_of_call", deliveries.c.call_sid)
 Index(
@@ -119,6 +119,7 @@ ladders = Table(
     metadata,
     Column("call_sid", Text, primary_key=True),
     Column("messages", Text, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
 )
 
 keys = Table(

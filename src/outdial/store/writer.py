@@ -1,7 +1,8 @@
 """The one writer: a thread that puts everything waiting into one transaction, again and again.
 
-While one transaction waits for the disk the next operations gather, so a disk that takes 0.3 ms to
-sync serves one call in half a millisecond and a thousand at once with a few syncs.
+While one transaction waits for the disk the next operations gather. A sync costs as much CPU as
+twenty rows, so when many calls are under way groups are also held back a little: there may be a
+burst of `_BURST` transactions and `_RATE` a second in the long run. A lone call never waits.
 
 What goes wrong with one operation harms only that one: a transaction that fails is rolled back and
 its operations are tried one by one.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import chain
 from queue import SimpleQueue
 from threading import Thread
@@ -24,6 +25,8 @@ from outdial.store.rows import Row
 _MOST_AT_ONCE = 512
 """Operations in one transaction: bounds how long the first of them waits for the last."""
 _RETRY_S = 1.0
+_RATE = 250.0
+_BURST = 16.0
 
 _log = log.get("store")
 
@@ -60,17 +63,20 @@ class Writer:
         self._connect = connect
         self._most_waiting = most_waiting
         self._linger_s = linger_s
-        self._queue: SimpleQueue[Operation | None] = SimpleQueue()
-        self._under_way = 0
-        self._lingering: list[Operation] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._waiting: list[Operation] = []
+        self._group: list[Operation] = []  # what the thread is writing
+        self._urgent = False  # somebody awaits one of `_waiting`
+        self._timer: asyncio.Handle | None = None
+        self._tokens = _BURST
+        self._tokens_at = self._loop.time()
         self._closed = False
         self._connection: sqlite3.Connection | None = connect()
+        self._queue: SimpleQueue[list[Operation] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
         self.transactions = 0
         self.lost = 0
-        """Rows nobody waited for that could not be written."""
+        """Operations nobody waited for that could not be written."""
 
     def submit(self, rows: Rows) -> asyncio.Future[None]:
         """Writes the rows together; the future is done when they are on the disk.
@@ -80,91 +86,90 @@ class Writer:
         """
         if self._closed:
             raise StoreUnavailable("the store is closed")
-        if self._under_way >= self._most_waiting:
-            raise StoreUnavailable(f"{self._under_way} writes are waiting for the disk already")
-        future = self._loop.create_future()
-        self._release()
-        self._under_way += 1
-        self._queue.put(Operation(rows, future))
-        return future
+        if self._full():
+            raise StoreUnavailable(f"{self._most_waiting} writes are waiting for the disk already")
+        return self._append(rows)
 
     def linger(self, write: Write, row: Row) -> None:
         """Writes the row with whatever is written next, at the latest after `linger_s`."""
-        if self._closed or self._under_way + len(self._lingering) >= self._most_waiting:
-            self._lose([Operation([(write, row)], None)], "too much is waiting to be written")
+        operation = Operation([(write, row)], None)
+        if self._closed or self._full():
+            self._lose(operation, "the store is closed" if self._closed else "too much is waiting")
             return
-        self._lingering.append(Operation([(write, row)], None))
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._linger_s, self._release)
+        self._waiting.append(operation)
+        if self._timer is None and not self._group:
+            self._timer = self._loop.call_later(self._linger_s, self._hand_over)
 
     async def close(self) -> None:
         """Writes what is waiting and closes the connection. Idempotent."""
         if not self._closed:
             self._closed = True
-            self._release()
+            try:
+                await self._append([])
+            except StoreUnavailable:
+                pass  # logged where it was lost
             self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
-    def _release(self) -> None:
+    def _full(self) -> bool:
+        return len(self._waiting) + len(self._group) >= self._most_waiting
+
+    def _append(self, rows: Rows) -> asyncio.Future[None]:
+        future = self._loop.create_future()
+        self._waiting.append(Operation(rows, future))
+        if not self._urgent:
+            self._urgent = True
+            if not self._group:
+                self._plan()
+        return future
+
+    def _plan(self) -> None:
+        """Hands over at the end of this turn of the loop, or as soon as the rate allows."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if self._lingering:
-            self._under_way += len(self._lingering)
-            for operation in self._lingering:
-                self._queue.put(operation)
-            self._lingering = []
+        now = self._loop.time()
+        self._tokens = min(_BURST, self._tokens + (now - self._tokens_at) * _RATE) - 1
+        self._tokens_at = now
+        if self._tokens >= 0:
+            self._timer = self._loop.call_soon(self._hand_over)
+        else:
+            self._timer = self._loop.call_later(-self._tokens / _RATE, self._hand_over)
 
-    def _settle(self, group: Sequence[Operation]) -> None:
+    def _hand_over(self) -> None:
+        self._timer = None
+        self._group = self._waiting[:_MOST_AT_ONCE]
+        self._waiting = self._waiting[_MOST_AT_ONCE:]
+        self._urgent = any(operation.future is not None for operation in self._waiting)
+        self._queue.put(self._group)
+
+    def _settle(self) -> None:
         """Back on the loop: tells who waits, and keeps for later what nobody waits for."""
-        self._under_way -= len(group)
-        for operation in group:
-            future, error = operation.future, operation.error
-            if future is not None:
-                if future.done():
-                    continue
-                if error is None:
-                    future.set_result(None)
-                else:
-                    future.set_exception(StoreUnavailable(f"the record cannot be written: {error}"))
-            elif error is not None:
-                self._later(operation, error)
+        group, self._group = self._group, []
+        again = [operation for operation in group if not _tell(operation)]
+        for operation in again:
+            if self._closed or self._full() or not _is_temporary(operation.error):
+                self._lose(operation, str(operation.error))
+            else:
+                operation.error = None
+                self._waiting.append(operation)
+        if self._urgent:
+            self._plan()
+        elif self._waiting:
+            delay = _RETRY_S if again else self._linger_s
+            self._timer = self._loop.call_later(delay, self._hand_over)
 
-    def _later(self, operation: Operation, error: Exception) -> None:
-        temporary = isinstance(error, sqlite3.OperationalError)
-        waiting = self._under_way + len(self._lingering)
-        if not temporary or self._closed or waiting >= self._most_waiting:
-            self._lose([operation], str(error))
-            return
-        operation.error = None
-        self._lingering.append(operation)
-        if self._timer is None:
-            self._timer = self._loop.call_later(_RETRY_S, self._release)
-
-    def _lose(self, operations: Sequence[Operation], reason: str) -> None:
-        self.lost += len(operations)
-        for operation in operations:
-            names = [write.name for write, _ in operation.rows]
-            _log.error("not written", statements=names, reason=reason, lost=self.lost)
+    def _lose(self, operation: Operation, reason: str) -> None:
+        self.lost += 1
+        names = [write.name for write, _ in operation.rows]
+        _log.error("not written", statements=names, reason=reason, lost=self.lost)
 
     # ------------------------------------------------------------------ on the writer's thread
 
     def _run(self) -> None:
-        more = True
-        while more:
-            first = self._queue.get()
-            if first is None:
-                break
-            group = [first]
-            for _ in range(min(self._queue.qsize(), _MOST_AT_ONCE)):
-                operation = self._queue.get_nowait()
-                if operation is None:
-                    more = False
-                    break
-                group.append(operation)
+        while (group := self._queue.get()) is not None:
             self._write(group)
             try:
-                self._loop.call_soon_threadsafe(self._settle, group)
+                self._loop.call_soon_threadsafe(self._settle)
             except RuntimeError:  # the loop is closed: nobody is left to be told
                 break
         if self._connection is not None:
@@ -210,6 +215,23 @@ class Writer:
             connection.close()
         except sqlite3.Error:
             pass
+
+
+def _tell(operation: Operation) -> bool:
+    """Resolves the future; False when it failed and there is nobody to be told."""
+    future, error = operation.future, operation.error
+    if future is None:
+        return error is None
+    if not future.done():  # it may have been cancelled
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(StoreUnavailable(f"the record cannot be written: {error}"))
+    return True
+
+
+def _is_temporary(error: Exception | None) -> bool:
+    return isinstance(error, sqlite3.OperationalError)
 
 
 def _by_statement(group: list[Operation]) -> list[tuple[Write, list[Row]]]:

@@ -76,7 +76,6 @@ def upgrade() -> None:
         sa.Column("last_status", sa.Integer),
         sa.Column("last_error", sa.Text, nullable=False),
         sa.Column("done_at", sa.Double),
-        sa.UniqueConstraint("id", name="deliveries_once"),
     )
     op.create_index("deliveries_of_call", "deliveries", ["call_sid"])
     _partial_index("deliveries_pending", "deliveries", ["number"], "state = 'pending'")
@@ -84,6 +83,7 @@ def upgrade() -> None:
         "ladders",
         sa.Column("call_sid", sa.Text, primary_key=True),
         sa.Column("messages", sa.Text, nullable=False),
+        sa.Column("raw", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "keys",
