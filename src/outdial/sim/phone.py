@@ -20,6 +20,7 @@ from outdial.errors import (
     SpeechError,
 )
 from outdial.legs import (
+    Answered,
     Clip,
     Codec,
     Digit,
@@ -303,6 +304,8 @@ class Phone:
             case Reoffer(offer):
                 self._reoffered(offer)
             case Reanswered(answer):
+                self._reanswered(answer)
+            case Answered(sdp=bytes() as answer) if self._leg.offer is None:
                 self._reanswered(answer)
             case _:
                 pass

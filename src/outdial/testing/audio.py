@@ -1,4 +1,4 @@
-"""What a recording holds: how loud, how long somebody spoke, which tones, and whether two are alike.
+"""What a recording holds: how loud, how long somebody spoke, which tones; are two of them alike.
 
 Levels are dBFS: 0 is a full-scale square wave, a full-scale sine is -3.0. Telephone speech lies
 between -30 and -15, an idle G.711 line below -60.
