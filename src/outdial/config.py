@@ -123,6 +123,8 @@ class Calls(_Section):
     """Caller ID of the second leg of a click-to-call: the called number, or the caller ID given."""
     apology_on_bridge_failure: bool = True
     """The answered callee hears a short reason when the second leg fails."""
+    drain_s: float = Field(30.0, ge=0)
+    """On SIGTERM live calls may go on for so long; a second SIGTERM ends them at once."""
 
 
 class Limits(_Section):
