@@ -8,7 +8,6 @@ from functools import lru_cache
 
 from outdial.errors import RemoteProtocolError
 from outdial.sip.core.grammar import (
-    NO_PARAMS,
     Params,
     format_params,
     leading_quoted,

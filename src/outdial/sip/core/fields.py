@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from outdial.errors import RemoteProtocolError
 from outdial.sip.core.grammar import (
-    NO_PARAMS,
     TOKEN,
     Params,
     format_params,
@@ -18,7 +18,7 @@ from outdial.sip.core.grammar import (
     split_list,
     unquote,
 )
-from outdial.sip.core.limits import MAX_CSEQ, MAX_VALUES
+from outdial.sip.core.limits import CACHE_ENTRIES, MAX_CACHED, MAX_CSEQ
 
 MAX_DELTA_S: Final = 2**32 - 1
 """The largest delta-seconds (RFC 3261 section 20.19)."""
@@ -41,10 +41,7 @@ class CSeq:
     @classmethod
     def parse(cls, text: str) -> CSeq:
         """RemoteProtocolError when malformed or 2**31 and more."""
-        match = _cseq.fullmatch(text)
-        if match is None:
-            raise RemoteProtocolError(f"malformed CSeq: {text[:60]!r}")
-        return cls(parse_number(match[1], MAX_CSEQ, "CSeq"), match[2])
+        return _cached_cseq(text) if len(text) <= MAX_CACHED else _parse_cseq(text)
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"
@@ -133,10 +130,7 @@ class MediaType:
     @classmethod
     def parse(cls, text: str) -> MediaType:
         """RemoteProtocolError when malformed."""
-        match = _media_type.match(text)
-        if match is None:
-            raise RemoteProtocolError(f"malformed Content-Type: {text[:60]!r}")
-        return cls(match[1].lower(), match[2].lower(), parse_params(text, match.end()))
+        return _cached_type(text) if len(text) <= MAX_CACHED else _parse_type(text)
 
     @property
     def essence(self) -> str:
@@ -145,6 +139,24 @@ class MediaType:
 
     def __str__(self) -> str:
         return self.essence + format_params(self.params)
+
+
+def _parse_cseq(text: str) -> CSeq:
+    match = _cseq.fullmatch(text)
+    if match is None:
+        raise RemoteProtocolError(f"malformed CSeq: {text[:60]!r}")
+    return CSeq(parse_number(match[1], MAX_CSEQ, "CSeq"), match[2])
+
+
+def _parse_type(text: str) -> MediaType:
+    match = _media_type.match(text)
+    if match is None:
+        raise RemoteProtocolError(f"malformed Content-Type: {text[:60]!r}")
+    return MediaType(match[1].lower(), match[2].lower(), parse_params(text, match.end()))
+
+
+_cached_cseq = lru_cache(CACHE_ENTRIES)(_parse_cseq)
+_cached_type = lru_cache(CACHE_ENTRIES)(_parse_type)
 
 
 def parse_delta(text: str, what: str) -> tuple[int, Params]:
@@ -172,8 +184,6 @@ def option_tags(lines: Iterable[str]) -> frozenset[str]:
 def token_list(lines: Iterable[str]) -> list[str]:
     """The words of comma-separated lines; empty ones are passed over, an empty line is allowed."""
     words = [word.strip(" \t") for line in lines for word in line.split(",")]
-    if len(words) > MAX_VALUES:
-        raise RemoteProtocolError(f"more than {MAX_VALUES} words in a list")
     return [word for word in words if word]
 
 

@@ -6,7 +6,7 @@ stand on the wire, one text per line, with folding undone; typed views are made 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, KeysView, Sequence
 from typing import Final
 
 from outdial.errors import LocalProtocolError, RemoteProtocolError
@@ -119,6 +119,10 @@ class Headers:
         """All lines of `name`; several values may stand in one line, separated by commas."""
         return list(self._lines.get(CANONICAL.get(name) or _own_name(name), ()))
 
+    def lines(self, known: str) -> Sequence[str]:
+        """As `get_all`, without a copy, for a name in its one spelling."""
+        return self._lines.get(known, ())
+
     def add(self, name: str, value: str) -> None:
         """Appends a line. LocalProtocolError if it holds a control character."""
         check_text(value)
@@ -168,9 +172,9 @@ class Headers:
             for value in lines:
                 yield name, value
 
-    def names(self) -> list[str]:
+    def names(self) -> KeysView[str]:
         """The names that are there, in the one spelling."""
-        return list(self._lines)
+        return self._lines.keys()
 
     def __contains__(self, name: str) -> bool:
         return (CANONICAL.get(name) or _own_name(name)) in self._lines

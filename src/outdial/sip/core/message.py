@@ -10,7 +10,8 @@ making they raise RemoteProtocolError if what was put in is malformed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import Final, TypeVar
 
 from outdial.errors import LocalProtocolError, RemoteProtocolError
@@ -71,6 +72,7 @@ _CLASS_PHRASES: Final = (
 )
 
 
+_call_id = re.compile(r"[!-+\--:<-~]++")
 _Item = TypeVar("_Item", Address, Via)
 
 
@@ -101,9 +103,11 @@ class Message:
     @property
     def vias(self) -> list[Via]:
         """All Vias, top first."""
-        lines = self.headers.get_all("Via")
+        lines = self.headers.lines("Via")
         if not lines:
             raise RemoteProtocolError("no Via")
+        if len(lines) == 1 and "," not in lines[0]:
+            return [Via.parse(lines[0])]
         return _at_most([via for line in lines for via in Via.parse_list(line)])
 
     @property
@@ -129,22 +133,22 @@ class Message:
     @property
     def contacts(self) -> list[Address]:
         """The Contact addresses; empty for ``Contact: *`` too (see `is_wildcard_contact`)."""
-        return [] if self.is_wildcard_contact else self.addresses("Contact")
+        return [] if self.is_wildcard_contact else _addresses(self.headers.lines("Contact"))
 
     @property
     def is_wildcard_contact(self) -> bool:
         """Whether the Contact is "*" (RFC 3261 section 10.2.2)."""
-        return self.headers.get("Contact") == "*"
+        return self.headers.lines("Contact") == ["*"]
 
     @property
     def routes(self) -> list[Address]:
         """The Route set, top first."""
-        return self.addresses("Route")
+        return _addresses(self.headers.lines("Route"))
 
     @property
     def record_routes(self) -> list[Address]:
         """The Record-Route set as it stands in the message, top first."""
-        return self.addresses("Record-Route")
+        return _addresses(self.headers.lines("Record-Route"))
 
     @property
     def content_type(self) -> MediaType | None:
@@ -204,8 +208,7 @@ class Message:
 
     def addresses(self, name: str) -> list[Address]:
         """All addresses in the lines of `name`, in order."""
-        lines = self.headers.get_all(name)
-        return _at_most([item for line in lines for item in Address.parse_list(line)])
+        return _addresses(self.headers.get_all(name))
 
     def encode(self) -> bytes:
         """The message as it goes on the wire, with the Content-Length of its body."""
@@ -228,17 +231,15 @@ class Message:
         _ = self.vias, self.from_, self.to
         if not _is_call_id(self.call_id):
             raise RemoteProtocolError(f"malformed Call-ID: {self.call_id[:60]!r}")
-        for name in headers.names():
-            check = _CHECKED.get(name)
-            if check is not None:
-                check(self)
+        for name in _CHECKED.keys() & headers.names():
+            _CHECKED[name](self)
         return self.cseq
 
     def _one(self, name: str) -> str:
-        value = self.headers.get(name)
-        if value is None:
+        lines = self.headers.lines(name)
+        if not lines:
             raise RemoteProtocolError(f"no {name}")
-        return value
+        return lines[0]
 
 
 _CHECKED: Final = {
@@ -246,9 +247,6 @@ _CHECKED: Final = {
     "Route": lambda message: message.routes,
     "Record-Route": lambda message: message.record_routes,
     "Content-Type": lambda message: message.content_type,
-    "Supported": lambda message: message.supported,
-    "Require": lambda message: message.required,
-    "Allow": lambda message: message.allowed,
     "Session-Expires": lambda message: message.session_expires,
     "Min-SE": lambda message: message.min_se,
     "RSeq": lambda message: message.rseq,
@@ -343,12 +341,13 @@ class Response(Message):
 
 def _is_call_id(text: str) -> bool:
     """One word without white space, comma and semicolon; the grammar's finer rules tell nothing."""
-    return (
-        text.isascii()
-        and text != ""
-        and text.isprintable()
-        and not any(mark in text for mark in " ,;")
-    )
+    return _call_id.fullmatch(text) is not None
+
+
+def _addresses(lines: Sequence[str]) -> list[Address]:
+    if len(lines) == 1 and "," not in lines[0]:
+        return [Address.parse(lines[0])]
+    return _at_most([item for line in lines for item in Address.parse_list(line)])
 
 
 def _at_most(items: list[_Item]) -> list[_Item]:

@@ -10,7 +10,6 @@ from typing import Final
 from outdial.errors import RemoteProtocolError
 from outdial.sip.core.grammar import (
     HOST,
-    NO_PARAMS,
     TOKEN,
     Params,
     format_params,
