@@ -17,7 +17,9 @@ def test_every_cause_stands_there_with_its_meaning() -> None:
 
 
 def test_the_statuses_lead_where_the_page_says() -> None:
-    rows = re.findall(r"^\| ([0-9, ]+)[^|0-9]*\| `([a-z-]+)` \| `([a-z-]+)` \|$", PAGE, re.M)
+    rows = re.findall(
+        r"^\| ([0-9]{3}[0-9, ]*)[^|0-9]*\| `([a-z-]+)` \| `([a-z-]+)` \|$", PAGE, re.M
+    )
     assert len(rows) == 7
     for statuses, outcome, cause in rows:
         for status in statuses.split(","):
