@@ -23,6 +23,7 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
+from urllib.parse import quote, urlsplit
 
 from yarl import URL
 
@@ -76,6 +77,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 _SIX_TO_FOUR = IPv6Network("2002::/16")
 _IPV4_COMPATIBLE = IPv6Network("::/96")
 
+_KEPT = "%/:@!$&'()*+,;=~-._[]"
 _BAD_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 _HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
@@ -187,9 +189,25 @@ def _parse(text: str) -> URL:
         raise FetchError("bad-url", f"{said}; write http://… or https://…")
     if not host or port is None:
         raise FetchError("bad-url", "the URL names no host; write http://host/path")
-    if url.raw_user is not None or url.raw_password is not None or "@" in url.raw_authority:
+    if url.raw_user is not None or url.raw_password is not None:
         raise FetchError("bad-url", "the URL contains credentials; leave out user:password@")
-    return url.with_fragment(None) if url.raw_fragment else url
+    return _as_written(url, text)
+
+
+def _as_written(url: URL, text: str) -> URL:
+    """The URL with path and query as they were written, escaping only what must be.
+
+    A server may have signed its URLs, so ``%2F`` stays ``%2F``. Scheme, host and port are those
+    that were read, whatever another reader would make of the text.
+    """
+    parts = urlsplit(text)
+    return URL.build(
+        scheme=url.scheme,
+        authority=url.host_port_subcomponent or "",
+        path=quote(parts.path, safe=_KEPT) or "/",
+        query_string=quote(parts.query, safe=_KEPT + "?"),
+        encoded=True,
+    )
 
 
 def _host(url: URL) -> str:

@@ -266,7 +266,8 @@ def _failure(url: URL, error: Exception) -> FetchError:
         case aiohttp.ClientPayloadError():
             return FetchError("protocol", f"{place} broke off its answer")
         case aiohttp.ClientResponseError():
-            return FetchError("protocol", f"{place} does not speak HTTP: {error.message}")
+            said = error.message.partition("\n")[0]
+            return FetchError("protocol", f"{place} does not speak HTTP: {said}")
         case OSError():
             return FetchError("connect", f"cannot reach {place}: {error.strerror or error}")
         case _:
