@@ -1,8 +1,9 @@
 """The one writer: a thread that puts everything waiting into one transaction, again and again.
 
-While one transaction waits for the disk the next operations gather. A sync costs as much CPU as
-twenty rows, so when many calls are under way groups are also held back a little: there may be a
-burst of `_BURST` transactions and `_RATE` a second in the long run. A lone call never waits.
+A transaction costs as much CPU as thirty rows, so few transactions are wanted. Operations gather
+while the one before waits for the disk; whoever is in no hurry says so and is taken along by the
+next one; and in the long run there are `_RATE` transactions a second at most, in a burst `_BURST`,
+so that a lone call never waits and many calls share.
 
 What goes wrong with one operation harms only that one: a transaction that fails is rolled back and
 its operations are tried one by one.
@@ -11,6 +12,7 @@ its operations are tried one by one.
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 from collections.abc import Callable
 from itertools import chain
@@ -48,24 +50,18 @@ class Writer:
     """Owns the writing connection. All methods are called on the event loop's thread.
 
     `connect` opens the connection, again after trouble. At most `most_waiting` operations may be
-    under way; rows nobody waits for are gathered for `linger_s` unless something else is written
-    earlier.
+    under way.
     """
 
     def __init__(
-        self,
-        connect: Callable[[], sqlite3.Connection],
-        *,
-        most_waiting: int = 20_000,
-        linger_s: float = 0.05,
+        self, connect: Callable[[], sqlite3.Connection], *, most_waiting: int = 20_000
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._connect = connect
         self._most_waiting = most_waiting
-        self._linger_s = linger_s
         self._waiting: list[Operation] = []
         self._group: list[Operation] = []  # what the thread is writing
-        self._urgent = False  # somebody awaits one of `_waiting`
+        self._due = math.inf  # when `_waiting` is to be written, on the loop's clock
         self._timer: asyncio.Handle | None = None
         self._tokens = _BURST
         self._tokens_at = self._loop.time()
@@ -78,34 +74,36 @@ class Writer:
         self.lost = 0
         """Operations nobody waited for that could not be written."""
 
-    def submit(self, rows: Rows) -> asyncio.Future[None]:
+    def submit(self, rows: Rows, within_s: float = 0.0) -> asyncio.Future[None]:
         """Writes the rows together; the future is done when they are on the disk.
 
-        The future raises StoreUnavailable when they could not be written. Raises StoreUnavailable
-        at once when too many operations are waiting.
+        Writing begins after `within_s` at the latest. The future raises StoreUnavailable when it
+        failed. Raises StoreUnavailable at once when too many operations are waiting.
         """
         if self._closed:
             raise StoreUnavailable("the store is closed")
         if self._full():
             raise StoreUnavailable(f"{self._most_waiting} writes are waiting for the disk already")
-        return self._append(rows)
+        return self._append(rows, within_s)
 
-    def linger(self, write: Write, row: Row) -> None:
-        """Writes the row with whatever is written next, at the latest after `linger_s`."""
+    def add(self, write: Write, row: Row, within_s: float) -> None:
+        """As `submit`, for a row nobody waits for. It is tried again when the disk is in trouble.
+
+        What cannot be written is logged and counted in `lost`.
+        """
         operation = Operation([(write, row)], None)
         if self._closed or self._full():
             self._lose(operation, "the store is closed" if self._closed else "too much is waiting")
             return
         self._waiting.append(operation)
-        if self._timer is None and not self._group:
-            self._timer = self._loop.call_later(self._linger_s, self._hand_over)
+        self._plan(within_s)
 
     async def close(self) -> None:
         """Writes what is waiting and closes the connection. Idempotent."""
         if not self._closed:
             self._closed = True
             try:
-                await self._append([])
+                await self._append([], 0.0)
             except StoreUnavailable:
                 pass  # logged where it was lost
             self._queue.put(None)
@@ -114,49 +112,57 @@ class Writer:
     def _full(self) -> bool:
         return len(self._waiting) + len(self._group) >= self._most_waiting
 
-    def _append(self, rows: Rows) -> asyncio.Future[None]:
+    def _append(self, rows: Rows, within_s: float) -> asyncio.Future[None]:
         future = self._loop.create_future()
         self._waiting.append(Operation(rows, future))
-        if not self._urgent:
-            self._urgent = True
-            if not self._group:
-                self._plan()
+        self._plan(within_s)
         return future
 
-    def _plan(self) -> None:
-        """Hands over at the end of this turn of the loop, or as soon as the rate allows."""
+    def _plan(self, within_s: float) -> None:
+        """Sees to it that `_waiting` is handed over in time, or else as soon as the rate allows.
+
+        At the earliest at the end of this turn of the loop, so that its operations stay together.
+        """
+        now = self._loop.time()
+        due = now + within_s
+        if due >= self._due:
+            return
+        self._due = due
+        if self._group:
+            return  # planned again when the thread is free
         if self._timer is not None:
             self._timer.cancel()
-        now = self._loop.time()
-        self._tokens = min(_BURST, self._tokens + (now - self._tokens_at) * _RATE) - 1
+        self._tokens = min(_BURST, self._tokens + (now - self._tokens_at) * _RATE)
         self._tokens_at = now
-        if self._tokens >= 0:
-            self._timer = self._loop.call_soon(self._hand_over)
+        delay = max(within_s, (1.0 - self._tokens) / _RATE)
+        if delay > 0.0:
+            self._timer = self._loop.call_later(delay, self._hand_over)
         else:
-            self._timer = self._loop.call_later(-self._tokens / _RATE, self._hand_over)
+            self._timer = self._loop.call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
         self._timer = None
+        self._tokens -= 1.0
         self._group = self._waiting[:_MOST_AT_ONCE]
         self._waiting = self._waiting[_MOST_AT_ONCE:]
-        self._urgent = any(operation.future is not None for operation in self._waiting)
+        self._due = self._loop.time() if self._waiting else math.inf
         self._queue.put(self._group)
 
     def _settle(self) -> None:
         """Back on the loop: tells who waits, and keeps for later what nobody waits for."""
         group, self._group = self._group, []
-        again = [operation for operation in group if not _tell(operation)]
-        for operation in again:
+        due, self._due = self._due, math.inf
+        if due < math.inf:
+            self._plan(max(0.0, due - self._loop.time()))
+        for operation in group:
+            if _tell(operation):
+                continue
             if self._closed or self._full() or not _is_temporary(operation.error):
                 self._lose(operation, str(operation.error))
             else:
                 operation.error = None
                 self._waiting.append(operation)
-        if self._urgent:
-            self._plan()
-        elif self._waiting:
-            delay = _RETRY_S if again else self._linger_s
-            self._timer = self._loop.call_later(delay, self._hand_over)
+                self._plan(_RETRY_S)
 
     def _lose(self, operation: Operation, reason: str) -> None:
         self.lost += 1
