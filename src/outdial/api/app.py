@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from prometheus_client.registry import Collector
 
 import outdial
-from outdial.api import metrics, v2
+from outdial.api import document, health, metrics, problems, v1, v2
 from outdial.api.keys import Keys
 from outdial.calls.checks import Rules
 from outdial.calls.service import CallService
@@ -25,28 +26,47 @@ class Api(FastAPI):
     termination: v2.CallTermination
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One connection's request."""
+        """One request."""
         if scope["type"] == "http" and scope["path"] in v2.PATHS:
             await self.termination(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        return document.openapi(self)
+
 
 def create_app(
     *,
     calls: CallService,
+    store: v1.Record,
     keys: Keys,
     settings: Settings,
     check_url: Callable[[str], None],
     extra: Iterable[APIRouter] = (),
     collectors: Iterable[Collector] = (),
 ) -> FastAPI:
-    """The whole API. `extra` are further routers (the simulated phones'), `collectors` further
-    metrics."""
+    """The whole API.
+
+    `check_url` raises FetchError for a URL that may never be requested. `extra` are further
+    routers (the simulated phones'), `collectors` further metrics.
+    """
     counters = metrics.Metrics(calls, collectors)
     rules = Rules.of(settings, check_url)
-    app = Api(title="Outdial", version=outdial.__version__, redirect_slashes=False)
-    app.termination = v2.CallTermination(calls, keys, rules, counters, settings.http.max_body_bytes)
+    largest = settings.http.max_body_bytes
+    app = Api(
+        title="Outdial",
+        version=outdial.__version__,
+        redirect_slashes=False,
+        docs_url=None,  # those pages load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.termination = v2.CallTermination(calls, keys, rules, counters, largest)
+    problems.install(app)
+    recordings = Path(settings.storage.recordings).absolute()
+    app.include_router(v1.router(calls, store, keys, rules, recordings, largest))
+    app.include_router(health.router(calls, counters))
     for router in extra:
         app.include_router(router)
     return app

@@ -1,0 +1,298 @@
+"""What `/v1` shows and takes, as the OpenAPI document has it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from outdial.calls import checks
+from outdial.clock import iso8601
+from outdial.legs import TracedMessage
+from outdial.store.records import CallRecord, DeliveryRecord, EventRecord
+
+State = Literal["queued", "dialling", "ringing", "answered", "completed"]
+Outcome = Literal["completed", "busy", "no-answer", "failed", "canceled"]
+Event = Literal["initiated", "ringing", "answered", "completed"]
+Method = Literal["GET", "POST"]
+
+_MASK = "***"
+
+
+class NewCall(BaseModel):
+    """A call to place. Empty text is the same as leaving the field out."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=False)
+
+    to: str = Field(description="Number to dial, E.164; ten digits are North American.")
+    from_: str = Field(alias="from", description="Caller ID; without `url` also dialled.")
+    url: str = Field("", max_length=checks.MAX_URL, description="The voice application.")
+    method: Method = Field("POST", description="HTTP method for `url`.")
+    send_digits: str = Field(
+        "",
+        max_length=checks.MAX_DIGITS,
+        pattern=r"^[0-9*#A-DwW]*$",
+        description="DTMF sent on answer; w waits 0.5 s, W 1 s.",
+    )
+    status_callback: str = Field("", max_length=checks.MAX_URL, description="Told of events.")
+    status_callback_event: list[Event] = Field(
+        ["completed"], max_length=100, description="Which events are told."
+    )
+    status_callback_method: Method = "POST"
+    secret_key: str = Field(
+        "", max_length=checks.MAX_SECRET_KEY, description="Sent with callbacks as `apikey`."
+    )
+    optional: str = Field(
+        "", max_length=checks.MAX_OPTIONAL, description="Echoed with callbacks, e.g. token=1."
+    )
+    timeout: int = Field(60, ge=1, le=checks.MAX_TIMEOUT_S, description="Ringing seconds.")
+    time_limit: int = Field(
+        14_400, ge=1, le=checks.MAX_TIME_LIMIT_S, description="Longest answered seconds."
+    )
+    record: bool = Field(False, description="Record both directions to a WAV file.")
+    fallback_url: str = Field(
+        "", max_length=checks.MAX_URL, description="Fetched when `url` fails."
+    )
+    trunk: str = Field("", max_length=checks.MAX_TRUNK, description="Use only this trunk.")
+    caller_name: str = Field("", max_length=checks.MAX_CALLER_NAME)
+
+    def values(self) -> dict[str, list[str]]:
+        """As `checks.check` takes them; only what was given."""
+        given = self.model_dump(by_alias=True, exclude_unset=True)
+        return {
+            name: value if isinstance(value, list) else [_as_text(value)]
+            for name, value in given.items()
+        }
+
+
+def _as_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class CallChange(BaseModel):
+    """What to do to a call."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    hangup: Literal[True] = Field(description="End the call, in whatever state it is.")
+
+
+class Call(BaseModel):
+    """One leg of a call. Times are RFC 3339 in UTC; null: it has not happened."""
+
+    sid: str
+    parent_sid: str = Field(description="The A leg's sid; equal to `sid` on an A leg.")
+    direction: Literal["outbound", "inbound"]
+    from_: str = Field(alias="from")
+    to: str
+    caller_name: str
+    state: State
+    outcome: Outcome | None
+    created_at: str
+    dialled_at: str | None
+    ringing_at: str | None
+    answered_at: str | None
+    ended_at: str | None
+    duration_s: int | None = Field(
+        description="Seconds from answer to end; 0 when it was never answered, null before the end."
+    )
+    sip_code: int | None
+    cause: str | None = Field(description="A word of docs/reference/causes.md.")
+    hangup_source: str | None
+    detail: str | None = Field(description="One sentence for a person.")
+    trunk: str
+    key_name: str
+    recording_sid: str | None
+    request: dict[str, Any] = Field(description="What was asked for; secrets are masked.")
+    media: dict[str, Any] | None = Field(description="RTP counters, once the call has ended.")
+
+    @classmethod
+    def of(cls, record: CallRecord) -> Call:
+        """The call as the API shows it."""
+        request = dict(record.request)
+        if request.get("secret_key"):
+            request["secret_key"] = _MASK
+        return cls.model_validate(
+            {
+                "sid": record.sid,
+                "parent_sid": record.parent_sid,
+                "direction": record.direction,
+                "from": record.from_number,
+                "to": record.to_number,
+                "caller_name": record.caller_name,
+                "state": record.state,
+                "outcome": record.outcome,
+                "created_at": iso8601(record.created_at),
+                "dialled_at": _time(record.dialled_at),
+                "ringing_at": _time(record.ringing_at),
+                "answered_at": _time(record.answered_at),
+                "ended_at": _time(record.ended_at),
+                "duration_s": _duration(record),
+                "sip_code": record.sip_code,
+                "cause": record.cause,
+                "hangup_source": record.hangup_source,
+                "detail": record.detail,
+                "trunk": record.trunk,
+                "key_name": record.key_name,
+                "recording_sid": record.recording_sid,
+                "request": request,
+                "media": None if record.media is None else dict(record.media),
+            }
+        )
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else iso8601(seconds)
+
+
+def _duration(record: CallRecord) -> int | None:
+    if record.ended_at is None:
+        return None
+    if record.answered_at is None:
+        return 0
+    return max(0, round(record.ended_at - record.answered_at))
+
+
+class Calls(BaseModel):
+    """A page of calls, newest first."""
+
+    calls: list[Call]
+    next_cursor: str = Field(description='Give it as `cursor` for the next page; "" on the last.')
+
+
+class TimelineEvent(BaseModel):
+    """One line of a call's timeline."""
+
+    seq: int = Field(description="Counts from 0 within the call.")
+    at: str
+    kind: str = Field(description="state.ringing, document.fetched, callback.delivered, ...")
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, record: EventRecord) -> TimelineEvent:
+        """The event as the API shows it."""
+        return cls(seq=record.seq, at=iso8601(record.at), kind=record.kind, data=dict(record.data))
+
+
+class Timeline(BaseModel):
+    """A call's timeline, oldest first, 1000 events at most at once."""
+
+    events: list[TimelineEvent]
+
+
+class SipMessage(BaseModel):
+    """One SIP message as it went over the wire."""
+
+    at: str
+    direction: Literal["out", "in"]
+    peer: str
+    transport: str
+    start_line: str
+    text: str = Field(description="The whole message; bytes that are not UTF-8 are replaced.")
+
+    @classmethod
+    def of(cls, message: TracedMessage) -> SipMessage:
+        """The message as the API shows it."""
+        text = message.raw.decode("utf-8", "replace")
+        return cls(
+            at=iso8601(message.at),
+            direction="out" if message.outgoing else "in",
+            peer=message.peer,
+            transport=message.transport,
+            start_line=text.partition("\r\n")[0],
+            text=text,
+        )
+
+
+class Ladder(BaseModel):
+    """A leg's SIP messages, oldest first; empty until the leg's ladder is saved at its end."""
+
+    messages: list[SipMessage]
+
+
+class Delivery(BaseModel):
+    """One status callback and how its delivery stands."""
+
+    id: str
+    call_sid: str
+    event: Event
+    url: str
+    method: Method
+    state: Literal["pending", "done", "dead"]
+    attempts: int
+    created_at: str
+    next_at: str | None = Field(description="When it is tried next; null when it is not.")
+    done_at: str | None
+    last_status: int | None
+    last_error: str
+
+    @classmethod
+    def of(cls, record: DeliveryRecord) -> Delivery:
+        """The delivery as the API shows it."""
+        pending = record.state == "pending" and record.next_at
+        return cls.model_validate(
+            {
+                "id": record.id,
+                "call_sid": record.call_sid,
+                "event": record.event,
+                "url": record.url,
+                "method": record.method,
+                "state": record.state,
+                "attempts": record.attempts,
+                "created_at": iso8601(record.created_at),
+                "next_at": iso8601(record.next_at) if pending else None,
+                "done_at": _time(record.done_at),
+                "last_status": record.last_status,
+                "last_error": record.last_error,
+            }
+        )
+
+
+class Deliveries(BaseModel):
+    """A call's callbacks in the order they were made."""
+
+    deliveries: list[Delivery]
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: int = Field(description="A number of docs/reference/errors.md.")
+    field: str | None = Field(None, description="The parameter at fault.")
+
+
+class Health(BaseModel):
+    """Whether calls are taken."""
+
+    ready: bool
+    draining: bool
+    live: int
+    queued: int
+    checks: dict[str, Any]
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Accepted(BaseModel):
+    """V2: the call is stored and will be placed."""
+
+    status: Literal[True]
+    message: str
+    callSid: str = Field(pattern="^CA[0-9a-f]{32}$")  # noqa: N815 - the API's own spelling
+
+
+class Rejection(BaseModel):
+    """V2: the call was not taken."""
+
+    status: Literal[False]
+    code: int = Field(description="A number of docs/reference/errors.md.")
+    message: str
+    field: str | None = Field(None, description="The parameter at fault.")
