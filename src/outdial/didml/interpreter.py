@@ -1,0 +1,186 @@
+"""Runs a voice application on an answered call: fetch, parse, run the verbs, next document."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+from urllib.parse import urlsplit
+
+from outdial.didml.parse import Document, parse
+from outdial.didml.run import dial, hangup, pause, play, redirect, say
+from outdial.didml.run.host import Host
+from outdial.didml.run.outcome import DocumentRequest, Goto, HangUp, Next
+from outdial.didml.verbs import Dial, Hangup, Pause, Play, Redirect, Say, Verb
+from outdial.errors import DocumentError, FetchError
+
+RUNNERS: dict[type[Verb], Callable[[Any, Host], Awaitable[Next]]] = {
+    Say: say.run,
+    Play: play.run,
+    Pause: pause.run,
+    Redirect: redirect.run,
+    Hangup: hangup.run,
+    Dial: dial.run,
+}
+"""One module a verb; the dataclass chooses it."""
+
+_SHOWN_URL = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one call's application may use up."""
+
+    max_documents: int = 100
+    max_document_bytes: int = 65536
+    max_verbs: int = 5000
+
+
+class EndKind(Enum):
+    """How an application ended."""
+
+    HANGUP = "hangup"
+    """A verb ended the call."""
+    END_OF_DOCUMENT = "end-of-document"
+    """There was nothing more to run: the call is to be ended."""
+    ERROR = "error"
+    """It could not be fetched or run: the caller is owed an apology."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationEnd:
+    """The end of an application, in words for the timeline."""
+
+    kind: EndKind
+    reason: str
+
+
+class _Failed(Exception):
+    """The application cannot go on; the message says why."""
+
+
+async def run_application(
+    host: Host, request: DocumentRequest, limits: Limits | None = None
+) -> ApplicationEnd:
+    """Runs the application from its first document to its end.
+
+    A failure is answered by asking `request.fallback_url` once. Cancelling stops what plays and
+    leaves nothing behind.
+    """
+    application = _Application(host, limits or Limits())
+    try:
+        try:
+            return await application.run(request)
+        except _Failed as failure:
+            if not request.fallback_url:
+                return ApplicationEnd(EndKind.ERROR, str(failure))
+            host.note("document.fallback", url=_shown(request.fallback_url), problem=str(failure))
+        application.grant_fallback()
+        return await application.run(DocumentRequest(request.fallback_url, request.method))
+    except _Failed as failure:
+        return ApplicationEnd(EndKind.ERROR, str(failure))
+    except asyncio.CancelledError:
+        host.media.stop_playing()
+        raise
+
+
+class _Application:
+    """One call's application: what it has used up so far."""
+
+    __slots__ = ("_documents_left", "_host", "_limits", "_verbs_left")
+
+    def __init__(self, host: Host, limits: Limits) -> None:
+        self._host = host
+        self._limits = limits
+        self._documents_left = limits.max_documents
+        self._verbs_left = limits.max_verbs
+
+    def grant_fallback(self) -> None:
+        """Lets the fallback's document run even after the application used up its own."""
+        self._documents_left = max(self._documents_left, 1)
+        self._verbs_left = max(self._verbs_left, self._limits.max_verbs // 10)
+
+    async def run(self, request: DocumentRequest) -> ApplicationEnd:
+        """Runs documents until one ends the application. Raises _Failed."""
+        while True:
+            document = await self._load(request)
+            following = await self._run_verbs(document)
+            if following is None:
+                return ApplicationEnd(EndKind.END_OF_DOCUMENT, "the document ended")
+            if isinstance(following, HangUp):
+                return ApplicationEnd(EndKind.HANGUP, following.reason)
+            request = following.request
+
+    async def _load(self, request: DocumentRequest) -> Document:
+        if self._documents_left <= 0:
+            raise _Failed(
+                f"the application asked for more than {self._limits.max_documents} documents"
+            )
+        self._documents_left -= 1
+        host = self._host
+        shown = _shown(request.url)
+        now = asyncio.get_running_loop().time
+        began = now()
+        try:
+            fetched = await host.fetch(request.url, request.method, request.params)
+        except FetchError as error:
+            host.note("document.failed", url=shown, error=error.kind, problem=str(error))
+            raise _Failed(f"{shown} could not be fetched ({error.kind}): {error}") from None
+        host.note(
+            "document.fetched",
+            url=shown,
+            method=request.method,
+            status=fetched.status,
+            bytes=len(fetched.body),
+            ms=round((now() - began) * 1000, 1),
+        )
+        try:
+            document = parse(
+                fetched.body, fetched.content_type, fetched.url, self._limits.max_document_bytes
+            )
+        except DocumentError as error:
+            host.note(
+                "document.failed",
+                url=shown,
+                error="document",
+                problem=str(error),
+                line=error.line,
+                column=error.column,
+            )
+            where = f" (line {error.line}, column {error.column})" if error.line else ""
+            raise _Failed(f"{shown} cannot be run: {error}{where}") from None
+        for warning in document.warnings:
+            host.note(
+                "document.warning",
+                line=warning.line,
+                column=warning.column,
+                message=warning.message,
+            )
+        return document
+
+    async def _run_verbs(self, document: Document) -> Goto | HangUp | None:
+        """Runs the verbs in order. None: the end of the document was reached."""
+        for verb in document.verbs:
+            if self._verbs_left <= 0:
+                raise _Failed(f"the application ran more than {self._limits.max_verbs} verbs")
+            self._verbs_left -= 1
+            self._host.note(
+                "verb.started", verb=type(verb).__name__, text=verb.summary(), line=verb.line
+            )
+            following = await RUNNERS[type(verb)](verb, self._host)
+            if isinstance(following, Goto | HangUp):
+                return following
+        return None
+
+
+def _shown(url: str) -> str:
+    """The URL for the timeline: without a password, not too long."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url[:_SHOWN_URL]
+    if parts.username is not None or parts.password is not None:
+        url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return url if len(url) <= _SHOWN_URL else url[: _SHOWN_URL - 1] + "…"

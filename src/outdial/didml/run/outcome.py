@@ -1,0 +1,41 @@
+"""What a verb's run leads to, and the requests for documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRequest:
+    """A document to fetch and run."""
+
+    url: str
+    """Absolute."""
+    method: str = "POST"
+    params: tuple[tuple[str, str], ...] = ()
+    """Besides the standard six, which the host adds."""
+    fallback_url: str = ""
+    """Asked once, the same way, when the application fails; "" for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """The next verb runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goto:
+    """Another document takes over."""
+
+    request: DocumentRequest
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """The application ends the call."""
+
+    reason: str
+
+
+Next = Continue | Goto | HangUp
+CONTINUE = Continue()

@@ -1,0 +1,23 @@
+"""Play: an audio file from the web."""
+
+from __future__ import annotations
+
+from outdial.didml.run.host import Host
+from outdial.didml.run.outcome import CONTINUE, HangUp, Next
+from outdial.didml.verbs import Play
+from outdial.errors import FetchError, SoundError
+from outdial.legs import PlayEnd
+
+
+async def run(verb: Play, host: Host) -> Next:
+    """Plays the file; one that cannot be had is skipped, as the timeline then says."""
+    try:
+        clip = await host.sound(verb.url)
+    except (FetchError, SoundError) as error:
+        host.note("verb.ended", verb="Play", result="skipped", problem=str(error))
+        return CONTINUE
+    if clip.duration_ms <= 0:
+        host.note("verb.ended", verb="Play", result="skipped", problem="the file holds no sound")
+        return CONTINUE
+    end = await host.media.queue(clip, verb.loop)
+    return HangUp("the audio stream was lost") if end is PlayEnd.LOST else CONTINUE

@@ -1,0 +1,175 @@
+"""What attribute values and element bodies may be, and how their text becomes a value.
+
+A `Kind` is a name for the reference and a function ``(text, base_url) -> value``. Text that does
+not fit raises `Unfit`, which also carries the nearest value that does, when there is one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+
+class Unfit(ValueError):
+    """The text is not a value of the kind. `instead` is the nearest one, None for the default."""
+
+    def __init__(self, problem: str, instead: Any = None) -> None:
+        self.problem = problem
+        self.instead = instead
+        super().__init__(problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of value."""
+
+    name: str
+    """For the reference, e.g. ``integer, 0-1000``."""
+    convert: Callable[[str, str], Any]
+    """``(text, base_url) -> value``; raises Unfit."""
+
+
+_TRUE = frozenset({"1", "on", "yes", "true"})
+_FALSE = frozenset({"0", "off", "no", "false"})
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}")
+_PHONE = re.compile(r"[0-9A-Za-z +().*#/-]{1,64}")
+_SIP = re.compile(r"[^\s<>\"\x00-\x20\x7f-\x9f]{1,512}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_DIGITS = re.compile(r"[0-9*#A-DwW]{1,200}")
+_EVENTS = ("initiated", "ringing", "answered", "completed")
+_SHOWN = 40
+_LONGEST_URL = 4096
+
+
+def quote(text: str) -> str:
+    """A value for a message: cut to forty characters, in quotation marks."""
+    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
+
+
+def _clamped(value: int, lowest: int, highest: int) -> int:
+    if value < lowest:
+        raise Unfit(f"{value} is under {lowest}, which is used instead", lowest)
+    if value > highest:
+        raise Unfit(f"{quote(str(value))} is over {highest}, which is used instead", highest)
+    return value
+
+
+def integer(lowest: int, highest: int, unit: str = "") -> Kind:
+    """Whole numbers; those outside the range are moved to its end."""
+
+    def convert(text: str, base_url: str) -> int:
+        if not _INTEGER.fullmatch(text):
+            raise Unfit(f"{quote(text)} is not a whole number")
+        # Python refuses to read thousands of digits; twenty are already out of every range.
+        return _clamped(int(text[:20]), lowest, highest)
+
+    return Kind(f"integer{' ' + unit if unit else ''}, {lowest}-{highest}", convert)
+
+
+def seconds_as_ms(longest_s: int) -> Kind:
+    """Seconds, decimals allowed, as milliseconds; at least 1."""
+
+    def convert(text: str, base_url: str) -> int:
+        if not _DECIMAL.fullmatch(text):
+            raise Unfit(f"{quote(text)} is not a number of seconds")
+        return _clamped(round(float(text) * 1000), 1, longest_s * 1000)
+
+    return Kind(f"seconds, to {longest_s}", convert)
+
+
+def choice(*names: str, **aliases: str) -> Kind:
+    """One of the names, in any case; an alias stands for a name."""
+    known = {name.lower(): name for name in names} | aliases
+
+    def convert(text: str, base_url: str) -> str:
+        try:
+            return known[text.lower()]
+        except KeyError:
+            raise Unfit(f"{quote(text)} is none of {', '.join(names)}") from None
+
+    shown = ", ".join(f"`{name}`" for name in names)
+    also = ", ".join(f"`{alias}` = `{name}`" for alias, name in aliases.items())
+    return Kind(f"{shown} ({also})" if also else shown, convert)
+
+
+def _boolean(text: str, base_url: str) -> bool:
+    folded = text.lower()
+    if folded in _TRUE:
+        return True
+    if folded in _FALSE:
+        return False
+    raise Unfit(f"{quote(text)} is neither on nor off")
+
+
+def _url(text: str, base_url: str) -> str:
+    if len(text) > _LONGEST_URL:
+        raise Unfit(f"the URL is over {_LONGEST_URL} characters")
+    if _CONTROL.search(text):
+        raise Unfit(f"{quote(text)} has control characters")
+    try:
+        url = urljoin(base_url, text)
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        raise Unfit(f"{quote(text)} is not a URL") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise Unfit(f"{quote(text)} is not an http or https URL")
+    return url.replace(" ", "%20")
+
+
+def _language(text: str, base_url: str) -> str:
+    tag = text.replace("_", "-")
+    if not _LANGUAGE.fullmatch(tag):
+        raise Unfit(f"{quote(text)} is not a language code such as en or es")
+    return tag.lower()
+
+
+def _phone(text: str, base_url: str) -> str:
+    number = " ".join(text.split())
+    if not _PHONE.fullmatch(number) or not any(c.isdigit() for c in number):
+        raise Unfit(f"{quote(text)} is not a phone number")
+    return number
+
+
+def _sip(text: str, base_url: str) -> str:
+    if not _SIP.fullmatch(text):
+        raise Unfit(f"{quote(text)} is neither a host nor a SIP URI")
+    scheme = text.partition(":")[0].lower()
+    if scheme in ("http", "https", "tel", "mailto"):
+        raise Unfit(f"{quote(text)} is not a SIP URI")
+    return text
+
+
+def _digits(text: str, base_url: str) -> str:
+    if not _DIGITS.fullmatch(text):
+        raise Unfit("holds something besides 0-9 * # A-D w W, or over 200 of them")
+    return text
+
+
+def _events(text: str, base_url: str) -> tuple[str, ...]:
+    wanted = set(text.lower().replace(",", " ").split())
+    known = tuple(event for event in _EVENTS if event in wanted)
+    unknown = sorted(wanted.difference(_EVENTS))
+    if unknown:
+        raise Unfit(f"there is no event {quote(unknown[0])}", known or None)
+    return known
+
+
+def _text(text: str, base_url: str) -> str:
+    return " ".join(text.split())
+
+
+BOOLEAN = Kind("`on`, `off` (also 1/0, yes/no, true/false)", _boolean)
+URL = Kind("URL, relative to the document's", _url)
+METHOD = choice("POST", "GET")
+LANGUAGE = Kind("language code, e.g. `en`, `es`", _language)
+PHONE = Kind("phone number", _phone)
+SIP = Kind("host or SIP URI", _sip)
+DIGITS = Kind("`0`-`9` `*` `#` `A`-`D`, `w` 0.5 s, `W` 1 s", _digits)
+EVENTS = Kind("any of `initiated`, `ringing`, `answered`, `completed`", _events)
+TEXT = Kind("text", _text)
