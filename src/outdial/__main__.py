@@ -1,0 +1,5 @@
+"""``python -m outdial`` is the command `outdial`."""
+
+from outdial.cli import main
+
+main()
