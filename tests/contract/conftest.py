@@ -1,0 +1,184 @@
+"""The API over real HTTP, on a free port, before a call service and a record that are only lists."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from outdial import ids
+from outdial.api.app import create_app
+from outdial.api.server import HttpServer
+from outdial.calls import codes
+from outdial.calls.request import CallRequest
+from outdial.config import Limits, Settings, Storage
+from outdial.errors import Refused
+from outdial.legs import TracedMessage
+from outdial.net.addresses import AddressPolicy, check_url
+from outdial.store.records import (
+    CallFilter,
+    CallPage,
+    CallRecord,
+    DeliveryRecord,
+    EventRecord,
+    RecordingRecord,
+)
+
+KEY = "YOURSECRECTAPIKEY"
+V2 = "/didforsaleapi/index.php/api/V2/CallTermination/"
+
+
+@dataclass
+class Record:
+    """A store in memory, and the call service that fills it."""
+
+    placed: list[tuple[CallRequest, str]] = field(default_factory=list)
+    kept: dict[str, CallRecord] = field(default_factory=dict)
+    recordings: dict[str, RecordingRecord] = field(default_factory=dict)
+    refusal: Exception | None = None
+    """Raised by the next `place`."""
+    verified: list[str] = field(default_factory=list)
+    ready: bool = True
+
+    async def place(self, request: CallRequest, key_name: str) -> CallRecord:
+        if self.refusal is not None:
+            raise self.refusal
+        sid = ids.new(ids.CALL)
+        record = CallRecord(
+            sid=sid,
+            parent_sid=sid,
+            direction="outbound",
+            from_number=request.from_,
+            to_number=request.to,
+            caller_name=request.caller_name,
+            state="queued",
+            created_at=1_800_000_000.0 + len(self.kept),
+            key_name=key_name,
+            request=request.to_json(),
+        )
+        self.placed.append((request, key_name))
+        self.kept[sid] = record
+        return record
+
+    async def hang_up(self, sid: str) -> bool:
+        call = self.kept.get(sid)
+        if call is None:
+            raise Refused(404, codes.UNKNOWN_CALL, "no such call")
+        live = call.state != "completed"
+        call.state = "completed"
+        call.outcome = "canceled"
+        call.ended_at = call.created_at + 1
+        return live
+
+    def health(self) -> dict[str, Any]:
+        live = len(self.kept)
+        return {"ready": self.ready, "draining": False, "live": live, "queued": 0, "checks": {}}
+
+    async def call(self, sid: str) -> CallRecord | None:
+        return self.kept.get(sid)
+
+    async def calls(
+        self, wanted: CallFilter | None = None, cursor: str = "", limit: int = 50
+    ) -> CallPage:
+        assert wanted is not None
+        fit = [
+            call
+            for call in reversed(self.kept.values())
+            if wanted.state in ("", call.state)
+            and wanted.outcome in ("", call.outcome or "")
+            and wanted.to_number in ("", call.to_number)
+            and wanted.from_number in ("", call.from_number)
+            and (wanted.created_after is None or call.created_at > wanted.created_after)
+            and (wanted.created_before is None or call.created_at < wanted.created_before)
+        ]
+        start = int(cursor) if cursor else 0
+        more = str(start + limit) if len(fit) > start + limit else ""
+        return CallPage(tuple(fit[start : start + limit]), more)
+
+    async def events(
+        self, call_sid: str, after_seq: int = -1, limit: int = 1000
+    ) -> list[EventRecord]:
+        everything = [EventRecord(call_sid, n, 1_800_000_000.0 + n, "state.queued") for n in (0, 1)]
+        return [event for event in everything if event.seq > after_seq][:limit]
+
+    async def ladder(self, call_sid: str) -> list[TracedMessage]:
+        raw = b"INVITE sip:19499300360@127.0.0.1 SIP/2.0\r\nCall-ID: x\r\n\r\n"
+        return [TracedMessage(1_800_000_000.5, True, "127.0.0.1:5090", "udp", raw)]
+
+    async def deliveries(self, call_sid: str) -> list[DeliveryRecord]:
+        return [
+            DeliveryRecord(
+                id=ids.new(ids.DELIVERY),
+                call_sid=call_sid,
+                lane=call_sid,
+                position=0,
+                event="completed",
+                url="http://127.0.0.1:9000/events",
+                method="POST",
+                params=(("apikey", "hidden"),),
+                created_at=1_800_000_000.0,
+                next_at=1_800_000_009.0,
+            )
+        ]
+
+    async def recording(self, sid: str) -> RecordingRecord | None:
+        return self.recordings.get(sid)
+
+    def verify(self, presented: str) -> str | None:
+        self.verified.append(presented)
+        return "dev" if presented == KEY else None
+
+
+@dataclass
+class Door:
+    """A running API."""
+
+    base: str
+    http: aiohttp.ClientSession
+    record: Record
+    recordings: Path
+    port: int
+
+    async def v2(self, **params: str) -> tuple[int, dict[str, Any]]:
+        """A form post with the key and two good numbers, unless `params` say otherwise."""
+        form = {"apikey": KEY, "from": "18005797676", "to": "19499300360"} | params
+        return await self.post(data={name: value for name, value in form.items()})
+
+    async def post(self, path: str = V2, **how: Any) -> tuple[int, dict[str, Any]]:
+        """Any post; status and JSON answer."""
+        async with self.http.post(self.base + path, **how) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def get(self, path: str, **how: Any) -> tuple[int, dict[str, Any]]:
+        """A GET with the key."""
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with self.http.get(self.base + path, headers=headers, **how) as response:
+            return response.status, await response.json(content_type=None)
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
+    record = Record()
+    policy = AddressPolicy(["127.0.0.0/8"])
+    settings = Settings(
+        limits=Limits(destinations=["1", "44"]), storage=Storage(recordings=str(tmp_path))
+    )
+    app = create_app(
+        calls=record,
+        store=record,
+        keys=record,
+        settings=settings,
+        check_url=lambda url: check_url(url, policy),
+    )
+    server = HttpServer(app, "127.0.0.1", 0)
+    await server.start()
+    base = f"http://127.0.0.1:{server.port}"
+    try:
+        async with aiohttp.ClientSession() as http:
+            yield Door(base, http, record, tmp_path, server.port)
+    finally:
+        await server.stop()
