@@ -1,4 +1,4 @@
-"""The API over real HTTP, on a free port, before a call service and a record that are only lists."""
+"""The API over real HTTP, on a free port; calls and record behind it are only lists."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class Door:
     async def v2(self, **params: str) -> tuple[int, dict[str, Any]]:
         """A form post with the key and two good numbers, unless `params` say otherwise."""
         form = {"apikey": KEY, "from": "18005797676", "to": "19499300360"} | params
-        return await self.post(data={name: value for name, value in form.items()})
+        return await self.post(data=form)
 
     async def post(self, path: str = V2, **how: Any) -> tuple[int, dict[str, Any]]:
         """Any post; status and JSON answer."""

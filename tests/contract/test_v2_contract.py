@@ -8,8 +8,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from contract.conftest import KEY, V2, Door
 
+from contract.conftest import KEY, V2, Door
 from outdial import ids
 from outdial.calls import codes
 from outdial.errors import Refused, StoreUnavailable
