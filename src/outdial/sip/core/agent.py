@@ -1,0 +1,438 @@
+"""The user agent: messages in, messages out, events out, with the time as an argument.
+
+It holds all transactions and calls, finds the one that a message belongs to, and refuses whatever
+belongs to none. Requests outside calls are answered without keeping state (RFC 3261 section 8.2.7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from outdial.errors import LocalProtocolError, RemoteProtocolError
+from outdial.legs import Rejected, SignallingEvent
+from outdial.sip.core.hop import Hop
+from outdial.sip.core.invite_client import Invitation, OutgoingCall
+from outdial.sip.core.invite_server import IncomingCall
+from outdial.sip.core.message import Request, Response
+from outdial.sip.core.outline import ALLOW, Outline
+from outdial.sip.core.parser import parse_message, salvage_request
+from outdial.sip.core.probe import Probe, ProbeResult
+from outdial.sip.core.response import ResponseHead, response_hop, sent_by
+from outdial.sip.core.session import capability_fields
+from outdial.sip.core.session_description import sdp_of
+from outdial.sip.core.session_timer import MIN_SE_S, too_small
+from outdial.sip.core.timers import TimerHeap, Timings
+from outdial.sip.core.transaction import (
+    ClientTransaction,
+    ClientUser,
+    Event,
+    ServerTransaction,
+    Trace,
+    Transaction,
+    TransactionKey,
+)
+
+_KNOWN_METHODS = frozenset(
+    ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "PRACK", "UPDATE", "INFO")
+    + ("REGISTER", "SUBSCRIBE", "NOTIFY", "PUBLISH", "MESSAGE", "REFER")
+)
+_OUR_EXTENSIONS = frozenset(("100rel", "timer"))
+_BUSY_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How much state the network can make us hold."""
+
+    transactions: int = 20_000
+    calls: int = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What the agent holds now. All zero 64*T1 after the last call ended."""
+
+    client_transactions: int
+    server_transactions: int
+    calls: int
+    dialogs: int
+    early_dialogs: int
+    timers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What the agent has thrown away since it started."""
+
+    malformed: int
+    denied: int
+    strays: int
+    overload: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """A call towards us: `ring`, `accept` or `reject` it. `raw` is the INVITE."""
+
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to send."""
+
+    data: bytes
+    hop: Hop
+
+
+Call = OutgoingCall | IncomingCall
+AgentEvent = SignallingEvent | Invited | ProbeResult
+Drop = Literal["malformed", "denied", "strays", "overload"]
+
+
+class Agent:
+    """A SIP user agent without sockets. Call `receive` and `handle_timer`, then send what
+    `outgoing` gives, deliver what `events` gives, and come back at `next_timer`."""
+
+    def __init__(
+        self,
+        *,
+        token: Callable[[], str],
+        name: str = "Outdial",
+        timings: Timings | None = None,
+        session_expires_s: int = 1800,
+        caps: Caps | None = None,
+        takes_invites: bool = False,
+        accepts: Callable[[str], bool] | None = None,
+    ) -> None:
+        """`token` gives 16 or more random hexadecimal digits; `accepts` says for an address
+        whether requests outside calls may come from it (none may without it)."""
+        self.token = token
+        self.name = name
+        self.timings = timings or Timings()
+        self.session_expires_s = session_expires_s
+        self.caps = caps or Caps()
+        self.takes_invites = takes_invites
+        self.accepts = accepts
+        self.now = 0.0
+        self.timers = TimerHeap()
+        self.capabilities = capability_fields(name)
+        self._clients: dict[TransactionKey, ClientTransaction] = {}
+        self._servers: dict[TransactionKey, ServerTransaction] = {}
+        self._invites: dict[tuple[str, str, int], TransactionKey] = {}
+        """Server transactions of initial INVITEs, for merged requests (section 8.2.2.2)."""
+        self._calls: dict[str, Call] = {}
+        """By our tag."""
+        self._outgoing: list[Outgoing] = []
+        self._events: list[tuple[Call | Probe, AgentEvent]] = []
+        self._dropped: dict[Drop, int] = {
+            "malformed": 0, "denied": 0, "strays": 0, "overload": 0
+        }  # fmt: skip
+
+    # ------------------------------------------------------------ for the shell
+
+    def receive(self, data: bytes, source: Hop, now: float) -> None:
+        """Takes one whole message. Nothing that it contains raises."""
+        self.now = now
+        try:
+            message = parse_message(data)
+            if isinstance(message, Response):
+                self._on_response(message, source, data)
+            else:
+                self._on_request(message, source, data)
+        except RemoteProtocolError as error:
+            self._dropped["malformed"] += 1
+            self._refuse_malformed(data, source, error.status_hint)
+
+    def outgoing(self) -> list[Outgoing]:
+        """The messages to send now, in order; each is given once."""
+        messages, self._outgoing = self._outgoing, []
+        return messages
+
+    def events(self) -> list[tuple[Call | Probe, AgentEvent]]:
+        """What happened to whom, in order; each is given once."""
+        events, self._events = self._events, []
+        return events
+
+    @property
+    def has_events(self) -> bool:
+        """Whether `events` would give any."""
+        return bool(self._events)
+
+    def next_timer(self) -> float | None:
+        """When `handle_timer` is due."""
+        return self.timers.next()
+
+    def handle_timer(self, now: float) -> None:
+        """Does what is due."""
+        self.now = now
+        self.timers.fire(now)
+
+    def transport_failed(self, host: str, port: int, now: float) -> None:
+        """Nothing can be sent there (ICMP, refused connection): requests under way fail."""
+        self.now = now
+        for transaction in list(self._clients.values()):
+            hop = transaction.hop
+            if hop.port == port and hop.host == host:
+                transaction.fire(Event.TRANSPORT_ERROR)
+
+    def counters(self) -> Counters:
+        """What is held now."""
+        calls = list(self._calls.values())
+        early = sum(
+            len(call.early) if isinstance(call, OutgoingCall) else int(call.early) for call in calls
+        )
+        return Counters(
+            client_transactions=len(self._clients),
+            server_transactions=len(self._servers),
+            calls=len(calls),
+            dialogs=sum(call.session is not None for call in calls),
+            early_dialogs=early,
+            timers=self.timers.live,
+        )
+
+    def tally(self) -> Tally:
+        """What was thrown away."""
+        return Tally(**self._dropped)
+
+    # ------------------------------------------------------------ what we start
+
+    def invite(
+        self, invitation: Invitation, now: float, trace: Trace | None = None
+    ) -> OutgoingCall:
+        """Calls somebody. Every failure comes as an event, also one that is known at once."""
+        self.now = now
+        call = OutgoingCall(self, invitation, trace)
+        if len(self._calls) >= self.caps.calls or len(self._clients) >= self.caps.transactions:
+            self.emit(call, Rejected(503, "Too Many Calls", local=True))
+            return call
+        self._calls[call.local_tag] = call
+        try:
+            call.invite()
+        except LocalProtocolError as error:
+            self.drop(call)
+            self.emit(call, Rejected(400, str(error), local=True))
+        return call
+
+    def probe(self, uri: str, hop: Hop, now: float) -> Probe:
+        """Sends OPTIONS; a ProbeResult follows."""
+        self.now = now
+        probe = Probe(self)
+        probe.send(uri, hop)
+        return probe
+
+    # ------------------------------------------------------------ for the parts of the agent
+
+    def branch(self) -> str:
+        """A new branch."""
+        return f"z9hG4bK{self.token()}"
+
+    def fraction(self) -> float:
+        """A random number from 0 to 1."""
+        return int(self.token()[:8], 16) / 0x1_0000_0000
+
+    def send(self, data: bytes, hop: Hop, trace: Trace | None) -> None:
+        """Queues a message."""
+        self._outgoing.append(Outgoing(data, hop))
+        if trace is not None:
+            trace(True, hop, data)
+
+    def request(
+        self, outline: Outline, method: str, data: bytes, user: ClientUser, trace: Trace | None
+    ) -> ClientTransaction:
+        """Starts a client transaction."""
+        transaction = ClientTransaction(self, outline, method, data, user, trace)
+        self._clients[transaction.key] = transaction
+        transaction.start()
+        return transaction
+
+    def emit(self, owner: Call | Probe, event: AgentEvent) -> None:
+        """Queues an event."""
+        self._events.append((owner, event))
+
+    def forget(self, transaction: Transaction) -> None:
+        """A transaction is terminated."""
+        if isinstance(transaction, ClientTransaction):
+            self._clients.pop(transaction.key, None)
+        elif isinstance(transaction, ServerTransaction):
+            self._servers.pop(transaction.key, None)
+            self._invites.pop(_merge_key(transaction.request), None)
+
+    def drop(self, call: Call) -> None:
+        """A call is over; requests for it get 481 from now on."""
+        self._calls.pop(call.local_tag, None)
+
+    def refuse_method(self, transaction: ServerTransaction) -> None:
+        """405 for a method that we know and do not take, 501 for others."""
+        transaction.respond(_refusal(transaction.method), "", f"Allow: {ALLOW}\r\n")
+
+    # ------------------------------------------------------------ responses
+
+    def _on_response(self, response: Response, source: Hop, data: bytes) -> None:
+        branch = response.top_via.branch
+        transaction = self._clients.get((branch or "", response.cseq.method))
+        if transaction is None:
+            self._dropped["strays"] += 1
+            return
+        if transaction.trace is not None:
+            transaction.trace(False, source, data)
+        transaction.receive(response, source)
+
+    # ------------------------------------------------------------ requests
+
+    def _on_request(self, request: Request, source: Hop, data: bytes) -> None:
+        method = request.method
+        key = _server_key(request, "INVITE" if method == "ACK" else method)
+        transaction = self._servers.get(key)
+        if transaction is not None:
+            if transaction.trace is not None:
+                transaction.trace(False, source, data)
+            if method == "ACK":
+                transaction.ack(request)
+            else:
+                transaction.repeated()
+            return
+        tag = request.to.tag
+        call = self._calls.get(tag) if tag is not None else None
+        if method == "ACK":
+            self._on_ack(call, request, source, data)
+        elif method == "CANCEL":
+            self._on_cancel(request, source, data)
+        elif call is not None:
+            self._on_dialog_request(call, key, request, source, data)
+        elif self.accepts is None or not self.accepts(source.host):
+            self._deny(request, source, data)
+        elif tag is not None:
+            self._reply(request, source, 481)
+        elif method == "INVITE":
+            self._on_invite(key, request, source, data)
+        elif method == "OPTIONS":
+            self._reply(request, source, 200, self.capabilities)
+        else:
+            self._reply(request, source, _refusal(method), f"Allow: {ALLOW}\r\n")
+
+    def _on_ack(self, call: Call | None, request: Request, source: Hop, data: bytes) -> None:
+        if call is None or call.call_id != request.call_id:
+            self._dropped["strays"] += 1
+            return
+        if call.trace is not None:
+            call.trace(False, source, data)
+        call.on_ack(request)
+
+    def _on_cancel(self, request: Request, source: Hop, data: bytes) -> None:
+        """Section 9.2. Only from where the INVITE came: a branch is not a secret."""
+        invite = self._servers.get(_server_key(request, "INVITE"))
+        if invite is None or invite.hop.host != source.host:
+            if self.accepts is not None and self.accepts(source.host):
+                self._reply(request, source, 481)
+            else:
+                self._deny(request, source, data)
+            return
+        cancel = self._serve(_server_key(request, "CANCEL"), request, source, invite.trace)
+        if invite.trace is not None:
+            invite.trace(False, source, data)
+        user = invite.user
+        tag = user.local_tag if isinstance(user, IncomingCall) else ""
+        cancel.respond(200, "", f"Server: {self.name}\r\n", tag=tag)
+        if isinstance(user, IncomingCall):
+            user.on_cancel(request)
+
+    def _on_dialog_request(
+        self, call: Call, key: TransactionKey, request: Request, source: Hop, data: bytes
+    ) -> None:
+        if len(self._servers) >= self.caps.transactions:
+            self._overload(request, source)
+            return
+        if call.trace is not None:
+            call.trace(False, source, data)
+        transaction = self._serve(key, request, source, call.trace)
+        call.on_request(transaction, request, source)
+
+    def _serve(
+        self, key: TransactionKey, request: Request, source: Hop, trace: Trace | None
+    ) -> ServerTransaction:
+        head = ResponseHead(request, source)
+        hop = response_hop(request, source)
+        transaction = ServerTransaction(self, key, request, head, hop, trace)
+        self._servers[key] = transaction
+        return transaction
+
+    def _on_invite(self, key: TransactionKey, request: Request, source: Hop, data: bytes) -> None:
+        if not self.takes_invites:
+            self._reply(request, source, 403)
+        elif (unknown := _unknown_extensions(request)) != "":
+            self._reply(request, source, 420, f"Unsupported: {unknown}\r\n")
+        elif _merge_key(request) in self._invites:
+            self._reply(request, source, 482)
+        elif request.body and sdp_of(request) is None:
+            self._reply(request, source, 415, "Accept: application/sdp\r\n")
+        elif too_small(request):
+            self._reply(request, source, 422, f"Min-SE: {MIN_SE_S}\r\n")
+        elif len(self._calls) >= self.caps.calls or len(self._servers) >= self.caps.transactions:
+            self._overload(request, source)
+        else:
+            self._take_invite(key, request, source, data)
+
+    def _take_invite(self, key: TransactionKey, request: Request, source: Hop, data: bytes) -> None:
+        transaction = self._serve(key, request, source, None)
+        try:
+            call = IncomingCall(self, transaction, source)
+        except RemoteProtocolError as error:
+            transaction.respond(error.status_hint)
+            return
+        self._invites[_merge_key(request)] = key
+        transaction.user = call
+        self._calls[call.local_tag] = call
+        self.emit(call, Invited(data))
+
+    # ------------------------------------------------------------ replies without state
+
+    def _reply(self, request: Request, source: Hop, status: int, fields: str = "") -> None:
+        """The To tag is the same for each repetition, as section 8.2.7 asks."""
+        tag = f"{hash((request.top_via.branch, request.call_id)) & 0xFFFFFFFFFF:x}"
+        data = ResponseHead(request, source).encode(
+            status, "", f"{fields}Server: {self.name}\r\n", tag=tag
+        )
+        self.send(data, response_hop(request, source), None)
+
+    def _deny(self, request: Request, source: Hop, data: bytes) -> None:
+        """For unknown addresses: one reply without our name, never longer than the request."""
+        self._dropped["denied"] += 1
+        reply = ResponseHead(request, source).encode(403, tag="0")
+        if len(reply) <= len(data):
+            self.send(reply, response_hop(request, source), None)
+
+    def _refuse_malformed(self, data: bytes, source: Hop, status: int) -> None:
+        """A known peer is told what is wrong with its request, others are not."""
+        if self.accepts is None or not self.accepts(source.host):
+            return
+        request = salvage_request(data)
+        if request is not None and request.method != "ACK":
+            self._reply(request, source, status)
+
+    def _overload(self, request: Request, source: Hop) -> None:
+        self._dropped["overload"] += 1
+        self._reply(request, source, 503, f"Retry-After: {_BUSY_S}\r\n")
+
+
+def _refusal(method: str) -> int:
+    return 405 if method in _KNOWN_METHODS else 501
+
+
+def _server_key(request: Request, method: str) -> TransactionKey:
+    """Section 17.2.3; peers of RFC 2543 have no branch, so more is compared."""
+    via = request.top_via
+    if via.has_cookie:
+        return (via.branch or "", sent_by(request), method)
+    cseq = request.cseq.number
+    return (str(via), str(request.uri), request.call_id, request.from_.tag or "", str(cseq), method)
+
+
+def _merge_key(request: Request) -> tuple[str, str, int]:
+    return (request.call_id, request.from_.tag or "", request.cseq.number)
+
+
+def _unknown_extensions(request: Request) -> str:
+    return ", ".join(sorted(request.required - _OUR_EXTENSIONS))

@@ -1,0 +1,40 @@
+"""A hop: the next place on the wire, as the core sees it (an address, never a name)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Hop(NamedTuple):
+    """Where a message goes, or where it came from, and which of our sockets carries it."""
+
+    transport: str
+    """udp or tcp"""
+    host: str
+    """IPv4 or IPv6 literal, without brackets."""
+    port: int
+    local: str
+    """Our end as shown in Via and Contact: host:port; it also names the socket."""
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the transport delivers or says that it did not (RFC 3261 section 17)."""
+        return self.transport != "udp"
+
+    @property
+    def peer(self) -> str:
+        """host:port of the far end."""
+        return host_port(self.host, self.port)
+
+
+def host_port(host: str, port: int) -> str:
+    """``host:port``, with brackets round an IPv6 literal."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_literal(host: str) -> bool:
+    """Whether the host is an IPv4 or (bracketed or bare) IPv6 literal rather than a name."""
+    if ":" in host or host.startswith("["):
+        return True
+    parts = host.split(".")
+    return len(parts) == 4 and all(p.isascii() and p.isdigit() and len(p) <= 3 for p in parts)

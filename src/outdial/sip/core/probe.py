@@ -1,0 +1,64 @@
+"""OPTIONS outside of calls: is the peer there, and how long does it take to say so?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from outdial.sip.core.hop import Hop
+from outdial.sip.core.message import Response
+from outdial.sip.core.outline import Outline
+from outdial.sip.core.transaction import ClientTransaction
+
+if TYPE_CHECKING:
+    from outdial.sip.core.agent import Agent
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """The end of a probe."""
+
+    status: int | None
+    """The peer's status, whatever it is; None: no answer."""
+    round_trip_s: float
+    unreachable: bool = False
+    """The transport said that nobody is there."""
+
+
+class Probe:
+    """One OPTIONS request."""
+
+    __slots__ = ("_agent", "_sent_at")
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._sent_at = agent.now
+
+    def send(self, uri: str, hop: Hop) -> None:
+        """Sends it."""
+        agent = self._agent
+        outline = Outline(
+            uri=uri,
+            hop=hop,
+            branch=agent.branch(),
+            routes=(),
+            from_=f"<sip:{hop.local}>;tag={agent.token()}",
+            to=f"<{uri}>",
+            call_id=agent.token(),
+            cseq=1,
+        )
+        fields = f"Accept: application/sdp\r\nUser-Agent: {agent.name}\r\n"
+        agent.request(outline, "OPTIONS", outline.encode("OPTIONS", fields), self, None)
+
+    def on_response(self, transaction: ClientTransaction, response: Response, source: Hop) -> None:
+        """Any final response shows that the peer is alive."""
+        if response.status >= 200:
+            self._end(response.status, unreachable=False)
+
+    def on_no_response(self, transaction: ClientTransaction, *, unreachable: bool) -> None:
+        """Nobody there."""
+        self._end(None, unreachable=unreachable)
+
+    def _end(self, status: int | None, *, unreachable: bool) -> None:
+        agent = self._agent
+        agent.emit(self, ProbeResult(status, agent.now - self._sent_at, unreachable))

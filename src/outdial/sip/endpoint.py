@@ -1,0 +1,278 @@
+"""The user agent on real sockets: one asyncio shell round the pure core.
+
+Datagrams go straight from the socket's callback through the agent to the listeners of the legs; no
+task is made for a message, and one timer of the event loop serves all timers of the agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from outdial import log
+from outdial.clock import Clock, SystemClock
+from outdial.config import Sip
+from outdial.errors import ConfigError
+from outdial.legs import TracedMessage, TraceListener
+from outdial.sip.core.agent import Agent, Caps, Invited
+from outdial.sip.core.hop import Hop
+from outdial.sip.core.invite_client import Invitation, OutgoingCall
+from outdial.sip.core.invite_server import IncomingCall
+from outdial.sip.core.parser import is_keep_alive
+from outdial.sip.core.probe import Probe, ProbeResult
+from outdial.sip.core.timers import Timings
+from outdial.sip.leg import InboundLeg, Leg
+from outdial.sip.tcp import TcpPool
+from outdial.sip.udp import UdpListener
+
+OnInvite = Callable[[InboundLeg], None]
+
+_log = log.get("sip")
+
+
+def random_token() -> str:
+    """16 random hexadecimal digits."""
+    return os.urandom(8).hex()
+
+
+class SipEndpoint:
+    """Sockets, the agent, and the listeners of its legs. Make it with `start`."""
+
+    def __init__(
+        self,
+        settings: Sip,
+        *,
+        on_invite: OnInvite | None = None,
+        accept_source: Callable[[str], bool] | None = None,
+        clock: Clock | None = None,
+        caps: Caps | None = None,
+    ) -> None:
+        self._settings = settings
+        self._on_invite = on_invite
+        self.accept_source = accept_source
+        """Whether requests outside calls may come from an address; None: from nowhere."""
+        self.clock = clock or SystemClock()
+        self.agent = Agent(
+            token=random_token,
+            name=settings.user_agent,
+            timings=Timings(settings.t1_ms / 1000),
+            session_expires_s=settings.session_expires_s,
+            caps=caps,
+            takes_invites=on_invite is not None,
+            accepts=self._accepts,
+        )
+        self._loop = asyncio.get_running_loop()
+        self._udp: dict[str, UdpListener] = {}
+        self._tcp: dict[str, TcpPool] = {}
+        self._legs: dict[OutgoingCall | IncomingCall, Leg] = {}
+        self._probes: dict[Probe, Callable[[ProbeResult], None]] = {}
+        self._wakeup: asyncio.TimerHandle | None = None
+        self._pumping = False
+        self._closed = False
+
+    @classmethod
+    async def start(
+        cls,
+        settings: Sip,
+        *,
+        on_invite: OnInvite | None = None,
+        accept_source: Callable[[str], bool] | None = None,
+        clock: Clock | None = None,
+        caps: Caps | None = None,
+    ) -> SipEndpoint:
+        """Binds every listener of `settings.listen`. Raises ConfigError when one cannot be bound.
+
+        `on_invite` is given each call towards us, ringing not yet; without it, and for calls from
+        addresses that `accept_source` does not know, INVITE gets 403.
+        """
+        endpoint = cls(
+            settings, on_invite=on_invite, accept_source=accept_source, clock=clock, caps=caps
+        )
+        try:
+            for listener in settings.listen:
+                await endpoint._bind(listener)
+        except ConfigError:
+            await endpoint.close()
+            raise
+        return endpoint
+
+    async def _bind(self, listener: str) -> None:
+        transport, host, port = parse_listener(listener)
+        shown = self._settings.public_address
+        try:
+            if transport == "udp":
+                udp = await UdpListener.bind(host, port, shown, self._received, self._failed)
+                self._udp[udp.local] = udp
+            else:
+                pool = TcpPool(self._received, self._failed, self._accepts)
+                await pool.bind(host, port, shown)
+                self._tcp[pool.local] = pool
+        except OSError as error:
+            raise ConfigError(
+                "sip.listen", f"{listener}: {error.strerror or error}", "choose a free port"
+            ) from error
+
+    @property
+    def listeners(self) -> list[str]:
+        """What is bound, as in the settings but with the real ports."""
+        bound = [("udp", udp.address) for udp in self._udp.values()]
+        bound += [("tcp", pool.address) for pool in self._tcp.values()]
+        return [f"{name}:{_bracketed(host)}:{port}" for name, (host, port) in bound]
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the first UDP listener, or of the first one."""
+        for listener in self._listeners():
+            return listener.address
+        raise ConfigError("sip.listen", "is empty", "udp:host:port")
+
+    def _listeners(self) -> list[UdpListener | TcpPool]:
+        return [*self._udp.values(), *self._tcp.values()]
+
+    def hop(self, transport: str, host: str, port: int) -> Hop | None:
+        """The way to an address, from a listener of that transport and address family."""
+        listeners: list[UdpListener | TcpPool] = (
+            list(self._udp.values()) if transport == "udp" else list(self._tcp.values())
+        )
+        for listener in listeners:
+            if (":" in listener.address[0]) == (":" in host):
+                return Hop(transport, host, port, listener.local)
+        return None
+
+    # ------------------------------------------------------------ for plane and legs
+
+    @property
+    def now(self) -> float:
+        """The time that the agent goes by."""
+        return self._loop.time()
+
+    def invite(self, leg: Leg, invitation: Invitation, trace: TraceListener | None) -> OutgoingCall:
+        """Sends an INVITE for the leg."""
+        wire_trace = None if trace is None else self.tracer(trace)
+        call = self.agent.invite(invitation, self.now, wire_trace)
+        self._legs[call] = leg
+        self.flush()
+        return call
+
+    def forget(self, call: OutgoingCall | IncomingCall) -> None:
+        """The leg has had its terminal event."""
+        self._legs.pop(call, None)
+
+    def probe(self, uri: str, hop: Hop, done: Callable[[ProbeResult], None]) -> None:
+        """Sends OPTIONS; `done` is called once."""
+        self._probes[self.agent.probe(uri, hop, self.now)] = done
+        self.flush()
+
+    def tracer(self, trace: TraceListener) -> Callable[[bool, Hop, bytes], None]:
+        """The listener as the agent calls it."""
+        now = self.clock.now
+
+        def traced(outgoing: bool, hop: Hop, data: bytes) -> None:
+            trace(TracedMessage(now(), outgoing, hop.peer, hop.transport, data))
+
+        return traced
+
+    def flush(self) -> None:
+        """After a leg was told something: sends at once, delivers events a little later."""
+        if self._pumping:
+            return
+        self._send_all()
+        if self.agent.has_events:
+            self._loop.call_soon(self._pump)
+        self._arm()
+
+    # ------------------------------------------------------------ the shell
+
+    def _accepts(self, host: str) -> bool:
+        return self.accept_source is not None and self.accept_source(host)
+
+    def _received(self, data: bytes, source: Hop) -> None:
+        if not is_keep_alive(data):
+            self.agent.receive(data, source, self._loop.time())
+            self._pump()
+
+    def _failed(self, host: str, port: int) -> None:
+        if not self._closed:
+            self.agent.transport_failed(host, port, self._loop.time())
+            self._pump()
+
+    def _wake(self) -> None:
+        self._wakeup = None
+        self.agent.handle_timer(self._loop.time())
+        self._pump()
+
+    def _pump(self) -> None:
+        """Sends and delivers until there is nothing left: listeners may cause more of both."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            self._send_all()
+            while self.agent.has_events:
+                for owner, event in self.agent.events():
+                    self._deliver(owner, event)
+                self._send_all()
+        finally:
+            self._pumping = False
+        self._arm()
+
+    def _send_all(self) -> None:
+        for message in self.agent.outgoing():
+            hop = message.hop
+            listener = (self._udp if hop.transport == "udp" else self._tcp).get(hop.local)
+            if listener is not None:
+                listener.send(message.data, hop)
+
+    def _deliver(self, owner: object, event: object) -> None:
+        try:
+            if isinstance(owner, Probe):
+                if isinstance(event, ProbeResult) and (done := self._probes.pop(owner, None)):
+                    done(event)
+            elif isinstance(owner, IncomingCall) and isinstance(event, Invited):
+                self._invited(owner, event)
+            elif (leg := self._legs.get(owner)) is not None:  # type: ignore[call-overload]
+                leg.deliver(event)
+        except Exception:
+            _log.exception("a listener raised", event=repr(event)[:200])
+
+    def _invited(self, call: IncomingCall, event: Invited) -> None:
+        leg = self._legs[call] = InboundLeg(self, call, event.raw)
+        try:
+            if self._on_invite is not None:
+                self._on_invite(leg)
+        except Exception:
+            leg.reject(500)
+            raise
+
+    def _arm(self) -> None:
+        """One timer of the event loop; one that comes too early does no harm and is left."""
+        due = self.agent.next_timer()
+        wakeup = self._wakeup
+        if due is None or self._closed or (wakeup is not None and wakeup.when() <= due):
+            return
+        if wakeup is not None:
+            wakeup.cancel()
+        self._wakeup = self._loop.call_at(due, self._wake)
+
+    async def close(self) -> None:
+        """Closes the sockets. Calls that are still up are not told: hang them up before."""
+        self._closed = True
+        if self._wakeup is not None:
+            self._wakeup.cancel()
+        for listener in self._listeners():
+            listener.close()
+        await asyncio.sleep(0)
+
+
+def parse_listener(text: str) -> tuple[str, str, int]:
+    """``udp:host:port`` as its three parts. Raises ConfigError."""
+    transport, _, rest = text.partition(":")
+    host, _, port = rest.rpartition(":")
+    if transport not in ("udp", "tcp") or not host or not port.isdigit() or int(port) > 65535:
+        raise ConfigError("sip.listen", f"{text!r} is not a listener", "e.g. udp:127.0.0.1:5060")
+    return transport, host.strip("[]"), int(port)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

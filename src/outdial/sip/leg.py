@@ -1,0 +1,179 @@
+"""Legs: what the rest of Outdial holds of a call (`outdial.legs`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from outdial.legs import (
+    Rejected,
+    Released,
+    SignallingEvent,
+    SignallingListener,
+    TraceListener,
+)
+from outdial.sip.core.invite_client import OutgoingCall
+from outdial.sip.core.invite_server import IncomingCall
+from outdial.sip.core.session_description import sdp_of
+
+if TYPE_CHECKING:
+    from outdial.sip.endpoint import SipEndpoint
+
+
+class Leg:
+    """What outgoing and incoming legs share. Fulfils `outdial.legs.SignallingLeg`."""
+
+    __slots__ = ("_call", "_endpoint", "_over", "_sip_call_id")
+
+    def __init__(
+        self, endpoint: SipEndpoint, call: OutgoingCall | IncomingCall | None, sip_call_id: str
+    ) -> None:
+        self._endpoint = endpoint
+        self._call = call
+        self._sip_call_id = sip_call_id
+        self._over = False
+
+    @property
+    def sip_call_id(self) -> str:
+        """The Call-ID header."""
+        return self._sip_call_id
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """Where the signalling goes."""
+        if self._call is None:
+            return None
+        hop = self._call.peer
+        return hop.host, hop.port
+
+    def hang_up(self, status: int = 0, reason: str = "") -> None:
+        """CANCEL, BYE or (incoming, unanswered) a failure response."""
+        if self._call is not None and not self._over:
+            self._touch()
+            self._call.hang_up(status, reason)
+            self._endpoint.flush()
+
+    def answer_offer(self, sdp: bytes) -> None:
+        """Answers the pending `Reoffer`."""
+        if self._call is not None and self._call.session is not None:
+            self._touch()
+            self._call.session.renegotiation.answer_offer(sdp)
+            self._endpoint.flush()
+
+    def refuse_offer(self, status: int = 488) -> None:
+        """Refuses the pending `Reoffer`."""
+        if self._call is not None and self._call.session is not None:
+            self._touch()
+            self._call.session.renegotiation.refuse_offer(status)
+            self._endpoint.flush()
+
+    def reoffer(self, sdp: bytes) -> None:
+        """Sends a re-INVITE once no other offer is under way."""
+        if self._call is not None and self._call.session is not None:
+            self._touch()
+            self._call.session.reoffer(sdp)
+            self._endpoint.flush()
+
+    def deliver(self, event: SignallingEvent) -> None:
+        """An event of the agent."""
+        if isinstance(event, Rejected | Released):
+            self._over = True
+            if self._call is not None:
+                self._endpoint.forget(self._call)
+        self.tell(event)
+
+    def tell(self, event: SignallingEvent) -> None:
+        """Passes it to the listener."""
+        raise NotImplementedError
+
+    def _touch(self) -> None:
+        """The agent goes by the time it was last given."""
+        self._endpoint.agent.now = self._endpoint.now
+
+
+class InboundLeg(Leg):
+    """A call towards us. Fulfils `outdial.legs.IncomingLeg`.
+
+    `Answered` comes when the ACK is here; its `sdp` is the answer to our offer if the INVITE had
+    none. A call that the caller gives up ends with `Rejected` 487, one that we refuse with
+    `Rejected` and `local`.
+    """
+
+    __slots__ = ("_early_events", "_listener", "_raw")
+
+    def __init__(self, endpoint: SipEndpoint, call: IncomingCall, raw: bytes) -> None:
+        super().__init__(endpoint, call, call.call_id)
+        self._listener: SignallingListener | None = None
+        self._early_events: list[SignallingEvent] = []
+        self._raw = raw
+
+    @property
+    def _incoming(self) -> IncomingCall:
+        return cast(IncomingCall, self._call)
+
+    @property
+    def called(self) -> str:
+        """User part of the Request-URI."""
+        return self._incoming.request.uri.user_text
+
+    @property
+    def caller_id(self) -> str:
+        """User part of From."""
+        return self._incoming.request.from_.uri.user_text
+
+    @property
+    def caller_name(self) -> str:
+        """Display name of From."""
+        return self._incoming.request.from_.display_name
+
+    @property
+    def offer(self) -> bytes | None:
+        """The SDP offer."""
+        return sdp_of(self._incoming.request)
+
+    @property
+    def source(self) -> tuple[str, int]:
+        """Where the INVITE came from."""
+        hop = self._incoming.source
+        return hop.host, hop.port
+
+    def header(self, name: str) -> str | None:
+        """A header of the INVITE, e.g. Proxy-Authorization; its first line."""
+        return self._incoming.request.headers.get(name)
+
+    def trace(self, trace: TraceListener) -> None:
+        """Who sees the messages of this leg; the INVITE is the first of them."""
+        self._incoming.watch(self._endpoint.tracer(trace), self._raw)
+
+    def listen(self, listener: SignallingListener) -> None:
+        """Who gets the events from now on, and those that came before."""
+        self._listener = listener
+        events, self._early_events = self._early_events, []
+        for event in events:
+            listener(event)
+
+    def ring(self, status: int = 180, sdp: bytes | None = None) -> None:
+        """A provisional response."""
+        self._touch()
+        self._incoming.ring(status, sdp)
+        self._endpoint.flush()
+
+    def accept(self, sdp: bytes) -> None:
+        """200 with the SDP."""
+        self._touch()
+        self._incoming.accept(sdp)
+        self._endpoint.flush()
+
+    def reject(
+        self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        """A final 3xx to 6xx. Raises LocalProtocolError for a header with control characters."""
+        self._touch()
+        self._incoming.reject(status, reason, headers)
+        self._endpoint.flush()
+
+    def tell(self, event: SignallingEvent) -> None:
+        """Passes it to the listener, or keeps it until there is one."""
+        if self._listener is None:
+            self._early_events.append(event)
+        else:
+            self._listener(event)

@@ -1,0 +1,264 @@
+"""The signalling plane: outgoing legs over trunks or to SIP URIs (`outdial.legs.SignallingPlane`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
+
+from outdial.clock import Clock
+from outdial.config import Sip, Trunk
+from outdial.errors import RemoteProtocolError
+from outdial.legs import (
+    DialTarget,
+    Rejected,
+    SignallingEvent,
+    SignallingListener,
+    TraceListener,
+)
+from outdial.sip.core.authorization import Credentials
+from outdial.sip.core.hop import Hop
+from outdial.sip.core.invite_client import Invitation
+from outdial.sip.core.outline import name_addr, user_part
+from outdial.sip.core.uri import Uri
+from outdial.sip.endpoint import SipEndpoint, random_token
+from outdial.sip.leg import Leg
+from outdial.sip.resolver import ResolutionFailed, Resolver
+from outdial.sip.trunks import TrunkLine, TrunkState
+
+
+class OutboundLeg(Leg):
+    """A call that we make. Fulfils `outdial.legs.SignallingLeg`.
+
+    When the first address of a trunk cannot be reached the next one is tried (RFC 3263 section
+    4.3); only the last failure is told.
+    """
+
+    __slots__ = ("_cancelled", "_hops", "_invitation", "_listener", "_trace")
+
+    def __init__(
+        self,
+        endpoint: SipEndpoint,
+        sip_call_id: str,
+        listener: SignallingListener,
+        trace: TraceListener | None,
+    ) -> None:
+        super().__init__(endpoint, None, sip_call_id)
+        self._listener = listener
+        self._trace = trace
+        self._cancelled = False
+        self._hops: list[Hop] = []
+        self._invitation: Invitation | None = None
+
+    def invite(self, invitation: Invitation, hops: Sequence[Hop]) -> None:
+        """Sends the INVITE, unless the leg was hung up while a name was looked up."""
+        if self._cancelled:
+            return
+        self._invitation = invitation
+        self._hops = list(hops[1:])
+        self._call = self._endpoint.invite(self, invitation, self._trace)
+
+    def hang_up(self, status: int = 0, reason: str = "") -> None:
+        """CANCEL or BYE; before the INVITE left nothing is sent."""
+        if self._call is None and not self._cancelled:
+            self._cancelled = True
+            self.fail(Rejected(487, "Request Terminated", local=True))
+        self._hops = []
+        super().hang_up(status, reason)
+
+    def fail(self, event: Rejected) -> None:
+        """The leg ends before its INVITE left; the listener is told a little later."""
+        asyncio.get_running_loop().call_soon(self._fail, event)
+
+    def _fail(self, event: Rejected) -> None:
+        if not self._over:
+            self._over = True
+            self.tell(event)
+
+    def deliver(self, event: SignallingEvent) -> None:
+        """An event of the agent; a failure to reach one address may lead to the next."""
+        unreachable = isinstance(event, Rejected) and event.local and event.status in (408, 503)
+        if unreachable and self._hops and self._invitation is not None and self._call is not None:
+            self._endpoint.forget(self._call)
+            hops, invitation = self._hops, self._invitation
+            self.invite(_at(invitation, hops[0]), hops)
+        else:
+            super().deliver(event)
+
+    def tell(self, event: SignallingEvent) -> None:
+        """Passes it to the listener."""
+        self._listener(event)
+
+
+class SipPlane:
+    """Makes outgoing legs and watches the trunks."""
+
+    def __init__(
+        self,
+        settings: Sip,
+        trunks: Sequence[Trunk],
+        endpoint: SipEndpoint,
+        clock: Clock,
+        resolver: Resolver | None = None,
+    ) -> None:
+        """Calls from the trunks' addresses are taken from now on, if the endpoint takes any."""
+        self._settings = settings
+        self._endpoint = endpoint
+        self._resolver = resolver or Resolver()
+        self._trunks = {
+            trunk.name: TrunkLine(trunk, endpoint, self._resolver, clock) for trunk in trunks
+        }
+        self._tasks: set[asyncio.Task[None]] = set()
+        if endpoint.accept_source is None:
+            endpoint.accept_source = self.is_trunk
+
+    # ------------------------------------------------------------ trunks
+
+    def watch(self) -> None:
+        """Starts to look the trunks up and to ping them."""
+        for trunk in self._trunks.values():
+            trunk.watch()
+
+    def close(self) -> None:
+        """Ends the watching and what is being looked up. Legs are not touched."""
+        for trunk in self._trunks.values():
+            trunk.close()
+        for task in self._tasks:
+            task.cancel()
+
+    def is_trunk(self, host: str) -> bool:
+        """Whether the address is one of a trunk's."""
+        return any(host in trunk.hosts for trunk in self._trunks.values())
+
+    def trunk_of(self, host: str) -> str | None:
+        """The name of the trunk at the address."""
+        for name, trunk in self._trunks.items():
+            if host in trunk.hosts:
+                return name
+        return None
+
+    def trunk_states(self) -> list[TrunkState]:
+        """What is known of each trunk, in the order of the settings."""
+        return [trunk.state for trunk in self._trunks.values()]
+
+    async def ping(self, trunk_name: str, timeout_s: float = 5.0) -> TrunkState:
+        """Asks the trunk now. KeyError for an unknown name."""
+        return await self._trunks[trunk_name].ping(timeout_s)
+
+    # ------------------------------------------------------------ legs
+
+    def dial(
+        self,
+        target: DialTarget,
+        offer: bytes,
+        listener: SignallingListener,
+        trace: TraceListener | None = None,
+    ) -> OutboundLeg:
+        """Sends the INVITE; if a name must be looked up for it, as soon as that is done."""
+        call_id = f"{target.leg_id}-{random_token()}"
+        leg = OutboundLeg(self._endpoint, call_id, listener, trace)
+        if target.uri:
+            self._dial_uri(leg, target, offer)
+        elif (trunk := self._trunks.get(target.trunk)) is None:
+            leg.fail(Rejected(503, f"No trunk named {target.trunk}", local=True))
+        elif (hops := trunk.hops_known()) is not None:
+            self._invite_trunk(leg, trunk, target, offer, hops)
+        else:
+            self._spawn(self._resolve_trunk(leg, trunk, target, offer))
+        return leg
+
+    def _dial_uri(self, leg: OutboundLeg, target: DialTarget, offer: bytes) -> None:
+        try:
+            uri = Uri.parse(target.uri).without_headers()
+        except RemoteProtocolError as error:
+            leg.fail(Rejected(400, str(error), local=True))
+            return
+        transport = uri.transport or "udp"
+        if uri.scheme != "sip" or transport not in ("udp", "tcp"):
+            leg.fail(Rejected(416, "Only sip: URIs over UDP or TCP can be called", local=True))
+            return
+        known = self._resolver.known(uri.host, uri.port, transport)
+        if known is not None:
+            hops = self._hops(transport, known)
+            self._invite(leg, target, offer, str(uri), hops, None, nat=False)
+        else:
+            self._spawn(self._resolve_uri(leg, target, offer, uri, transport))
+
+    async def _resolve_uri(
+        self, leg: OutboundLeg, target: DialTarget, offer: bytes, uri: Uri, transport: str
+    ) -> None:
+        try:
+            found = await self._resolver.resolve(uri.host, uri.port, transport)
+        except ResolutionFailed as error:
+            leg.fail(Rejected(503, str(error), local=True))
+            return
+        hops = self._hops(transport, found)
+        self._invite(leg, target, offer, str(uri), hops, None, nat=False)
+
+    async def _resolve_trunk(
+        self, leg: OutboundLeg, trunk: TrunkLine, target: DialTarget, offer: bytes
+    ) -> None:
+        try:
+            hops = await trunk.hops()
+        except ResolutionFailed as error:
+            leg.fail(Rejected(503, str(error), local=True))
+            return
+        self._invite_trunk(leg, trunk, target, offer, hops)
+
+    def _invite_trunk(
+        self,
+        leg: OutboundLeg,
+        trunk: TrunkLine,
+        target: DialTarget,
+        offer: bytes,
+        hops: Sequence[Hop],
+    ) -> None:
+        settings = trunk.settings
+        uri = f"sip:{user_part(target.number)}@{settings.address}"
+        if settings.transport != "udp":
+            uri += f";transport={settings.transport}"
+        self._invite(leg, target, offer, uri, hops, trunk.credentials, nat=settings.nat)
+
+    def _invite(
+        self,
+        leg: OutboundLeg,
+        target: DialTarget,
+        offer: bytes,
+        uri: str,
+        hops: Sequence[Hop],
+        credentials: Credentials | None,
+        *,
+        nat: bool,
+    ) -> None:
+        if not hops:
+            leg.fail(Rejected(503, "No listener for that transport", local=True))
+            return
+        caller = user_part(target.caller_id)
+        host = hops[0].local.rpartition(":")[0]
+        address = f"sip:{caller}@{host}" if caller else "sip:anonymous@anonymous.invalid"
+        invitation = Invitation(
+            call_id=leg.sip_call_id,
+            uri=uri,
+            from_=name_addr(target.caller_name, address),
+            hop=hops[0],
+            offer=offer,
+            headers=target.headers,
+            credentials=credentials,
+            symmetric=nat,
+        )
+        leg.invite(invitation, hops)
+
+    def _hops(self, transport: str, addresses: Sequence[tuple[str, int]]) -> list[Hop]:
+        hops = [self._endpoint.hop(transport, host, port) for host, port in addresses]
+        return [hop for hop in hops if hop is not None]
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _at(invitation: Invitation, hop: Hop) -> Invitation:
+    """The same call at another address of the same trunk."""
+    return replace(invitation, hop=hop)

@@ -1,0 +1,197 @@
+"""TCP: connections kept for reuse, closed when idle, bounded in number."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from outdial.errors import RemoteProtocolError
+from outdial.sip.core.hop import Hop
+from outdial.sip.core.stream import PONG_BYTES, KeepAlive, StreamFramer
+from outdial.sip.udp import Failed, Received, shown_address
+
+_MAX_UNSENT_BYTES = 1 << 18
+_MAX_WAITING = 256
+_SWEEP_S = 5.0
+_CONNECT_S = 5.0
+
+
+class TcpConnection(asyncio.Protocol):
+    """One TCP connection, either way."""
+
+    def __init__(self, pool: TcpPool, *, inbound: bool) -> None:
+        self._pool = pool
+        self._framer = StreamFramer(opened_by_us=not inbound)
+        self._transport: asyncio.Transport | None = None
+        self.inbound = inbound
+        self.unknown = False
+        """Whether the peer opened it and is nobody we know."""
+        self.peer = ("", 0)
+        self.used_at = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self.peer = (peer[0], peer[1])
+        self.used_at = asyncio.get_running_loop().time()
+        self._pool.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.used_at = asyncio.get_running_loop().time()
+        try:
+            for item in self._framer.feed(data):
+                if isinstance(item, KeepAlive):
+                    self._pong(item)
+                else:
+                    self._pool.received(item, self)
+        except RemoteProtocolError:
+            self.close()
+
+    def _pong(self, item: KeepAlive) -> None:
+        """RFC 5626 section 4.4.1: CRLF answers CRLF CRLF."""
+        if item is KeepAlive.PING and self._transport is not None:
+            self._transport.write(PONG_BYTES)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._pool.closed(self)
+
+    def send(self, data: bytes) -> None:
+        """Writes; a peer that does not read is cut off."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
+            transport.abort()
+            return
+        self.used_at = asyncio.get_running_loop().time()
+        transport.write(data)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+class TcpPool:
+    """One TCP listener and all connections through it.
+
+    An idle connection is closed after `idle_s` when the peer opened it, after ten times that when
+    we did: those lead to a trunk and are worth keeping through a call.
+    """
+
+    def __init__(
+        self,
+        received: Received,
+        failed: Failed,
+        accepts: Callable[[str], bool],
+        *,
+        idle_s: float = 30.0,
+        max_connections: int = 1000,
+        max_unknown: int = 50,
+    ) -> None:
+        """Peers that `accepts` does not know share `max_unknown` connections."""
+        self._received = received
+        self._failed = failed
+        self._accepts = accepts
+        self._idle_s = idle_s
+        self._max = max_connections
+        self._max_unknown = max_unknown
+        self._connections: dict[tuple[str, int], TcpConnection] = {}
+        self._waiting: dict[tuple[str, int], list[bytes]] = {}
+        self._dialling: set[asyncio.Task[None]] = set()
+        self._unknown = 0
+        self._server: asyncio.Server | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+        self.local = ""
+        self.address = ("", 0)
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._connections)
+
+    async def bind(self, host: str, port: int, shown: str) -> None:
+        """Listens; port 0 takes a free one. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: TcpConnection(self, inbound=True), host.strip("[]"), port
+        )
+        address = self._server.sockets[0].getsockname()
+        self.address = (address[0], address[1])
+        self.local = shown_address(shown, address[0], address[1])
+        self._sweep = loop.call_later(_SWEEP_S, self._close_idle)
+
+    def opened(self, connection: TcpConnection) -> None:
+        """A connection is up; too many are refused at once."""
+        unknown = connection.inbound and not self._accepts(connection.peer[0])
+        if len(self._connections) >= self._max or (unknown and self._unknown >= self._max_unknown):
+            connection.close()
+            return
+        connection.unknown = unknown
+        self._unknown += unknown
+        self._connections[connection.peer] = connection
+
+    def closed(self, connection: TcpConnection) -> None:
+        """A connection is gone; what waits for an answer on it hears of it."""
+        if self._connections.get(connection.peer) is connection:
+            del self._connections[connection.peer]
+            self._unknown -= connection.unknown
+            if not connection.inbound:
+                self._failed(*connection.peer)
+
+    def received(self, data: bytes, connection: TcpConnection) -> None:
+        """A whole message."""
+        host, port = connection.peer
+        self._received(data, Hop("tcp", host, port, self.local))
+
+    def send(self, data: bytes, hop: Hop) -> None:
+        """Sends on the connection to that peer, which is opened if there is none."""
+        key = (hop.host, hop.port)
+        connection = self._connections.get(key)
+        if connection is not None:
+            connection.send(data)
+            return
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            if len(waiting) < _MAX_WAITING:
+                waiting.append(data)
+            return
+        self._waiting[key] = [data]
+        task = asyncio.get_running_loop().create_task(self._connect(key))
+        self._dialling.add(task)
+        task.add_done_callback(self._dialling.discard)
+
+    async def _connect(self, key: tuple[str, int]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                _, connection = await loop.create_connection(
+                    lambda: TcpConnection(self, inbound=False), *key
+                )
+        except (OSError, TimeoutError):
+            self._waiting.pop(key, None)
+            self._failed(*key)
+            return
+        for data in self._waiting.pop(key, ()):
+            connection.send(data)
+
+    def _close_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in list(self._connections.values()):
+            limit = self._idle_s if connection.inbound else 10 * self._idle_s
+            if now - connection.used_at > limit:
+                connection.close()
+        self._sweep = loop.call_later(_SWEEP_S, self._close_idle)
+
+    def close(self) -> None:
+        """Closes the listener and every connection."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for task in self._dialling:
+            task.cancel()
+        for connection in list(self._connections.values()):
+            connection.close()
+        if self._server is not None:
+            self._server.close()

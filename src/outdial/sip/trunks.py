@@ -1,0 +1,154 @@
+"""Trunks as signalling sees them: where they are, whether they answer, whom they may be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from outdial.clock import Clock
+from outdial.config import Trunk
+from outdial.sip.core.authorization import Credentials
+from outdial.sip.core.hop import Hop, is_literal
+from outdial.sip.core.probe import ProbeResult
+from outdial.sip.endpoint import SipEndpoint
+from outdial.sip.resolver import ResolutionFailed, Resolver
+
+_PING_TIMEOUT_S = 5.0
+_LOOK_UP_AGAIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkState:
+    """What the last OPTIONS said."""
+
+    name: str
+    reachable: bool | None = None
+    """None: not asked yet."""
+    last_status: int | None = None
+    """The SIP status of the answer; None when there was none."""
+    rtt_ms: float | None = None
+    checked_at: float | None = None
+    """Wall time, seconds."""
+    detail: str = ""
+    """Why it is not reachable, for a person."""
+
+
+class TrunkLine:
+    """One trunk: its addresses, its credentials, its health."""
+
+    def __init__(
+        self, settings: Trunk, endpoint: SipEndpoint, resolver: Resolver, clock: Clock
+    ) -> None:
+        self.settings = settings
+        self.host, self.port = split_address(settings.address)
+        self.state = TrunkState(settings.name)
+        self.hosts: frozenset[str] = frozenset(
+            (self.host.strip("[]"),) if is_literal(self.host) else ()
+        )
+        """All addresses that the trunk was ever found at: its calls come from them too."""
+        self._endpoint = endpoint
+        self._resolver = resolver
+        self._clock = clock
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """Its user name and password with the addresses that may see a digest of them."""
+        if not self.settings.username:
+            return None
+        password = self.settings.password.get_secret_value()
+        return Credentials(self.settings.username, password, self.hosts)
+
+    def hops_known(self) -> list[Hop] | None:
+        """Where it is, if no name has to be looked up for that."""
+        known = self._resolver.known(self.host, self.port, self.settings.transport)
+        return None if known is None else self._hops(known)
+
+    async def hops(self) -> list[Hop]:
+        """Where it is, best first. Raises ResolutionFailed."""
+        transport = self.settings.transport
+        return self._hops(await self._resolver.resolve(self.host, self.port, transport))
+
+    def _hops(self, addresses: list[tuple[str, int]]) -> list[Hop]:
+        self.hosts |= {host for host, _ in addresses}
+        transport = self.settings.transport
+        hops = [self._endpoint.hop(transport, host, port) for host, port in addresses]
+        return [hop for hop in hops if hop is not None]
+
+    def watch(self) -> None:
+        """Looks the trunk up and pings it, now and then every `options_interval_s`."""
+        interval = self.settings.options_interval_s
+        self._spawn(self.ping(_PING_TIMEOUT_S) if interval else self._look_up())
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(interval or _LOOK_UP_AGAIN_S, self.watch)
+
+    def close(self) -> None:
+        """Ends the watching."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    async def ping(self, timeout_s: float) -> TrunkState:
+        """Sends OPTIONS and waits for the answer."""
+        try:
+            hops = await self.hops()
+        except ResolutionFailed as error:
+            return self._note(replace(self.state, reachable=False, detail=str(error)))
+        if not hops:
+            detail = f"no {self.settings.transport} listener of that address family"
+            return self._note(replace(self.state, reachable=False, detail=detail))
+        answered: asyncio.Future[ProbeResult] = asyncio.get_running_loop().create_future()
+        self._endpoint.probe(f"sip:{self.settings.address}", hops[0], _resolve(answered))
+        try:
+            async with asyncio.timeout(timeout_s):
+                result = await answered
+        except TimeoutError:
+            result = ProbeResult(None, timeout_s)
+        return self._note(self._judge(result, hops[0]))
+
+    def _judge(self, result: ProbeResult, hop: Hop) -> TrunkState:
+        if result.status is None:
+            why = "nobody listens at" if result.unreachable else "no answer from"
+            return TrunkState(self.settings.name, False, detail=f"{why} {hop.peer}")
+        ok = result.status not in (408, 503)
+        detail = "" if ok else f"{hop.peer} answers {result.status}"
+        rtt_ms = result.round_trip_s * 1000
+        return TrunkState(self.settings.name, ok, result.status, rtt_ms, detail=detail)
+
+    def _note(self, state: TrunkState) -> TrunkState:
+        self.state = replace(state, checked_at=self._clock.now())
+        return self.state
+
+    async def _look_up(self) -> None:
+        try:
+            await self.hops()
+        except ResolutionFailed:
+            return
+
+    def _spawn(self, work: object) -> None:
+        task: asyncio.Task[object] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _resolve(future: asyncio.Future[ProbeResult]) -> Callable[[ProbeResult], None]:
+    def done(result: ProbeResult) -> None:
+        if not future.done():
+            future.set_result(result)
+
+    return done
+
+
+def split_address(address: str) -> tuple[str, int | None]:
+    """``host[:port]`` or ``[v6][:port]`` as host (without brackets) and port or None."""
+    if address.startswith("["):
+        host, _, port = address[1:].partition("]")
+        port = port.removeprefix(":")
+    elif address.count(":") == 1:
+        host, _, port = address.partition(":")
+    else:
+        host, port = address, ""
+    return host, int(port) if port.isdigit() else None
