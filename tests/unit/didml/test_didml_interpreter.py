@@ -1,0 +1,419 @@
+"""The interpreter and the verbs, on a host and a leg that write down what is asked of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, cast
+
+import pytest
+
+from outdial.didml.interpreter import ApplicationEnd, EndKind, Limits, run_application
+from outdial.didml.run.host import DialEnd, DialLeg, DialPlan, Fetched, Host, Params
+from outdial.didml.run.outcome import DocumentRequest
+from outdial.errors import FetchError, SoundError, SpeechError
+from outdial.legs import Clip, MediaLeg, PlayEnd
+
+URL = "http://app.example.test/start.php"
+
+
+def clip(name: str, duration_ms: int = 1000) -> Clip:
+    return Clip(f"{name}.ul", f"{name}.al", duration_ms)
+
+
+class FakeMedia:
+    """Plays in no time, unless `ends` says otherwise; None in `ends` never ends."""
+
+    def __init__(self) -> None:
+        self.queued: list[tuple[str, int]] = []
+        self.stopped = 0
+        self.ends: list[PlayEnd | None] = []
+        self.unheard: list[asyncio.Future[PlayEnd]] = []
+        self.most_unheard = 0
+
+    def queue(self, clip: Clip, loops: int = 1) -> Awaitable[PlayEnd]:
+        self.queued.append((clip.ulaw_path.removesuffix(".ul"), loops))
+        end = self.ends.pop(0) if self.ends else PlayEnd.FINISHED
+        loop = asyncio.get_running_loop()
+        heard: asyncio.Future[PlayEnd] = loop.create_future()
+        self.unheard = [future for future in self.unheard if not future.done()] + [heard]
+        self.most_unheard = max(self.most_unheard, len(self.unheard))
+        if end is not None:
+            loop.call_soon(self._hear, heard, end)
+        return heard
+
+    @staticmethod
+    def _hear(heard: asyncio.Future[PlayEnd], end: PlayEnd) -> None:
+        if not heard.done():
+            heard.set_result(end)
+
+    def stop_playing(self) -> None:
+        self.stopped += 1
+
+
+class FakeHost:
+    """Documents, sounds and Dial ends by table."""
+
+    def __init__(self, **documents: str | FetchError) -> None:
+        self.fake_media = FakeMedia()
+        self.documents: dict[str, str | FetchError] = dict(documents)
+        self.clips: dict[str, list[Clip]] = {}
+        self.unspeakable: set[str] = set()
+        self.sounds: dict[str, Clip | FetchError | SoundError] = {}
+        self.dial_end = DialEnd("no-answer", "CAb")
+        self.fetched: list[tuple[str, str, tuple[tuple[str, str], ...]]] = []
+        self.notified: list[tuple[str, str]] = []
+        self.spoken: list[tuple[str, str, str]] = []
+        self.dialled: list[DialPlan] = []
+        self.notes: list[tuple[str, dict[str, Any]]] = []
+        self.sources_open = 0
+
+    @property
+    def media(self) -> MediaLeg:
+        return cast(MediaLeg, self.fake_media)
+
+    async def fetch(self, url: str, method: str, extra: Params = ()) -> Fetched:
+        self.fetched.append((url, method, tuple(extra)))
+        name = url.rpartition("/")[2].partition(".")[0]
+        document = self.documents.get(name, FetchError("status", "404 Not Found", 404))
+        if isinstance(document, FetchError):
+            raise document
+        body = f"<Response>{document}</Response>".encode()
+        return Fetched(url, 200, "text/xml", body)
+
+    def notify(self, url: str, method: str, extra: Params = ()) -> None:
+        self.notified.append((url, method))
+
+    async def speak(self, text: str, voice: str, language: str) -> AsyncIterator[Clip]:
+        self.spoken.append((text, voice, language))
+        self.sources_open += 1
+        try:
+            if language in self.unspeakable:
+                raise SpeechError(f"no language {language}")
+            for part in self.clips.get(text, [clip(text)]):
+                yield part
+        finally:
+            self.sources_open -= 1
+
+    async def sound(self, url: str) -> Clip:
+        sound = self.sounds.get(url, FetchError("connect", "connection refused"))
+        if isinstance(sound, Clip):
+            return sound
+        raise sound
+
+    async def dial(self, plan: DialPlan) -> DialEnd:
+        self.dialled.append(plan)
+        return self.dial_end
+
+    def note(self, kind: str, **data: str | int | float | bool | None) -> None:
+        self.notes.append((kind, data))
+
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self.notes]
+
+
+async def run(
+    host: FakeHost, request: DocumentRequest | None = None, limits: Limits | None = None
+) -> ApplicationEnd:
+    kept: Host = host
+    return await run_application(kept, request or DocumentRequest(URL), limits)
+
+
+# --------------------------------------------------------------------------- documents
+
+
+async def test_pin_call() -> None:
+    host = FakeHost(start='<Say voice="man" language="es">8 9 70</Say>')
+    end = await run(host)
+    assert end == ApplicationEnd(EndKind.END_OF_DOCUMENT, "the document ended")
+    assert host.fetched == [(URL, "POST", ())]
+    assert host.spoken == [("8 9 70", "man", "es")]
+    assert host.fake_media.queued == [("8 9 70", 1)]
+    fetched, started = host.notes
+    assert fetched[0] == "document.fetched"
+    assert fetched[1]["status"] == 200 and fetched[1]["url"] == URL and fetched[1]["ms"] >= 0
+    assert started == ("verb.started", {"verb": "Say", "text": "8 9 70", "line": 1})
+
+
+async def test_hangup_ends_at_once() -> None:
+    host = FakeHost(start="<Hangup/><Say>never</Say>")
+    assert await run(host) == ApplicationEnd(EndKind.HANGUP, "Hangup")
+    assert host.spoken == []
+
+
+async def test_redirect_drops_the_rest_and_uses_its_method() -> None:
+    host = FakeHost(
+        start='<Redirect method="GET">next.php?a=1</Redirect><Say>never</Say>',
+        next="<Say>there</Say>",
+    )
+    await run(host, DocumentRequest(URL, "GET", (("Digits", "1"),)))
+    assert host.fetched == [
+        (URL, "GET", (("Digits", "1"),)),
+        ("http://app.example.test/next.php?a=1", "GET", ()),
+    ]
+    assert host.spoken == [("there", "", "")]
+
+
+async def test_redirect_loop_ends_after_the_documents_allowed() -> None:
+    host = FakeHost(start="<Redirect>start.php</Redirect>")
+    end = await run(host, limits=Limits(max_documents=3))
+    assert end.kind is EndKind.ERROR
+    assert "more than 3 documents" in end.reason
+    assert len(host.fetched) == 3
+
+
+async def test_too_many_verbs() -> None:
+    host = FakeHost(start="<Pause>1</Pause>" * 4)
+    end = await run(host, limits=Limits(max_verbs=3))
+    assert end == ApplicationEnd(EndKind.ERROR, "the application ran more than 3 verbs")
+
+
+async def test_unreachable_application_says_what_happened_and_is_asked_once() -> None:
+    host = FakeHost(start=FetchError("timeout", "no answer within 10 s"))
+    end = await run(host)
+    assert end == ApplicationEnd(
+        EndKind.ERROR, f"{URL} could not be fetched (timeout): no answer within 10 s"
+    )
+    assert len(host.fetched) == 1
+    assert host.kinds() == ["document.failed"]
+
+
+async def test_rubbish_says_where() -> None:
+    host = FakeHost(start="<!DOCTYPE x>")
+    end = await run(host)
+    assert end.kind is EndKind.ERROR
+    assert "cannot be run: a document type declaration is not allowed (line 1" in end.reason
+    assert host.kinds() == ["document.fetched", "document.failed"]
+
+
+async def test_fallback_is_asked_once_with_the_same_method() -> None:
+    host = FakeHost(start="<!DOCTYPE x>", back="<Say>sorry</Say>")
+    request = DocumentRequest(URL, "GET", fallback_url="http://app.example.test/back.xml")
+    assert (await run(host, request)).kind is EndKind.END_OF_DOCUMENT
+    assert [url for url, _, _ in host.fetched] == [URL, "http://app.example.test/back.xml"]
+    assert {method for _, method, _ in host.fetched} == {"GET"}
+    assert "document.fallback" in host.kinds()
+
+
+async def test_fallback_that_fails_too_is_the_end() -> None:
+    host = FakeHost()
+    request = DocumentRequest(URL, fallback_url="http://app.example.test/back.xml")
+    end = await run(host, request)
+    assert end.kind is EndKind.ERROR and "back.xml" in end.reason
+    assert len(host.fetched) == 2
+
+
+async def test_fallback_runs_after_a_redirect_loop_and_is_bounded() -> None:
+    host = FakeHost(start="<Redirect>start.php</Redirect>", back="<Redirect>back.php</Redirect>")
+    request = DocumentRequest(URL, fallback_url="http://app.example.test/back.php")
+    end = await run(host, request, Limits(max_documents=2))
+    assert end.kind is EndKind.ERROR
+    assert len(host.fetched) == 3
+
+
+async def test_warnings_are_on_the_timeline() -> None:
+    host = FakeHost(start="<Gather/>")
+    await run(host)
+    assert host.notes[1] == (
+        "document.warning",
+        {"line": 1, "column": 11, "message": "Gather is not supported by this version; skipped"},
+    )
+
+
+async def test_passwords_in_urls_are_not_on_the_timeline() -> None:
+    host = FakeHost(start="")
+    await run(host, DocumentRequest("http://me:secret@app.example.test/start.php"))
+    assert host.notes[0][1]["url"] == URL
+
+
+# --------------------------------------------------------------------------- Say
+
+
+async def test_say_queues_every_clip() -> None:
+    host = FakeHost(start="<Say>long</Say>")
+    host.clips["long"] = [clip("a"), clip("b"), clip("c")]
+    await run(host)
+    assert host.fake_media.queued == [("a", 1), ("b", 1), ("c", 1)]
+
+
+async def test_say_keeps_few_clips_ahead() -> None:
+    host = FakeHost(start="<Say>long</Say>")
+    host.clips["long"] = [clip(str(n)) for n in range(50)]
+    await run(host)
+    assert len(host.fake_media.queued) == 50
+    assert host.fake_media.most_unheard == 8
+
+
+async def test_say_repeats_one_clip_on_the_leg() -> None:
+    host = FakeHost(start='<Say loop="3">x</Say>')
+    await run(host)
+    assert host.fake_media.queued == [("x", 1), ("x", 2)]
+
+
+async def test_say_repeats_several_clips_in_order() -> None:
+    host = FakeHost(start='<Say loop="2">x</Say>')
+    host.clips["x"] = [clip("a"), clip("b")]
+    await run(host)
+    assert [name for name, _ in host.fake_media.queued] == ["a", "b", "a", "b"]
+    assert len(host.spoken) == 1
+
+
+async def test_say_for_ever_is_endless_on_the_leg() -> None:
+    host = FakeHost(start='<Say loop="0">x</Say><Hangup/>')
+    host.fake_media.ends = [PlayEnd.FINISHED, PlayEnd.STOPPED]
+    assert (await run(host)).kind is EndKind.HANGUP
+    assert host.fake_media.queued == [("x", 1), ("x", 0)]
+
+
+async def test_say_for_ever_without_sound_ends() -> None:
+    host = FakeHost(start='<Say loop="0">x</Say>')
+    host.clips["x"] = [clip("a", 0), clip("b", 0)]
+    assert (await run(host)).kind is EndKind.END_OF_DOCUMENT
+
+
+async def test_say_for_ever_with_several_clips_ends_when_stopped() -> None:
+    host = FakeHost(start='<Say loop="0">x</Say>')
+    host.clips["x"] = [clip("a"), clip("b")]
+    host.fake_media.ends = [*[PlayEnd.FINISHED] * 20, *[PlayEnd.STOPPED] * 20]
+    assert (await run(host)).kind is EndKind.END_OF_DOCUMENT
+    assert 21 <= len(host.fake_media.queued) <= 40
+
+
+async def test_say_notifies_its_action_and_goes_on() -> None:
+    host = FakeHost(start='<Say action="said.php" method="get">x</Say><Say>y</Say>')
+    await run(host)
+    assert host.notified == [("http://app.example.test/said.php", "GET")]
+    assert [text for text, _, _ in host.spoken] == ["x", "y"]
+
+
+async def test_say_in_a_language_the_engine_lacks_uses_the_default() -> None:
+    host = FakeHost(start='<Say language="xx">x</Say>')
+    host.unspeakable = {"xx"}
+    await run(host)
+    assert host.spoken == [("x", "", "xx"), ("x", "", "")]
+    assert host.fake_media.queued == [("x", 1)]
+    assert "verb.warning" in host.kinds()
+
+
+async def test_say_that_cannot_be_spoken_is_skipped_without_action() -> None:
+    host = FakeHost(start='<Say action="said.php">x</Say><Hangup/>')
+    host.unspeakable = {""}
+    assert (await run(host)).kind is EndKind.HANGUP
+    assert host.notified == [] and host.fake_media.queued == []
+    assert len(host.spoken) == 1
+
+
+@pytest.mark.parametrize("verb", ["<Say>x</Say>", "<Play>x.wav</Play>"])
+async def test_lost_audio_ends_the_application(verb: str) -> None:
+    host = FakeHost(start=verb)
+    host.sounds["http://app.example.test/x.wav"] = clip("x")
+    host.fake_media.ends = [PlayEnd.LOST]
+    assert await run(host) == ApplicationEnd(EndKind.HANGUP, "the audio stream was lost")
+
+
+# --------------------------------------------------------------------------- Play, Pause, Dial
+
+
+async def test_play_loops_on_the_leg() -> None:
+    host = FakeHost(start='<Play loop="0">x.wav</Play>')
+    host.sounds["http://app.example.test/x.wav"] = clip("x")
+    await run(host)
+    assert host.fake_media.queued == [("x", 0)]
+
+
+@pytest.mark.parametrize(
+    "sound", [FetchError("timeout", "too late"), SoundError("not audio"), clip("x", 0)]
+)
+async def test_play_that_cannot_be_had_is_skipped(sound: Clip | FetchError | SoundError) -> None:
+    host = FakeHost(start='<Play loop="0">x.wav</Play><Hangup/>')
+    host.sounds["http://app.example.test/x.wav"] = sound
+    assert (await run(host)).kind is EndKind.HANGUP
+    assert host.fake_media.queued == []
+    (ended,) = [data for kind, data in host.notes if kind == "verb.ended"]
+    assert ended["result"] == "skipped"
+
+
+async def test_pause_waits_its_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr("outdial.didml.run.pause.asyncio.sleep", sleep)
+    await run(FakeHost(start="<Pause>700</Pause>"))
+    assert slept == [0.7]
+
+
+async def test_dial_plan_takes_from_dial_what_number_does_not_say() -> None:
+    host = FakeHost(
+        start="""<Dial timeout="20" timelimit="600" callerid="12025550100">12025550111
+        <Number timout="5" maxlength="60" callerid="12025550199" sendDigits="W1"
+          statusCallback="/e" statusCallbackEvent="ringing" statusCallbackMethod="get"
+          >12025550122</Number><Sip>sip:a@b</Sip></Dial>"""
+    )
+    await run(host)
+    shared = {"caller_id": "12025550100", "timeout_s": 20.0, "time_limit_s": 600.0}
+    assert host.dialled == [
+        DialPlan(
+            (
+                DialLeg(number="12025550111", **cast(Any, shared)),
+                DialLeg(
+                    number="12025550122",
+                    caller_id="12025550199",
+                    timeout_s=5.0,
+                    time_limit_s=60.0,
+                    send_digits="W1",
+                    status_callback="http://app.example.test/e",
+                    status_callback_events=("ringing",),
+                    status_callback_method="GET",
+                ),
+                DialLeg(uri="sip:a@b", **cast(Any, shared)),
+            )
+        )
+    ]
+    assert "W1" not in str(host.notes)
+
+
+async def test_dial_without_action_goes_on() -> None:
+    host = FakeHost(start="<Dial>12025550111</Dial><Say>nobody</Say>")
+    await run(host)
+    assert host.spoken == [("nobody", "", "")]
+    ended = {"verb": "Dial", "result": "no-answer", "sid": "CAb", "duration_s": 0}
+    assert ("verb.ended", ended) in host.notes
+
+
+async def test_dial_action_takes_over() -> None:
+    host = FakeHost(
+        start='<Dial action="after.php" method="GET">12025550111</Dial><Say>never</Say>',
+        after="<Hangup/>",
+    )
+    host.dial_end = DialEnd("completed", "CAb", 31)
+    assert (await run(host)).kind is EndKind.HANGUP
+    assert host.fetched[1] == (
+        "http://app.example.test/after.php",
+        "GET",
+        (("DialCallStatus", "completed"), ("DialCallSid", "CAb"), ("DialCallDuration", "31")),
+    )
+    assert host.spoken == []
+
+
+# --------------------------------------------------------------------------- cancelling
+
+
+@pytest.mark.parametrize("clips", [1, 20])
+async def test_cancelling_stops_the_playing_and_leaves_nothing(clips: int) -> None:
+    host = FakeHost(start='<Say action="said.php">x</Say><Say>never</Say>')
+    host.clips["x"] = [clip(str(n)) for n in range(clips)]
+    host.fake_media.ends = [None] * clips
+    task = asyncio.ensure_future(run(host))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert host.fake_media.queued
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert host.fake_media.stopped == 1
+    assert host.sources_open == 0
+    assert host.notified == []
+    assert host.spoken == [("x", "", "")]
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -1,0 +1,182 @@
+"""One test a row of every attribute table: spellings, values, clamping, defaults."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from outdial.didml import reference
+from outdial.didml.interpreter import RUNNERS
+from outdial.didml.parse import Document, parse
+from outdial.didml.verbs import VERBS, Attribute, Dial, Number, VerbRow
+
+BASE = "http://app.example.test/ivr/start.php"
+BODIES = {
+    "Say": "hello",
+    "Play": "a.wav",
+    "Pause": "",
+    "Redirect": "b.xml",
+    "Hangup": "",
+    "Dial": "12025550177",
+    "Number": "12025550177",
+    "Sip": "sip.example.test",
+}
+BUILT = [row for row in VERBS if row.build]
+
+# (verb, attribute): text -> value of the field; every spelling is tried with every text.
+VALUES: dict[tuple[str, str], dict[str, Any]] = {
+    ("Say", "voice"): {"man": "man", "WOMAN": "woman", "women": "woman"},
+    ("Say", "language"): {"en": "en", "ES": "es", "es_MX": "es-mx"},
+    ("Say", "loop"): {"0": 0, "3": 3, "99999": 1000, "-1": 0, "9" * 6000: 1000},
+    ("Say", "action"): {"done.php": "http://app.example.test/ivr/done.php"},
+    ("Say", "method"): {"get": "GET", "Post": "POST"},
+    ("Play", "loop"): {"0": 0, "10": 10},
+    ("Pause", "length"): {"5": 5000, "0.25": 250, "0": 1, "99999": 3_600_000},
+    ("Redirect", "method"): {"GET": "GET"},
+    ("Dial", "action"): {"/after": "http://app.example.test/after"},
+    ("Dial", "method"): {"GET": "GET"},
+    ("Dial", "timeout"): {"20": 20, "0": 1, "9999": 600},
+    ("Dial", "timelimit"): {"600": 600, "0": 1, "999999": 86400},
+    ("Dial", "callerid"): {"+1 (202) 555-0100": "+1 (202) 555-0100"},
+    ("Number", "sendDigits"): {"wW12*#AD": "wW12*#AD"},
+    ("Number", "statusCallback"): {"/e?a=1": "http://app.example.test/e?a=1"},
+    ("Number", "statusCallbackEvent"): {
+        "completed, Ringing": ("ringing", "completed"),
+        "answered initiated": ("initiated", "answered"),
+        "answered,nonsense": ("answered",),
+    },
+    ("Number", "statusCallbackMethod"): {"get": "GET"},
+    ("Number", "maxlength"): {"60": 60},
+    ("Number", "callerid"): {"12025550100": "12025550100"},
+    ("Number", "timeout"): {"15": 15, "601": 600},
+}
+BAD = {
+    "voice": "robot",
+    "language": "klingon please",
+    "loop": "often",
+    "action": "ftp://app.example.test/x",
+    "method": "PUT",
+    "length": "long",
+    "timeout": "soon",
+    "timelimit": "1h",
+    "callerid": "anonymous",
+    "sendDigits": "12,34",
+    "statusCallback": "http://[broken",
+    "statusCallbackEvent": "nonsense",
+    "statusCallbackMethod": "PATCH",
+    "maxlength": "x",
+}
+ROWS = [(row, attribute) for row in BUILT for attribute in row.attributes]
+KEPT = [(row, attribute) for row, attribute in ROWS if attribute.field]
+IGNORED = [(row, attribute) for row, attribute in ROWS if not attribute.field]
+
+
+def ids(value: VerbRow | Attribute) -> str:
+    return value.name
+
+
+def one(row: VerbRow, written: str, text: str) -> Document:
+    body = "700" if row.name == "Pause" and not written else BODIES[row.name]
+    attribute = f' {written}="{text}"' if written else ""
+    element = f"<{row.name}{attribute}>{body}</{row.name}>"
+    return parse(f"<Response>{element}</Response>".encode(), "text/xml", BASE)
+
+
+def field_of(document: Document, field: str) -> Any:
+    (verb,) = document.verbs
+    holder = verb.targets[0] if isinstance(verb, Dial) and not hasattr(verb, field) else verb
+    return getattr(holder, field)
+
+
+def number_field(document: Document, field: str) -> Any:
+    (verb,) = document.verbs
+    assert isinstance(verb, Dial)
+    return getattr(verb.targets[0], field)
+
+
+def value_of(row: VerbRow, document: Document, field: str) -> Any:
+    return (number_field if row.name == "Number" else field_of)(document, field)
+
+
+@pytest.mark.parametrize(("row", "attribute"), KEPT, ids=ids)
+def test_attribute_row(row: VerbRow, attribute: Attribute) -> None:
+    assert attribute.field
+    for spelling in (attribute.name, *attribute.aliases):
+        for written in (spelling, spelling.lower(), spelling.upper()):
+            for text, value in VALUES[row.name, attribute.name].items():
+                document = one(row, written, text)
+                assert value_of(row, document, attribute.field) == value, (written, text)
+
+
+@pytest.mark.parametrize(("row", "attribute"), KEPT, ids=ids)
+def test_bad_value_gives_the_default_and_a_warning(row: VerbRow, attribute: Attribute) -> None:
+    assert attribute.field
+    document = one(row, attribute.name, BAD[attribute.name])
+    assert attribute.name in document.warnings[0].message
+    if row.name == "Pause":
+        assert document.verbs == ()
+    else:
+        assert value_of(row, document, attribute.field) == attribute.default
+
+
+@pytest.mark.parametrize(("row", "attribute"), KEPT, ids=ids)
+def test_table_and_dataclass_have_the_same_default(row: VerbRow, attribute: Attribute) -> None:
+    built: Any = row.build if isinstance(row.build, type) else Dial
+    defaults = {field.name: field.default for field in fields(built)}
+    assert attribute.field in defaults
+    if row.name != "Pause":
+        assert defaults[attribute.field] == attribute.default
+
+
+@pytest.mark.parametrize(("row", "attribute"), IGNORED, ids=ids)
+def test_unsupported_attribute_is_ignored_with_a_warning(
+    row: VerbRow, attribute: Attribute
+) -> None:
+    text = {"record": "on", "url": "whisper.xml", "method": "GET"}[attribute.name]
+    (warning,) = one(row, attribute.name, text).warnings
+    assert warning.message == f"{attribute.name} of {row.name} is not supported by this version"
+
+
+@pytest.mark.parametrize("text", ["off", "0", "no", "false", "OFF"])
+def test_unsupported_attribute_that_asks_for_nothing_is_no_warning(text: str) -> None:
+    (dial,) = [row for row in VERBS if row.name == "Dial"]
+    assert one(dial, "record", text).warnings == ()
+
+
+@pytest.mark.parametrize("text", ["on", "1", "yes", "true"])
+def test_every_spelling_of_on(text: str) -> None:
+    (dial,) = [row for row in VERBS if row.name == "Dial"]
+    assert len(one(dial, "record", text).warnings) == 1
+
+
+@pytest.mark.parametrize("row", [row for row in VERBS if not row.build], ids=ids)
+def test_verb_of_a_later_version_says_so(row: VerbRow) -> None:
+    body = f"<{row.name}>x</{row.name}>"
+    text = body if row.top_level else f"<Dial>12025550177{body}</Dial>"
+    document = parse(f"<Response>{text}</Response>".encode(), "text/xml", BASE)
+    assert [w.message for w in document.warnings] == [
+        f"{row.name} is not supported by this version; skipped"
+    ]
+
+
+def test_every_verb_that_is_built_has_a_runner() -> None:
+    parts = {Number.__name__, "Sip"}
+    assert {kind.__name__ for kind in RUNNERS} == {row.name for row in BUILT} - parts
+
+
+def test_forward_is_dial() -> None:
+    document = parse(b"<Response><Forward>12025550177</Forward></Response>", "", BASE)
+    assert document.verbs == (Dial((Number("12025550177", line=1),), line=1),)
+
+
+def test_digits_sent_are_not_in_the_summary() -> None:
+    dial = Dial((Number("12025550177", send_digits="8970"),))
+    assert dial.summary() == "12025550177"
+
+
+def test_the_reference_is_the_table() -> None:
+    page = Path(__file__).parents[3] / "docs" / "reference" / "didml.md"
+    assert page.read_text(encoding="utf-8") == reference.render()
