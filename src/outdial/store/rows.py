@@ -20,7 +20,7 @@ from outdial.store.records import (
 Row = tuple[Any, ...]
 
 CALL_COLUMNS = tables.calls.columns.keys()
-EVENT_COLUMNS = tables.events.columns.keys()[1:]
+EVENT_COLUMNS = tables.events.columns.keys()
 DELIVERY_COLUMNS = tables.deliveries.columns.keys()[1:]
 SETTLED_COLUMNS = ["state", "attempts", "next_at", "last_status", "last_error", "done_at"]
 LADDER_COLUMNS = tables.ladders.columns.keys()

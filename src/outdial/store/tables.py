@@ -60,7 +60,6 @@ calls = Table(
 )
 Index("calls_newest", calls.c.created_at, calls.c.sid)
 Index("calls_to", calls.c.to_number, calls.c.created_at, calls.c.sid)
-Index("calls_from", calls.c.from_number, calls.c.created_at, calls.c.sid)
 Index(
     "calls_children",
     calls.c.parent_sid,
@@ -77,13 +76,12 @@ Index(
 events = Table(
     "events",
     metadata,
-    _number(),
-    Column("call_sid", Text, nullable=False),
-    Column("seq", Integer, nullable=False),
+    Column("call_sid", Text, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("at", Double, nullable=False),
     Column("kind", Text, nullable=False),
     Column("data", Text, nullable=False),
-    UniqueConstraint("call_sid", "seq", name="events_once"),
+    sqlite_with_rowid=False,
 )
 
 deliveries = Table(

@@ -2,7 +2,7 @@
 
 A transaction costs as much CPU as thirty rows, so few transactions are wanted. Operations gather
 while the one before waits for the disk; whoever is in no hurry says so and is taken along by the
-next one; and in the long run there are `_RATE` transactions a second at most, in a burst `_BURST`,
+next one; and in the long run there are `rate` transactions a second at most, in a burst `_BURST`,
 so that a lone call never waits and many calls share.
 
 What goes wrong with one operation harms only that one: a transaction that fails is rolled back and
@@ -27,7 +27,6 @@ from outdial.store.rows import Row
 _MOST_AT_ONCE = 512
 """Operations in one transaction: bounds how long the first of them waits for the last."""
 _RETRY_S = 1.0
-_RATE = 250.0
 _BURST = 16.0
 
 _log = log.get("store")
@@ -50,14 +49,19 @@ class Writer:
     """Owns the writing connection. All methods are called on the event loop's thread.
 
     `connect` opens the connection, again after trouble. At most `most_waiting` operations may be
-    under way.
+    under way, and `rate` transactions a second are run in the long run.
     """
 
     def __init__(
-        self, connect: Callable[[], sqlite3.Connection], *, most_waiting: int = 20_000
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        *,
+        rate: float = 100.0,
+        most_waiting: int = 20_000,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._connect = connect
+        self._rate = rate
         self._most_waiting = most_waiting
         self._waiting: list[Operation] = []
         self._group: list[Operation] = []  # what the thread is writing
@@ -132,9 +136,9 @@ class Writer:
             return  # planned again when the thread is free
         if self._timer is not None:
             self._timer.cancel()
-        self._tokens = min(_BURST, self._tokens + (now - self._tokens_at) * _RATE)
+        self._tokens = min(_BURST, self._tokens + (now - self._tokens_at) * self._rate)
         self._tokens_at = now
-        delay = max(within_s, (1.0 - self._tokens) / _RATE)
+        delay = max(within_s, (1.0 - self._tokens) / self._rate)
         if delay > 0.0:
             self._timer = self._loop.call_later(delay, self._hand_over)
         else:

@@ -45,18 +45,16 @@ def upgrade() -> None:
     )
     op.create_index("calls_newest", "calls", ["created_at", "sid"])
     op.create_index("calls_to", "calls", ["to_number", "created_at", "sid"])
-    op.create_index("calls_from", "calls", ["from_number", "created_at", "sid"])
     _partial_index("calls_children", "calls", ["parent_sid"], "parent_sid != sid")
     _partial_index("calls_unfinished", "calls", ["created_at"], "ended_at IS NULL")
     op.create_table(
         "events",
-        _number(),
-        sa.Column("call_sid", sa.Text, nullable=False),
-        sa.Column("seq", sa.Integer, nullable=False),
+        sa.Column("call_sid", sa.Text, primary_key=True),
+        sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("at", sa.Double, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("data", sa.Text, nullable=False),
-        sa.UniqueConstraint("call_sid", "seq", name="events_once"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "deliveries",
