@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from outdial import log
-from outdial.legs import IncomingLeg
+from outdial.clock import Clock
+from outdial.legs import Codec, MediaPlane
+from outdial.sim.gate import Admits, DigestGate, SimulatedLeg
 from outdial.sim.heard import HeardCall, HeardCalls, key_of
 from outdial.sim.personas import PERSON, PERSONAS
-from outdial.sim.phone import Phone, Surroundings
+from outdial.sim.phone import Phone, Speak, Surroundings
 from outdial.sim.steps import Persona
 
 MAX_CALLS = 5000
@@ -23,16 +26,30 @@ _log = log.get("sim")
 class SimulatedCarrier:
     """Takes legs from a SIP endpoint and lives their calls. `stop` ends them all.
 
-    `personas` maps numbers (digits only) to personas; every other number is `person`.
+    `personas` maps numbers (digits only) to personas; every other number is `person`. `speak` is
+    `Speech.speak`; `admits` and `sleep` are for tests.
     """
 
     def __init__(
         self,
-        room: Surroundings,
+        plane: MediaPlane,
+        speak: Speak,
+        clock: Clock,
+        *,
         personas: Mapping[str, Persona] = PERSONAS,
         person: Persona = PERSON,
+        codecs: Sequence[Codec] = (Codec.PCMU, Codec.PCMA),
+        admits: Admits | None = None,
+        sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep,
     ) -> None:
-        self._room = room
+        self._room = Surroundings(
+            plane=plane,
+            speak=speak,
+            admits=admits or DigestGate(clock).admits,
+            clock=clock,
+            codecs=codecs,
+            sleep=sleep,
+        )
         self._personas = personas
         self._person = person
         # Ends with the process even when `stop` is never reached: only recordings are in it.
@@ -55,7 +72,7 @@ class SimulatedCarrier:
         """Who answers the numbers that are not in the table."""
         return self._person
 
-    def take(self, leg: IncomingLeg) -> None:
+    def take(self, leg: SimulatedLeg) -> None:
         """A call has arrived. Returns at once."""
         if len(self._tasks) >= MAX_CALLS:
             leg.reject(503, "Too Many Calls")
@@ -76,7 +93,7 @@ class SimulatedCarrier:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._folder.cleanup()
 
-    async def _live(self, leg: IncomingLeg) -> None:
+    async def _live(self, leg: SimulatedLeg) -> None:
         persona = self._personas.get(key_of(leg.called), self._person)
         now = self._room.clock.now
         heard = self._heard.begin(leg.called, persona.name, leg.caller_id, now())

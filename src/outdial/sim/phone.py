@@ -25,7 +25,6 @@ from outdial.legs import (
     Codec,
     Digit,
     DigitInfo,
-    IncomingLeg,
     MediaEvent,
     MediaLeg,
     MediaLost,
@@ -41,14 +40,13 @@ from outdial.legs import (
     SignallingEvent,
 )
 from outdial.sim import steps as do
+from outdial.sim.gate import Admits, SimulatedLeg
 from outdial.sim.heard import MAX_SECONDS, HeardCall
 
 _log = log.get("sim")
 
 Speak = Callable[[str, str, str], AsyncIterator[Clip]]
 """Text, voice and language to clips; `outdial.speech.speech.Speech.speak` is one."""
-Admits = Callable[[IncomingLeg, do.Challenge], bool]
-"""Whether the INVITE carries the right credentials; if not, it has been answered with 407."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ class Phone:
     """Runs one call. `run` returns when it is over and its recording is complete."""
 
     def __init__(
-        self, leg: IncomingLeg, persona: do.Persona, heard: HeardCall, room: Surroundings
+        self, leg: SimulatedLeg, persona: do.Persona, heard: HeardCall, room: Surroundings
     ) -> None:
         self._leg = leg
         self._persona = persona

@@ -7,7 +7,7 @@ except that `FakeMediaLeg` ends a play when its `clock` has passed the clip's le
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,13 @@ class FakeIncomingLeg:
         offer: bytes | None = OFFER,
         caller_id: str = "18005797676",
         caller_name: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.called = called
         self.caller_id = caller_id
         self.caller_name = caller_name
         self.offer = offer
+        self.headers = dict(headers or {})
         self.source = ("127.0.0.1", 5060)
         self.peer: tuple[str, int] | None = self.source
         self.sip_call_id = f"call-to-{called}"
@@ -60,6 +62,9 @@ class FakeIncomingLeg:
 
     def listen(self, listener: SignallingListener) -> None:
         self._listener = listener
+
+    def header(self, name: str) -> str | None:
+        return self.headers.get(name)
 
     def ring(self, status: int = 180, sdp: bytes | None = None) -> None:
         self.sent.append((status, sdp) if sdp else (status,))

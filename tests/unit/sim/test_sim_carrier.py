@@ -14,15 +14,14 @@ from outdial.legs import (
     Codec,
     Digit,
     DigitInfo,
-    IncomingLeg,
     MediaLost,
     Reanswered,
     Reoffer,
 )
 from outdial.sdp import negotiation
 from outdial.sim.carrier import SimulatedCarrier
+from outdial.sim.gate import SimulatedLeg
 from outdial.sim.personas import PERSONAS
-from outdial.sim.phone import Surroundings
 from outdial.sim.steps import Answer, Challenge, Listen, Persona, Press, Ring, Say
 from outdial.testing.clock import FakeClock, settle
 from outdial.testing.legs import OFFER, FakeIncomingLeg, FakeMediaLeg, FakeMediaPlane
@@ -39,14 +38,14 @@ class World:
         self.spoken: Spoken = []
         self.mute = False
         self.admit = admit
-        room = Surroundings(
-            plane=self.plane,
-            speak=self.speak,
+        self.carrier = SimulatedCarrier(
+            self.plane,
+            self.speak,
+            self.clock,
+            personas=PERSONAS if personas is None else personas,
             admits=self.admits,
-            clock=self.clock,
             sleep=self.clock.sleep,
         )
-        self.carrier = SimulatedCarrier(room, PERSONAS if personas is None else personas)
 
     async def speak(self, text: str, voice: str, language: str) -> AsyncIterator[Clip]:
         if self.mute:
@@ -54,7 +53,7 @@ class World:
         self.spoken.append((text, voice, language))
         yield Clip(f"{text}.ulaw", f"{text}.alaw", 1000)
 
-    def admits(self, leg: IncomingLeg, challenge: Challenge) -> bool:
+    def admits(self, leg: SimulatedLeg, challenge: Challenge) -> bool:
         if not self.admit:
             leg.reject(407)
         return self.admit

@@ -13,12 +13,10 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from outdial.legs import Clip, Digit, IncomingLeg
+from outdial.legs import Clip, Digit
 from outdial.sim.carrier import SimulatedCarrier
 from outdial.sim.http import heard_router
 from outdial.sim.personas import PERSONAS
-from outdial.sim.phone import Surroundings
-from outdial.sim.steps import Challenge
 from outdial.testing.audio import read_mono
 from outdial.testing.clock import FakeClock, settle
 from outdial.testing.legs import FakeIncomingLeg, FakeMediaPlane
@@ -39,14 +37,7 @@ class World:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.plane = FakeMediaPlane(self.clock.sleep)
-        room = Surroundings(
-            plane=self.plane,
-            speak=_speak,
-            admits=_admit,
-            clock=self.clock,
-            sleep=self.clock.sleep,
-        )
-        self.carrier = SimulatedCarrier(room)
+        self.carrier = SimulatedCarrier(self.plane, _speak, self.clock, sleep=self.clock.sleep)
         self.app = FastAPI()
         self.app.include_router(heard_router(self.carrier))
 
@@ -89,10 +80,6 @@ class World:
 
 async def _speak(text: str, voice: str, language: str) -> AsyncIterator[Clip]:
     yield Clip("", "", 500)
-
-
-def _admit(leg: IncomingLeg, challenge: Challenge) -> bool:
-    return True
 
 
 def tone_wav(seconds: float) -> bytes:
