@@ -12,8 +12,9 @@ from outdial.calls.host import LegHost
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.request import CallRequest
 from outdial.calls.services import Services
-from outdial.didml.interpreter import ApplicationEnd, DocumentRequest, EndKind, run_application
+from outdial.didml.interpreter import ApplicationEnd, EndKind, Limits, run_application
 from outdial.didml.run.host import DialEnd
+from outdial.didml.run.outcome import DocumentRequest
 from outdial.errors import MediaUnavailable, OutdialError, SpeechError
 from outdial.legs import Ending, Outcome, PlayEnd, Source
 from outdial.store.records import CallRecord
@@ -80,15 +81,14 @@ class Session:
     # ------------------------------------------------------------------ with a url
 
     async def _run_application(self) -> Ending:
-        request = self._request
-        host = LegHost(self._services, self.leg, self._on_leg)
+        request, settings = self._request, self._services.settings.didml
         end = await run_application(
-            host,
+            LegHost(self._services, self.leg, self._on_leg),
             DocumentRequest(request.url, request.method, fallback_url=request.fallback_url),
-            self._services.settings.didml,
+            Limits(settings.max_documents, settings.max_document_bytes),
         )
         if end.kind is EndKind.ERROR:
-            await self._say(self._services.settings.didml.apology)
+            await self._say(settings.apology)
         return _of_application(end)
 
     # ------------------------------------------------------------------ without a url

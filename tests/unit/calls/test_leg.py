@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
-from doubles.legs import ANSWER, FakeCallbacks, FakeMedia, FakeSignalling, FakeStore
+from doubles.legs import ANSWER
+from doubles.world import World, until
 from outdial.calls import leg as leg_module
 from outdial.calls.callbacks import Lane, Subscription
-from outdial.calls.journal import Journal
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.request import STATUS_EVENTS
-from outdial.calls.routes import Routes
-from outdial.calls.services import Services
 from outdial.calls.states import State
-from outdial.calls.tasks import Tasks
-from outdial.clock import SystemClock
-from outdial.config import Settings, Trunk
+from outdial.config import Trunk
 from outdial.legs import (
     Answered,
     Codec,
@@ -41,37 +35,17 @@ SID = "CA" + "0" * 32
 HANG_UP = Ending(Outcome.COMPLETED, "normal-clearing", Source.APPLICATION)
 
 
-class World:
+class LegWorld(World):
     """A leg and everything round it."""
 
     def __init__(self, *trunks: Trunk, record: bool = False, timeout_s: float = 60.0) -> None:
-        self.store = FakeStore()
-        self.callbacks = FakeCallbacks()
-        self.signalling = FakeSignalling()
-        self.media = FakeMedia()
-        clock = SystemClock()
-        services = Services(
-            settings=Settings(),
-            clock=clock,
-            journal=Journal(self.store, self.callbacks, clock),
-            signalling=self.signalling,
-            media=self.media,
-            http=cast(Any, None),
-            speech=cast(Any, None),
-            sounds=cast(Any, None),
-            routes=Routes(trunks or (Trunk(name="a", address="192.0.2.1"),)),
-            recordings=Path("/nowhere"),
-            public_url="http://outdial.test",
-            check_destination=lambda number, field: None,
-            tasks=Tasks(),
-            sdp_session_id=lambda: 7,
-        )
+        super().__init__(*trunks)
         call = CallRecord(SID, SID, "outbound", "12025550100", "12025550123", "", "queued", 0.0)
         subscription = Subscription(
             "http://app.test/events", STATUS_EVENTS, "POST", "S3", "order=77", Lane(SID, "x")
         )
         plan = LegPlan("12025550123", "12025550100", record=record, timeout_s=timeout_s)
-        self.leg = CallLeg(services, call, plan, subscription)
+        self.leg = CallLeg(self.services, call, plan, subscription)
 
     async def answered(self) -> None:
         placing = asyncio.ensure_future(self.leg.place())
@@ -85,15 +59,9 @@ class World:
         await asyncio.sleep(0)
         return self.leg.call
 
-    def told(self) -> list[str]:
-        return [delivery.event for delivery in self.callbacks.submitted]
-
-    def last_params(self) -> dict[str, str]:
-        return dict(self.callbacks.submitted[-1].params)
-
 
 async def test_an_answered_call_goes_through_every_state() -> None:
-    world = World()
+    world = LegWorld()
     await world.answered()
     assert world.leg.state is State.ANSWERED
     media = world.media.legs[0]
@@ -117,7 +85,7 @@ async def test_an_answered_call_goes_through_every_state() -> None:
 
 
 async def test_the_timeline_has_no_gaps() -> None:
-    world = World()
+    world = LegWorld()
     await world.answered()
     world.leg.hang_up(HANG_UP)
     await world.over()
@@ -125,7 +93,7 @@ async def test_the_timeline_has_no_gaps() -> None:
 
 
 async def test_the_invite_waits_for_the_store() -> None:
-    world = World()
+    world = LegWorld()
     world.store.away = True
     placing = asyncio.ensure_future(world.leg.place())
     for _ in range(20):
@@ -149,7 +117,7 @@ async def test_the_invite_waits_for_the_store() -> None:
     ],
 )
 async def test_a_rejection_ends_the_call_once(status: int, outcome: str, cause: str) -> None:
-    world = World()
+    world = LegWorld()
     placing = asyncio.ensure_future(world.leg.place())
     (await world.signalling.next_leg()).say(Rejected(status, "Because"))
     assert not await placing
@@ -168,7 +136,7 @@ async def test_a_rejection_ends_the_call_once(status: int, outcome: str, cause: 
 
 async def test_the_next_trunk_is_tried_on_503_and_not_on_busy() -> None:
     trunks = [Trunk(name=name, address="192.0.2.1") for name in ("a", "b", "c")]
-    world = World(*trunks)
+    world = LegWorld(*trunks)
     placing = asyncio.ensure_future(world.leg.place())
     (await world.signalling.next_leg(1)).say(Rejected(503, "Service Unavailable"))
     (await world.signalling.next_leg(2)).say(Rejected(486, "Busy Here"))
@@ -183,7 +151,7 @@ async def test_the_next_trunk_is_tried_on_503_and_not_on_busy() -> None:
 
 async def test_all_trunks_failing_gives_the_last_reason() -> None:
     trunks = [Trunk(name=name, address="192.0.2.1") for name in ("a", "b")]
-    world = World(*trunks)
+    world = LegWorld(*trunks)
     placing = asyncio.ensure_future(world.leg.place())
     (await world.signalling.next_leg(1)).say(Rejected(503, "Service Unavailable"))
     (await world.signalling.next_leg(2)).say(Rejected(408, "Timer B", local=True))
@@ -192,7 +160,7 @@ async def test_all_trunks_failing_gives_the_last_reason() -> None:
 
 
 async def test_no_answer_is_cancelled() -> None:
-    world = World(timeout_s=0.01)
+    world = LegWorld(timeout_s=0.01)
     assert not await world.leg.place()
     call = await world.over()
     assert world.signalling.legs[0].hung_up
@@ -203,7 +171,7 @@ async def test_a_cancel_that_nobody_confirms_ends_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(leg_module, "CANCEL_WAIT_S", 0.01)
-    world = World(timeout_s=0.01)
+    world = LegWorld(timeout_s=0.01)
     placing = asyncio.ensure_future(world.leg.place())
     far = await world.signalling.next_leg()
     far.confirms_cancel = False
@@ -215,12 +183,11 @@ async def test_a_cancel_that_nobody_confirms_ends_all_the_same(
 
 
 async def test_an_answer_that_crosses_our_cancel_is_hung_up() -> None:
-    world = World(timeout_s=0.01)
+    world = LegWorld(timeout_s=0.01)
     placing = asyncio.ensure_future(world.leg.place())
     far = await world.signalling.next_leg()
     far.confirms_cancel = False
-    while not far.hung_up:
-        await asyncio.sleep(0.005)
+    await until(lambda: far.hung_up)
     far.say(Answered(ANSWER))
     far.say(Released(by_far_end=False, status=200))
     assert not await placing
@@ -230,7 +197,7 @@ async def test_an_answer_that_crosses_our_cancel_is_hung_up() -> None:
 
 
 async def test_the_callee_hangs_up() -> None:
-    world = World()
+    world = LegWorld()
     await world.answered()
     world.signalling.legs[0].say(Released(by_far_end=True))
     call = await world.over()
@@ -239,7 +206,7 @@ async def test_the_callee_hangs_up() -> None:
 
 
 async def test_an_answer_without_common_audio_is_hung_up() -> None:
-    world = World()
+    world = LegWorld()
     placing = asyncio.ensure_future(world.leg.place())
     far = await world.signalling.next_leg()
     far.answers(Answered(ANSWER.replace(b"RTP/AVP 0 101", b"RTP/AVP 18").replace(b"PCMU", b"G729")))
@@ -250,7 +217,7 @@ async def test_an_answer_without_common_audio_is_hung_up() -> None:
 
 
 async def test_a_200_without_sdp_uses_the_answer_of_the_183() -> None:
-    world = World()
+    world = LegWorld()
     placing = asyncio.ensure_future(world.leg.place())
     far = await world.signalling.next_leg()
     far.say(Ringing(183, "Session Progress", ANSWER))
@@ -263,7 +230,7 @@ async def test_a_200_without_sdp_uses_the_answer_of_the_183() -> None:
 
 
 async def test_a_200_without_any_sdp_is_hung_up() -> None:
-    world = World()
+    world = LegWorld()
     placing = asyncio.ensure_future(world.leg.place())
     (await world.signalling.next_leg()).answers(Answered(None))
     assert not await placing
@@ -271,7 +238,7 @@ async def test_a_200_without_any_sdp_is_hung_up() -> None:
 
 
 async def test_no_port_ends_the_call_with_its_reason() -> None:
-    world = World()
+    world = LegWorld()
     world.media.is_full = True
     assert not await world.leg.place()
     call = await world.over()
@@ -281,7 +248,7 @@ async def test_no_port_ends_the_call_with_its_reason() -> None:
 
 async def test_silence_and_a_dead_worker_end_the_call() -> None:
     for event, cause in ((NoRtp(60), "media-timeout"), (MediaLost("died"), "media-failure")):
-        world = World()
+        world = LegWorld()
         await world.answered()
         world.media.legs[0].say(event)
         assert (await world.over()).cause == cause
@@ -289,7 +256,7 @@ async def test_silence_and_a_dead_worker_end_the_call() -> None:
 
 
 async def test_the_time_limit_ends_the_call() -> None:
-    world = World()
+    world = LegWorld()
     await world.answered()
     world.leg.limit(0.01)
     call = await world.over()
@@ -297,7 +264,7 @@ async def test_the_time_limit_ends_the_call() -> None:
 
 
 async def test_a_reoffer_is_answered_and_followed() -> None:
-    world = World()
+    world = LegWorld()
     await world.answered()
     far = world.signalling.legs[0]
     far.say(Reoffer(ANSWER.replace(b"4000", b"4100")))
@@ -314,7 +281,7 @@ async def test_a_reoffer_is_answered_and_followed() -> None:
 
 
 async def test_a_recorded_call_tells_where_the_recording_is() -> None:
-    world = World(record=True)
+    world = LegWorld(record=True)
     await world.answered()
     plan = world.media.legs[0].recording
     assert plan is not None
@@ -326,7 +293,7 @@ async def test_a_recorded_call_tells_where_the_recording_is() -> None:
 
 
 async def test_digits_by_info_reach_the_listener() -> None:
-    world = World()
+    world = LegWorld()
     await world.answered()
     heard: list[tuple[str, str]] = []
     world.leg.on_digit = lambda digit, source: heard.append((digit, source))
@@ -340,13 +307,12 @@ async def test_changes_held_back_by_the_store_arrive_in_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("outdial.calls.journal.RETRY_S", 0.01)
-    world = World()
+    world = LegWorld()
     await world.answered()
     world.store.away = True
     world.leg.hang_up(HANG_UP)
     await world.over()
     assert world.store.states() == ["dialling", "ringing", "answered"]
     world.store.away = False
-    while world.told()[-1] != "completed":
-        await asyncio.sleep(0.01)
+    await until(lambda: world.told()[-1] == "completed")
     assert world.store.states() == ["dialling", "ringing", "answered", "completed"]

@@ -1,0 +1,325 @@
+"""What happens on a placed call after the answer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from doubles.legs import ANSWER, FakeSignallingLeg
+from doubles.world import Page, World, until
+from outdial.calls.leg import CallLeg
+from outdial.calls.request import STATUS_EVENTS, CallRequest
+from outdial.calls.session import Session
+from outdial.config import Calls, Settings
+from outdial.errors import Refused
+from outdial.legs import Answered, DigitInfo, Rejected, Released, Ringing
+from outdial.store.records import CallRecord
+
+SID = "CA" + "0" * 32
+APP = "http://app.test/start"
+HELLO = b"<Response><Say>Your pin is 8 9 70</Say></Response>"
+
+
+class SessionWorld(World):
+    """A session of one request."""
+
+    def __init__(
+        self,
+        url: str = APP,
+        document: bytes = HELLO,
+        settings: Settings | None = None,
+        send_digits: str = "",
+        time_limit_s: int = 14400,
+    ) -> None:
+        super().__init__(settings=settings)
+        self.web.pages[APP] = Page(document)
+        self.request = CallRequest(
+            to="12025550123",
+            from_="12025550100",
+            url=url,
+            status_callback="http://app.test/events",
+            status_callback_events=STATUS_EVENTS,
+            send_digits=send_digits,
+            time_limit_s=time_limit_s,
+        )
+        call = CallRecord(SID, SID, "outbound", "12025550100", "12025550123", "", "queued", 0.0)
+        self.others: list[CallLeg] = []
+        self.session = Session(self.services, call, self.request, self.others.append)
+        self.running: asyncio.Task[None] | None = None
+
+    async def answered(self) -> FakeSignallingLeg:
+        """Starts the session; the callee answers."""
+        self.running = asyncio.ensure_future(self.session.run())
+        far = await self.signalling.next_leg()
+        far.answers(Answered(ANSWER))
+        return far
+
+    async def over(self) -> CallRecord:
+        """The call's record once everything is done."""
+        assert self.running is not None
+        await asyncio.wait_for(self.running, 5)
+        await self.session.leg.retired
+        for leg in self.others:
+            await leg.retired
+        await asyncio.sleep(0)
+        assert len(self.services.tasks) == 0
+        return self.session.leg.call
+
+    def heard(self, place: int = 0) -> list[str]:
+        """What the person on that leg heard."""
+        return [
+            done
+            for done in self.media.legs[place].done
+            if done.split()[0] in ("play", "tone", "digits", "bridge")
+        ]
+
+
+async def test_the_document_is_fetched_once_after_the_answer_and_runs() -> None:
+    world = SessionWorld()
+    await world.answered()
+    call = await world.over()
+    assert world.web.requests == [
+        (
+            "POST",
+            APP,
+            {
+                "To": "12025550123",
+                "From": "12025550100",
+                "CallerName": "",
+                "callSid": SID,
+                "Direction": "outbound",
+                "CallStatus": "answered",
+            },
+        )
+    ]
+    assert world.heard() == ["play woman en: Your pin is 8 9 70"]
+    assert (call.outcome, call.hangup_source) == ("completed", "application")
+    assert world.told() == ["initiated", "answered", "completed"]
+
+
+@pytest.mark.parametrize("rejected", [Rejected(486, "Busy Here"), Rejected(603, "Decline")])
+async def test_an_unanswered_call_fetches_nothing(rejected: Rejected) -> None:
+    world = SessionWorld()
+    world.running = asyncio.ensure_future(world.session.run())
+    (await world.signalling.next_leg()).say(rejected)
+    await world.over()
+    assert world.web.requests == []
+
+
+async def test_digits_are_sent_before_the_document_is_fetched() -> None:
+    world = SessionWorld(send_digits="WW101")
+    await world.answered()
+    await world.over()
+    assert world.heard() == ["digits WW101", "play woman en: Your pin is 8 9 70"]
+    sent = [event for event in world.store.events if event.kind == "digits.sent"]
+    assert [event.data for event in sent] == [{"count": 3}]
+
+
+@pytest.mark.parametrize(
+    "page", [None, Page(b"gone", status=500), Page(b"<html>rubbish"), Page(b"")]
+)
+async def test_a_failing_application_is_apologised_for(page: Page | None) -> None:
+    world = SessionWorld()
+    del world.web.pages[APP]
+    if page is not None:
+        world.web.pages[APP] = page
+    await world.answered()
+    call = await world.over()
+    assert len(world.web.requests) == 1
+    assert world.heard() == [f"play woman en: {Settings().didml.apology}"]
+    assert (call.cause, call.hangup_source) == ("application-error", "application")
+    assert call.detail
+
+
+async def test_an_apology_that_cannot_be_spoken_does_not_keep_the_call_up() -> None:
+    world = SessionWorld()
+    del world.web.pages[APP]
+    world.speech.is_broken = True
+    await world.answered()
+    assert (await world.over()).cause == "application-error"
+
+
+async def test_hanging_up_during_the_prompt_ends_everything() -> None:
+    world = SessionWorld()
+    running = asyncio.ensure_future(world.session.run())
+    world.running = running
+    far = await world.signalling.next_leg()
+    far.answers(Answered(ANSWER))
+    world.media.legs[0].plays_at_once = False
+    await until(lambda: world.heard())
+    far.say(Released(by_far_end=True))
+    call = await world.over()
+    assert (call.cause, call.hangup_source) == ("normal-clearing", "callee")
+    assert world.told() == ["initiated", "answered", "completed"]
+
+
+async def test_the_time_limit_ends_a_long_prompt() -> None:
+    world = SessionWorld(time_limit_s=0)
+    running = asyncio.ensure_future(world.session.run())
+    world.running = running
+    far = await world.signalling.next_leg()
+    far.answers(Answered(ANSWER))
+    world.media.legs[0].plays_at_once = False
+    assert (await world.over()).cause == "time-limit"
+
+
+async def test_without_a_url_the_two_are_bridged() -> None:
+    world = SessionWorld(url="")
+    a = await world.answered()
+    b = await world.signalling.next_leg(2)
+    assert world.heard() == ["tone ringback:us"]
+    assert (b.target.number, b.target.caller_id) == ("12025550100", "12025550123")
+    b.say(Ringing(180, "Ringing"))
+    b.answers(Answered(ANSWER))
+    await until(lambda: "bridge" in world.heard())
+    assert world.web.requests == []
+    assert world.media.legs[1].near is world.media.legs[0]
+    b.say(Released(by_far_end=True))
+    call = await world.over()
+    assert a.hung_up
+    assert (call.outcome, call.hangup_source) == ("completed", "caller")
+    other = world.others[0].call
+    assert other.parent_sid == SID
+    assert world.told(SID) == ["initiated", "answered", "completed"]
+    assert world.told(other.sid) == ["initiated", "ringing", "answered", "completed"]
+    positions = [delivery.position for delivery in world.callbacks.submitted]
+    assert positions == sorted(positions)
+    assert len({delivery.lane for delivery in world.callbacks.submitted}) == 1
+    params = {d.call_sid: dict(d.params) for d in world.callbacks.submitted}[other.sid]
+    assert (params["ParentCallSid"], params["callSid"]) == (SID, other.sid)
+    assert params["Called"] == "12025550100"
+
+
+async def test_the_first_party_hanging_up_releases_the_second() -> None:
+    world = SessionWorld(url="")
+    a = await world.answered()
+    b = await world.signalling.next_leg(2)
+    b.answers(Answered(ANSWER))
+    await until(lambda: "bridge" in world.heard())
+    a.say(Released(by_far_end=True))
+    await world.over()
+    assert b.hung_up
+    assert world.others[0].call.outcome == "completed"
+    assert world.others[0].call.hangup_source == "caller"
+
+
+async def test_the_first_party_hanging_up_cancels_the_ringing_second() -> None:
+    world = SessionWorld(url="")
+    a = await world.answered()
+    b = await world.signalling.next_leg(2)
+    b.say(Ringing(180, "Ringing"))
+    a.say(Released(by_far_end=True))
+    await world.over()
+    assert b.hung_up
+    assert world.others[0].call.outcome == "canceled"
+
+
+@pytest.mark.parametrize(
+    ("rejected", "words"),
+    [
+        (Rejected(486, "Busy Here"), "is busy"),
+        (Rejected(480, "Unavailable"), "does not answer"),
+        (Rejected(404, "Not Found"), "cannot be reached"),
+    ],
+)
+async def test_the_callee_hears_why_the_second_leg_failed(rejected: Rejected, words: str) -> None:
+    world = SessionWorld(url="")
+    await world.answered()
+    (await world.signalling.next_leg(2)).say(rejected)
+    call = await world.over()
+    assert words in world.heard()[-1]
+    assert world.told(world.others[0].sid)[-1] == "completed"
+    assert world.told()[-1] == "completed"
+    assert call.outcome == "completed"
+
+
+async def test_the_reason_is_not_spoken_when_switched_off() -> None:
+    settings = Settings(calls=Calls(apology_on_bridge_failure=False, bridge_caller_id="from"))
+    world = SessionWorld(url="", settings=settings)
+    await world.answered()
+    b = await world.signalling.next_leg(2)
+    assert b.target.caller_id == "12025550100"
+    b.say(Rejected(486, "Busy Here"))
+    await world.over()
+    assert world.heard() == ["tone ringback:us"]
+
+
+async def test_early_media_of_the_second_leg_is_heard() -> None:
+    world = SessionWorld(url="")
+    await world.answered()
+    b = await world.signalling.next_leg(2)
+    b.say(Ringing(183, "Session Progress", ANSWER))
+    assert world.heard() == ["tone ringback:us", "bridge"]
+    b.answers(Answered(ANSWER))
+    await until(lambda: world.others[0].call.answered_at is not None)
+    assert world.heard().count("bridge") == 1
+    b.say(Released(by_far_end=True))
+    await world.over()
+
+
+async def test_digits_by_info_are_passed_across_the_bridge() -> None:
+    world = SessionWorld(url="")
+    a = await world.answered()
+    b = await world.signalling.next_leg(2)
+    b.answers(Answered(ANSWER))
+    await until(lambda: "bridge" in world.heard())
+    a.say(DigitInfo("7", 160))
+    assert world.heard(1)[-1] == "digits 7"
+    b.say(Released(by_far_end=True))
+    await world.over()
+
+
+async def test_dial_rings_several_and_takes_the_first() -> None:
+    world = SessionWorld(
+        document=b"<Response><Dial><Number>12025550111</Number><Number>12025550112</Number>"
+        b"</Dial><Say>after</Say></Response>"
+    )
+    await world.answered()
+    first = await world.signalling.next_leg(2)
+    second = await world.signalling.next_leg(3)
+    assert {first.target.number, second.target.number} == {"12025550111", "12025550112"}
+    second.answers(Answered(ANSWER))
+    await until(lambda: first.hung_up)
+    second.say(Released(by_far_end=True))
+    await world.over()
+    assert sorted(leg.call.outcome or "" for leg in world.others) == ["canceled", "completed"]
+    assert world.heard()[-1] == "play woman en: after"
+
+
+async def test_dial_to_a_refused_destination_rings_nobody() -> None:
+    world = SessionWorld(document=b"<Response><Dial>19005550111</Dial></Response>")
+
+    def refuse(number: str, field: str) -> None:
+        raise Refused(403, 40302, f"{field} is a premium-rate number", field=field)
+
+    object.__setattr__(world.services, "check_destination", refuse)
+    await world.answered()
+    await world.over()
+    assert len(world.signalling.legs) == 1
+    assert "dial.refused" in world.store.kinds()
+
+
+async def test_dial_with_an_action_tells_the_application() -> None:
+    world = SessionWorld(
+        document=b'<Response><Dial action="after">12025550111</Dial><Say>never</Say></Response>'
+    )
+    world.web.pages["http://app.test/after"] = Page(b"<Response><Say>later</Say></Response>")
+    await world.answered()
+    (await world.signalling.next_leg(2)).say(Rejected(486, "Busy Here"))
+    await world.over()
+    method, url, params = world.web.requests[-1]
+    assert (method, url) == ("POST", "http://app.test/after")
+    assert params["DialCallStatus"] == "busy"
+    assert params["DialCallSid"] == world.others[0].sid
+    assert params["DialCallDuration"] == "0"
+    assert world.heard()[-1] == "play woman en: later"
+
+
+async def test_a_sip_uri_is_dialled_as_it_is() -> None:
+    world = SessionWorld(document=b"<Response><Dial><Sip>sip:bob@192.0.2.7</Sip></Dial></Response>")
+    await world.answered()
+    b = await world.signalling.next_leg(2)
+    assert (b.target.uri, b.target.trunk) == ("sip:bob@192.0.2.7", "")
+    b.say(Rejected(404, "Not Found"))
+    await world.over()

@@ -1,0 +1,65 @@
+"""The pure parts import nothing that waits, reads a clock, opens a socket or rolls dice."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[2] / "src/outdial"
+IMPURE = {"asyncio", "socket", "time", "random", "select", "threading", "subprocess", "selectors"}
+PURE = [
+    *sorted(SRC.glob("sip/core/*.py")),
+    *sorted(SRC.glob("sdp/*.py")),
+    *sorted(SRC.glob("media/core/*.py")),
+    *sorted(SRC.glob("didml/*.py")),
+    *(SRC / f"webhooks/{name}.py" for name in ("payloads", "schedule")),
+    *(SRC / f"calls/{name}.py" for name in ("states", "endings", "routes", "admission")),
+]
+NOT_PURE = {SRC / "didml/interpreter.py"}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module that the file imports, wherever the import stands."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in PURE if path not in NOT_PURE], ids=lambda p: str(p.relative_to(SRC))
+)
+def test_a_pure_part_imports_nothing_impure(path: Path) -> None:
+    assert not {name for name in imported(path) if name.split(".")[0] in IMPURE}
+
+
+RANKS = {
+    # who may be imported by whom: a part sees only parts of a lower rank
+    "errors": 0, "clock": 0, "ids": 0, "log": 0, "config": 1, "legs": 0,
+    "sdp": 2, "net": 2, "store": 2, "keys": 3, "sip": 3, "media": 3, "speech": 3,
+    "didml": 3, "webhooks": 3, "calls": 4, "sim": 4, "api": 5, "console": 5,
+    "testing": 3, "app": 6, "demo": 7, "cli": 8,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", sorted(SRC.rglob("*.py")), ids=lambda p: str(p.relative_to(SRC)))
+def test_no_import_runs_back_up(path: Path) -> None:
+    part = path.relative_to(SRC).parts[0].removesuffix(".py")
+    if part in ("__init__", "__main__"):
+        return
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] == "outdial" and len(parts) > 1 and parts[1] in RANKS and parts[1] != part:
+            assert RANKS[parts[1]] < RANKS[part], f"{part} imports {name}"
+
+
+def test_api_and_console_know_neither_sip_nor_media() -> None:
+    for folder in ("api", "console"):
+        for path in (SRC / folder).rglob("*.py"):
+            names = set(imported(path))
+            assert not {n for n in names if n.startswith(("outdial.sip", "outdial.media"))}, path
