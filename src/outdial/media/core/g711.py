@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Final
 
-with warnings.catch_warnings():
-    # Part of Python until 3.12; from 3.13 on the audioop-lts package has it.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import audioop
-
 from outdial.media.core import rtp
+from outdial.media.core.pcm import audioop
 
 RATE_HZ: Final = 8000
 

@@ -53,11 +53,14 @@ class Reception:
         self._transit = 0
         self._prompt_transit = 0.0
 
-    def packet(self, sequence: int, timestamp: int, ssrc: int, arrival: int) -> int:
+    def packet(
+        self, sequence: int, timestamp: int, ssrc: int, arrival: int, timed: bool = True
+    ) -> int:
         """Takes one packet into account: NEW, OLD (duplicate or out of order) or RESTART.
 
         RESTART: the first packet, another SSRC, or a jump in the sequence; what was derived from
-        older sequence numbers and timestamps is void.
+        older sequence numbers and timestamps is void. Not `timed` is a telephone event, whose
+        timestamp is not of its own moment.
         """
         self.received += 1
         if ssrc != self.ssrc:
@@ -76,6 +79,8 @@ class Reception:
         if sequence < self.highest:
             self._cycles += 0x10000
         self.highest = sequence
+        if not timed:
+            return NEW
         # The transit time is only ever compared, so it may wrap as the timestamp does.
         transit = (arrival - timestamp) & 0xFFFFFFFF
         change = transit - self._transit

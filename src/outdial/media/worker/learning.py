@@ -46,7 +46,7 @@ class Learning:
         rtcp_port = self.params.remote_rtcp_port
         if source[1] != self.params.remote_port and rtcp_port:
             rtcp_port = source[1] + 1 if source[1] < 65535 else 0
-        stream.lock((source[0], source[1]), rtcp_port)
+        stream.lock((source[0], source[1]), rtcp_port, now)
         return size
 
     def believes(self, address: str, view: memoryview, size: int) -> bool:

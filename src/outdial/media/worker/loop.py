@@ -8,12 +8,15 @@ import socket
 import time
 from collections.abc import Callable
 
+from outdial.legs import MediaStats
 from outdial.media import wire
 from outdial.media.core import g711, rtp, tones
 from outdial.media.core.dtmf import EventSender
 from outdial.media.core.playlist import Sound
 from outdial.media.worker.clips import Clips
 from outdial.media.worker.ports import Ports
+from outdial.media.worker.recorder import Recorder
+from outdial.media.worker.reports import Reports
 from outdial.media.worker.slots import SLOT_S, Slots
 from outdial.media.worker.stream import Stream
 
@@ -35,13 +38,18 @@ class Worker:
         self._clips = Clips()
         self._deframer = wire.Deframer()
         self._streams: dict[int, Stream] = {}
-        self._by_descriptor: dict[int, Stream] = {}
+        self._by_descriptor: dict[int, Stream | Reports] = {}
         self._arrivals = select.epoll()
         self._slots = Slots(time.monotonic())
         self._data = bytearray(rtp.MAX_PACKET)
         self._view = memoryview(self._data)
         self._events: list[bytes] = []
         self._tones: dict[str, tones.Rendered] = {}
+        self._recorder = Recorder()
+        self._unwritten: dict[int, int] = {}
+        """Recordings that are not finished on disk, by stream."""
+        self._closing: dict[int, MediaStats] = {}
+        """Closed streams whose last event waits for their recordings."""
         self._starting: list[Stream] = []
         self._bridged = 0
         self._running = True
@@ -57,6 +65,8 @@ class Worker:
             wire.STOP: self._stop,
             wire.BRIDGE: self._bridge,
             wire.UNBRIDGE: self._unbridge,
+            wire.RECORD: self._record,
+            wire.STOP_RECORDING: self._stop_recording,
             wire.WATCH: self._watch,
             wire.CLOSE: self._close,
             wire.REPORT: self._report,
@@ -66,21 +76,27 @@ class Worker:
     def run(self) -> None:
         """Works until SHUTDOWN or until the control process is gone."""
         monotonic, wait = time.monotonic, select.select
-        controls = (self._control,)
+        controls: list[socket.socket | int] = [self._control, self._recorder.wake]
         self._announce()
         self._flush()
         while self._running:
             readable, _, _ = wait(controls, (), (), self._pause(monotonic()))
             self._wakeups += 1
             if readable:
-                self._read_commands()
+                if self._control in readable:
+                    self._read_commands()
+                self._tell_recorded()
             if self._streams:
                 self._read_arrivals(monotonic())
                 self._run_slots()
             if self._events:
                 self._flush()
-        for stream in list(self._streams.values()):
-            stream.close()
+        now = time.monotonic()
+        for stream in self._streams.values():
+            stream.close(now)
+        self._recorder.stop()
+        self._tell_recorded()
+        self._flush()
 
     def _pause(self, now: float) -> float | None:
         """Seconds until there is something to do; None: until a command comes."""
@@ -187,8 +203,9 @@ class Worker:
         now = time.monotonic()
         stream.configure(wire.unpack_params(payload), now)
         stream.started = True
-        self._by_descriptor[stream.rtp.fileno()] = stream
-        self._arrivals.register(stream.rtp.fileno(), select.EPOLLIN)
+        for reader in (stream, stream.reports):
+            self._by_descriptor[reader.fileno()] = reader
+            self._arrivals.register(reader.fileno(), select.EPOLLIN)
         # After the commands that came with it: the first packet may be of a clip then.
         self._starting.append(stream)
 
@@ -248,6 +265,29 @@ class Worker:
     def _count_bridged(self) -> None:
         self._bridged = sum(stream.peer is not None for stream in self._streams.values())
 
+    def _record(self, number: int, payload: bytes) -> None:
+        stream, now = self._streams[number], time.monotonic()
+        stream.recordings.append(self._recorder.begin(number, wire.unpack_record(payload), now))
+        self._unwritten[number] = self._unwritten.get(number, 0) + 1
+        stream.plan(now)
+
+    def _stop_recording(self, number: int, payload: bytes) -> None:
+        stream = self._streams[number]
+        (recording_id,) = wire.unpack_text(payload, 0, 1)
+        for recording in [r for r in stream.recordings if r.order.recording_id == recording_id]:
+            recording.hand_over(time.monotonic(), last=True)
+            stream.recordings.remove(recording)
+
+    def _tell_recorded(self) -> None:
+        for number, done in self._recorder.take_finished():
+            self._emit(wire.RECORDED, number, wire.pack_recorded(done))
+            self._unwritten[number] -= 1
+            if not self._unwritten[number]:
+                del self._unwritten[number]
+                stats = self._closing.pop(number, None)
+                if stats is not None:
+                    self._emit(wire.CLOSED, number, wire.pack_stats(stats))
+
     def _watch(self, number: int, payload: bytes) -> None:
         self._streams[number].watch(wire.unpack_seconds(payload), time.monotonic())
 
@@ -258,22 +298,26 @@ class Worker:
                 self._starting.remove(stream)
             else:
                 self._slots.remove(stream)
-            self._arrivals.unregister(stream.rtp.fileno())
-            del self._by_descriptor[stream.rtp.fileno()]
-        stream.close()
+            for reader in (stream, stream.reports):
+                self._arrivals.unregister(reader.fileno())
+                del self._by_descriptor[reader.fileno()]
+        stream.close(time.monotonic())
         if self._bridged:
             self._count_bridged()
-        self._emit(wire.CLOSED, number, wire.pack_stats(stream.stats()))
+        if number in self._unwritten:
+            self._closing[number] = stream.stats()
+        else:
+            self._emit(wire.CLOSED, number, wire.pack_stats(stream.stats()))
         self._announce()
 
     def _report(self, number: int, payload: bytes) -> None:
         streams = list(self._streams.values())
         report = wire.Report(
             streams=len(streams),
-            started=len(self._by_descriptor),
+            started=sum(stream.started for stream in streams),
             bridged=self._bridged,
             ports=len(self._ports.free),
-            recordings=0,
+            recordings=sum(self._unwritten.values()),
             open_clips=len(self._clips),
             descriptors=len(os.listdir("/proc/self/fd")),
             wakeups=self._wakeups,

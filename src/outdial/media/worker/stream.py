@@ -14,11 +14,16 @@ from outdial.legs import Direction, MediaParams, MediaStats
 from outdial.media import wire
 from outdial.media.core import g711, reception, rtp, tones
 from outdial.media.core.dtmf import EventReceiver, EventSender, Heard
+from outdial.media.core.inband import InBandReceiver
 from outdial.media.core.playlist import Playlist, Sound
 from outdial.media.worker.learning import Learning
+from outdial.media.worker.recorder import Recording
+from outdial.media.worker.reports import Reports
 
 RELAY_QUIET_S: Final = 0.1
 """A bridged far end that sends nothing for so long is replaced by silence."""
+EVENT_SILENCE_S: Final = 0.15
+"""A telephone event whose end was lost is over when nothing came for so long."""
 MOST_AHEAD_S: Final = 0.06
 NEVER: Final = float("inf")
 
@@ -35,12 +40,12 @@ class Stream:
     __slots__ = (
         "ahead",
         "arrived_at",
-        "control",
         "due",
         "emit",
         "events",
         "fresh",
         "idle",
+        "in_band",
         "learning",
         "listening",
         "marker",
@@ -51,9 +56,10 @@ class Stream:
         "port",
         "pt",
         "reception",
-        "recorder",
+        "recordings",
         "refused",
         "relayed_at",
+        "reports",
         "rtp",
         "samples",
         "send",
@@ -78,7 +84,7 @@ class Stream:
         self.stream = stream
         self.port = port
         self.rtp = rtp_socket
-        self.control = control
+        self.reports = Reports(control)
         self.emit = emit
         self.started = False
         self.params: MediaParams | None = None
@@ -87,7 +93,8 @@ class Stream:
         self.events = EventReceiver()
         self.learning: Learning | None = None
         self.peer: Stream | None = None
-        self.recorder = None
+        self.recordings: list[Recording] = []
+        self.in_band: InBandReceiver | None = None
         self.packet = bytearray(rtp.HEADER_BYTES)
         self.send: Callable[[bytes | bytearray | memoryview], int] = rtp_socket.send
         self.sends = self.listening = False
@@ -112,6 +119,9 @@ class Stream:
         self.due = NEVER
         """When `housekeeping` wants to run."""
 
+    def fileno(self) -> int:
+        return self.rtp.fileno()
+
     # ------------------------------------------------------------------ control
 
     def configure(self, params: MediaParams, now: float) -> None:
@@ -128,9 +138,13 @@ class Stream:
         address = (params.remote_address, params.remote_port)
         if before is None or address != (before.remote_address, before.remote_port):
             self._aim(params, now)
+        if params.telephone_event is not None:
+            self.in_band = None
+        elif self.in_band is None:
+            self.in_band = InBandReceiver()
         self.arrived_at = now
         self.watch_from = now
-        self._plan(now)
+        self.plan(now)
 
     def _aim(self, params: MediaParams, now: float) -> None:
         """Points the sockets at the far end."""
@@ -140,20 +154,19 @@ class Stream:
             self.send = self.learning.send
             self.due = min(self.due, self.learning.until)
             return
-        self.lock((params.remote_address, params.remote_port), params.remote_rtcp_port)
+        self.lock((params.remote_address, params.remote_port), params.remote_rtcp_port, now)
 
-    def lock(self, address: tuple[str, int], rtcp_port: int) -> None:
+    def lock(self, address: tuple[str, int], rtcp_port: int, now: float) -> None:
         """Connects the sockets: from now on the kernel drops what others send (THREATS 6)."""
         self.learning = None
         self.send = self.rtp.send
         try:
             self.rtp.connect(address)
-            if rtcp_port:
-                self.control.connect((address[0], rtcp_port))
         except OSError:
             # No route, or the hold address: nothing can be sent there.
             self.send_errors += 1
             self.sends = False
+        self.reports.connect(address[0], rtcp_port, now)
         self._drain(address)
 
     def _drain(self, address: tuple[str, int]) -> None:
@@ -202,7 +215,7 @@ class Stream:
         """Tells when nothing has arrived for so long; 0: no more."""
         self.watch_s = seconds
         self.watch_from = now
-        self._plan(now)
+        self.plan(now)
 
     def stats(self) -> MediaStats:
         """The counters so far."""
@@ -215,14 +228,20 @@ class Stream:
             packets_refused=self.refused,
             jitter_ms=heard.jitter_ms,
             ticks_late=self.ticks_late,
+            far_lost_fraction=self.reports.far_lost_fraction,
+            round_trip_ms=self.reports.round_trip_s * 1000,
         )
 
-    def close(self) -> None:
-        """Frees the sockets."""
+    def close(self, now: float) -> None:
+        """Ends the recordings, says BYE, frees the sockets."""
         self.unbridge()
-        self.started = False
+        for recording in self.recordings:
+            recording.hand_over(now, last=True)
+        self.recordings.clear()
+        if self.started:
+            self.reports.send(self, now, leaving=True)
         self.rtp.close()
-        self.control.close()
+        self.reports.close()
 
     # ------------------------------------------------------------------ sending
 
@@ -262,6 +281,8 @@ class Stream:
             _PACK(self.packet, 0, 0x80, self.pt | self.marker, sequence, timestamp, self.ssrc)
             self.marker = 0
             self.fresh = True
+            if self.recordings and item is not None:
+                self._record_said(timestamp, self.packet, len(self.packet), now)
             try:
                 self.send(self.packet)
                 self.sent += 1
@@ -300,6 +321,11 @@ class Stream:
             except OSError:
                 self.send_errors += 1
 
+    def _record_said(self, timestamp: int, packet: bytearray, size: int, now: float) -> None:
+        payload = bytes(packet[rtp.HEADER_BYTES : size])
+        for recording in self.recordings:
+            recording.said(timestamp, self.pt, payload, now)
+
     # ------------------------------------------------------------------ receiving
 
     def receive(self, data: bytearray, view: memoryview, now: float, arrival: int) -> bool:
@@ -334,15 +360,19 @@ class Stream:
             self.refused += 1
             return False
         self.arrived_at = now
-        order = self.reception.packet(sequence, timestamp, ssrc, arrival)
+        order = self.reception.packet(sequence, timestamp, ssrc, arrival, not is_event)
         if order == reception.RESTART:
-            self.events = EventReceiver()
-            if self.peer is not None:
-                self.peer.fresh = True
+            self._restarted()
         if is_event:
-            self._hear(self.events.packet(timestamp, data[start:size], now))
+            self._hear(self.events.packet(timestamp, data[start:size], now), wire.RFC4733)
             if self.events.open:
-                self.due = min(self.due, now + 0.15)
+                self.due = min(self.due, now + EVENT_SILENCE_S)
+        elif self.listening and (self.recordings or self.in_band is not None):
+            payload = bytes(data[start:size])
+            for recording in self.recordings:
+                recording.heard(timestamp, pt, payload, now)
+            if self.in_band is not None and order != reception.OLD:
+                self._hear(self.in_band.feed(payload, pt), wire.IN_BAND)
         peer = self.peer
         if peer is None or peer.playlist.current is not None or not (peer.sends and self.listening):
             return False
@@ -359,9 +389,17 @@ class Stream:
             return False
         return pt == params.telephone_event or (pt >= 96 and size == 4)
 
-    def _hear(self, digits: list[Heard]) -> None:
+    def _restarted(self) -> None:
+        """The far end's stream began anew: nothing older can be compared with it."""
+        self.events = EventReceiver()
+        for recording in self.recordings:
+            recording.restart_far()
+        if self.peer is not None:
+            self.peer.fresh = True
+
+    def _hear(self, digits: list[Heard], source: int) -> None:
         for heard in digits:
-            payload = wire.pack_digit(heard.digit, wire.RFC4733, heard.duration_ms)
+            payload = wire.pack_digit(heard.digit, source, heard.duration_ms)
             self.emit(wire.DIGIT, self.stream, payload)
 
     def relay(
@@ -397,6 +435,8 @@ class Stream:
         self.timestamp = (timestamp + self.samples) & _UINT32
         self.relayed_at = now
         _PACK(data, 0, 0x80, pt | (second & rtp.MARKER), sequence, timestamp, self.ssrc)
+        if self.recordings and pt == self.pt:
+            self._record_said(timestamp, data, size, now)
         try:
             self.send(view[:size])
             self.sent += 1
@@ -406,7 +446,7 @@ class Stream:
 
     # ------------------------------------------------------------------ now and then
 
-    def _plan(self, now: float) -> None:
+    def plan(self, now: float) -> None:
         """Sets `due` to the next thing that time brings."""
         due = NEVER
         if self.watch_s > 0 and self.watch_from != NEVER:
@@ -415,14 +455,21 @@ class Stream:
             due = min(due, self.learning.until)
         if self.events.open:
             due = min(due, now + 0.02)
-        self.due = due
+        for recording in self.recordings:
+            due = min(due, recording.next_at)
+        self.due = min(due, self.reports.next_at)
 
     def housekeeping(self, now: float) -> None:
         """What is due by time: lost ends of events, no-RTP, the end of learning."""
-        self._hear(self.events.expire(now))
+        self._hear(self.events.expire(now, EVENT_SILENCE_S), wire.RFC4733)
+        if now >= self.reports.next_at:
+            self.reports.send(self, now)
+        for recording in [r for r in self.recordings if now >= r.next_at]:
+            if recording.hand_over(now):
+                self.recordings.remove(recording)
         if self.learning is not None and now >= self.learning.until:
             params = self.learning.params
-            self.lock((params.remote_address, params.remote_port), params.remote_rtcp_port)
+            self.lock((params.remote_address, params.remote_port), params.remote_rtcp_port, now)
         if self.watch_s > 0 and self.watch_from != NEVER:
             quiet_s = now - max(self.arrived_at, self.watch_from)
             if not self.listening:
@@ -430,4 +477,4 @@ class Stream:
             elif quiet_s >= self.watch_s:
                 self.emit(wire.NO_RTP, self.stream, wire.pack_seconds(quiet_s))
                 self.watch_from = NEVER
-        self._plan(now)
+        self.plan(now)

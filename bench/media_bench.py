@@ -1,0 +1,249 @@
+"""Measures a media worker: CPU, pacing, relay delay, memory.
+
+    python bench/media_bench.py prompts --streams 100 --seconds 10
+    python bench/media_bench.py bridges --streams 200
+    python bench/media_bench.py memory --streams 200
+
+The far ends are one process with one socket; packets are stamped by the kernel as they arrive, so
+that its own delays do not count. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import select
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from outdial.clock import SystemClock
+from outdial.config import Media
+from outdial.legs import Clip, Codec, MediaEvent, MediaLeg, MediaParams, MediaStats
+from outdial.media.plane import WorkerPool
+
+SO_TIMESTAMPNS = 35
+SO_RCVBUFFORCE = 33
+
+
+# --------------------------------------------------------------------------- far end process
+
+
+def far_end() -> None:
+    """Prints its port, reads one JSON order, works for its seconds, prints what it saw."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8_000_000)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_000_000)
+    sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    sock.bind(("127.0.0.1", 0))
+    sock.setblocking(False)
+    print(sock.getsockname()[1], flush=True)
+    while not select.select([sys.stdin], [], [], 0.005)[0]:
+        drain(sock)
+    order = json.loads(sys.stdin.readline())
+    drain(sock)
+    targets = [("127.0.0.1", port) for port in order["targets"]]
+    arrivals: dict[int, list[tuple[int, int]]] = {}
+    delays: list[int] = []
+    end = time.monotonic() + order["seconds"]
+    sequence, turn, start = 0, 0, time.monotonic()
+    while (now := time.monotonic()) < end:
+        if targets:
+            # Spread evenly: one target every 20 ms / n.
+            due = int((now - start) / 0.02 * len(targets))
+            while turn < due:
+                index = turn % len(targets)
+                sequence = turn // len(targets)
+                header = struct.pack(
+                    "!BBHII", 0x80, 0, sequence & 0xFFFF, sequence * 160 & 0xFFFFFFFF, index + 1
+                )
+                sock.sendto(header + struct.pack("!Q", time.time_ns()) * 20, targets[index])
+                turn += 1
+        select.select([sock], [], [], 0.0005 if targets else 0.01)
+        try:
+            while True:
+                data, ancillary, _, _ = sock.recvmsg(2048, 64)
+                seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
+                at = seconds * 1_000_000_000 + nanoseconds
+                _, _, number, _, ssrc = struct.unpack_from("!BBHII", data)
+                arrivals.setdefault(ssrc, []).append((number, at))
+                if order["delays"] and data[12:20] == data[20:28] and data[12] not in (0xFF, 0xD5):
+                    delays.append(at - struct.unpack_from("!Q", data, 12)[0])
+        except BlockingIOError:
+            pass
+    print(json.dumps(summary(arrivals, delays, turn)), flush=True)
+
+
+def drain(sock: socket.socket) -> None:
+    """Forgets what has arrived."""
+    try:
+        while True:
+            sock.recv(2048)
+    except BlockingIOError:
+        return
+
+
+def summary(
+    arrivals: dict[int, list[tuple[int, int]]], delays: list[int], sent: int
+) -> dict[str, Any]:
+    """Packets, gaps in the sequence, and distance of every packet from its stream's 20 ms grid."""
+    errors: list[float] = []
+    lost = 0
+    for packets in arrivals.values():
+        first, began = packets[0]
+        offsets = []
+        for number, at in packets:
+            index = (number - first) & 0xFFFF
+            offsets.append((at - began) / 1e6 - index * 20)
+        lost += ((packets[-1][0] - first) & 0xFFFF) + 1 - len(packets)
+        middle = sorted(offsets)[len(offsets) // 2]
+        errors.extend(abs(offset - middle) for offset in offsets)
+    return {
+        "streams": len(arrivals),
+        "packets": sum(map(len, arrivals.values())),
+        "lost": lost,
+        "sent_by_far_end": sent,
+        "pacing_error_ms": percentiles(errors),
+        "relay_delay_ms": percentiles([delay / 1e6 for delay in delays]),
+    }
+
+
+def percentiles(values: list[float]) -> dict[str, float]:
+    """p50, p99, most."""
+    if not values:
+        return {}
+    values = sorted(values)
+    return {
+        "p50": round(values[len(values) // 2], 3),
+        "p99": round(values[int(len(values) * 0.99)], 3),
+        "max": round(values[-1], 3),
+    }
+
+
+# --------------------------------------------------------------------------- our end
+
+
+class Usage:
+    """CPU seconds and resident bytes of processes, from /proc."""
+
+    def __init__(self, pids: list[int]) -> None:
+        self._pids = pids
+
+    def cpu_s(self) -> float:
+        total = 0.0
+        for pid in self._pids:
+            total += int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+        return total
+
+    def rss_bytes(self) -> int:
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._pids)
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+async def run(mode: str, streams: int, seconds: float, talk: bool, workers: int) -> dict[str, Any]:
+    pool = await WorkerPool.start(Media(workers=workers, ports="40000-59999"), SystemClock())
+    far = subprocess.Popen(  # noqa: ASYNC220 - before anything is measured
+        [sys.executable, __file__, "far"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert far.stdin is not None and far.stdout is not None
+    port = int(far.stdout.readline())
+    usage = Usage(pool.pids)
+    before_bytes = usage.rss_bytes()
+    ends: list[MediaEvent] = []
+    legs: list[MediaLeg] = []
+    with tempfile.TemporaryDirectory() as folder:
+        clip = make_clip(Path(folder))
+        for index in range(streams):
+            leg = None
+            while leg is None:
+                near = legs[-1] if mode == "bridges" and index % 2 else None
+                try:
+                    leg = pool.open(f"leg-{index}", ends.append, near)
+                except Exception:
+                    await asyncio.sleep(0.005)
+            leg.start(MediaParams("127.0.0.1", port, Codec.PCMU, 101, remote_rtcp_port=port))
+            if mode == "prompts":
+                leg.queue(clip, 0)
+            elif mode == "bridges" and index % 2:
+                leg.bridge(legs[-1])
+            legs.append(leg)
+            await asyncio.sleep(0.0013)
+        await asyncio.sleep(0.5)
+        order = {
+            "targets": [leg.port for leg in legs] if mode == "bridges" or talk else [],
+            "seconds": seconds + 1,
+            "delays": mode == "bridges",
+        }
+        far.stdin.write(json.dumps(order) + "\n")
+        far.stdin.flush()
+        await asyncio.sleep(0.3)
+        cpu, began = usage.cpu_s(), time.monotonic()
+        await asyncio.sleep(seconds)
+        cpu = (usage.cpu_s() - cpu) / (time.monotonic() - began)
+        live_bytes = usage.rss_bytes()
+        seen = json.loads(await asyncio.to_thread(far.stdout.readline))
+        stats = await pool.stats()
+        for leg in legs:
+            leg.close()
+        await asyncio.sleep(0.3)
+        await pool.stop()
+        far.wait()
+    units = streams / (200 if mode == "bridges" else 100)
+    totals = [event for event in ends if isinstance(event, MediaStats)]
+    return {
+        "mode": mode,
+        "streams": streams,
+        "cpu_percent": round(100 * cpu, 2),
+        "cpu_percent_per_100": round(100 * cpu / units, 2) if units else 0,
+        "idle_worker_mib": round(before_bytes / 2**20 / workers, 1),
+        "kib_per_stream": round((live_bytes - before_bytes) / 1024 / max(1, streams), 1),
+        "ticks_late": sum(total.ticks_late for total in totals),
+        "lost_on_the_way_in": sum(total.packets_lost for total in totals),
+        "far_end": seen,
+        "wakeups_per_s": round(stats["wakeups"] / (seconds + 2)),
+        "lateness": {name: stats[name] for name in stats if name.startswith("late_")},
+    }
+
+
+def make_clip(folder: Path) -> Clip:
+    """Ten seconds of something that is not silence."""
+    data = bytes(range(1, 251)) * 320
+    for name in ("clip.ulaw", "clip.alaw"):
+        (folder / name).write_bytes(data)
+    return Clip(str(folder / "clip.ulaw"), str(folder / "clip.alaw"), 10_000)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("mode", choices=["prompts", "bridges", "memory", "far"])
+    parser.add_argument("--streams", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--talk", action="store_true", help="the far ends of prompts talk too")
+    arguments = parser.parse_args()
+    if arguments.mode == "far":
+        far_end()
+        return
+    result = asyncio.run(
+        run(
+            arguments.mode,
+            arguments.streams,
+            arguments.seconds,
+            arguments.talk,
+            arguments.workers,
+        )
+    )
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

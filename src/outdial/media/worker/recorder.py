@@ -1,0 +1,268 @@
+"""Recording to WAV: the loop collects packets, a thread of its own writes them.
+
+So a slow disk never delays a packet. The loop hands over what has passed every half second; the
+thread decodes it, lays it on the time line, fills gaps with silence and writes 16-bit PCM.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from queue import SimpleQueue
+from struct import Struct
+from typing import Final, NamedTuple
+
+from outdial.media.core import g711, pcm
+from outdial.media.core.timeline import Timeline
+from outdial.media.wire import Recorded, RecordOrder
+
+HAND_OVER_S: Final = 0.5
+WAIT_SAMPLES: Final = 2400
+"""A packet may come 0.3 s late and still find its place."""
+MOST_WAITING_BYTES: Final = 2_000_000
+"""About two minutes of both directions; a disk that is further behind ends the recording."""
+HEADER_EVERY_BYTES: Final = 160_000
+"""How often the header is brought up to date, so that a killed worker leaves a file that plays."""
+
+_WAV: Final = Struct("<4sI4s4sIHHIIHH4sI")
+_Piece = tuple[int, int, bytes]
+"""Position, payload type, payload."""
+
+
+class Batch(NamedTuple):
+    """What the thread is to do: write everything before `until`, and perhaps finish."""
+
+    recording: Recording
+    far: list[_Piece]
+    near: list[_Piece]
+    until: int
+    last: bool
+
+
+class Recording:
+    """One recording, as the loop sees it."""
+
+    __slots__ = (
+        "_began",
+        "_far",
+        "_far_line",
+        "_near",
+        "_near_line",
+        "_recorder",
+        "failed",
+        "handed_bytes",
+        "next_at",
+        "order",
+        "stream",
+        "writer",
+        "written_bytes",
+    )
+
+    def __init__(self, recorder: Recorder, stream: int, order: RecordOrder, now: float) -> None:
+        self.order = order
+        self.stream = stream
+        self.next_at = now + HAND_OVER_S
+        self.handed_bytes = 0
+        """Given to the thread, in all; counted by the loop."""
+        self.written_bytes = 0
+        """Done with; counted by the thread."""
+        self.failed = False
+        """Set by the thread: collecting on is useless."""
+        self.writer = _Writer(order)
+        """The thread's own."""
+        self._recorder = recorder
+        self._began = now
+        self._far_line, self._near_line = Timeline(), Timeline()
+        self._far: list[_Piece] = []
+        self._near: list[_Piece] = []
+
+    def heard(self, timestamp: int, payload_type: int, payload: bytes, now: float) -> None:
+        """A packet from the far end."""
+        place = self._far_line.place(timestamp, int((now - self._began) * g711.RATE_HZ))
+        self._far.append((place, payload_type, payload))
+
+    def said(self, timestamp: int, payload_type: int, payload: bytes, now: float) -> None:
+        """A packet of ours."""
+        place = self._near_line.place(timestamp, int((now - self._began) * g711.RATE_HZ))
+        self._near.append((place, payload_type, payload))
+
+    def restart_far(self) -> None:
+        """The far end's stream began anew."""
+        self._far_line.reset()
+
+    def hand_over(self, now: float, *, last: bool = False) -> bool:
+        """Passes on what has been collected; True when the recording is over by itself."""
+        here = int((now - self._began) * g711.RATE_HZ)
+        longest = int(self.order.max_duration_s * g711.RATE_HZ)
+        over = last or here >= longest or self.failed
+        until = min(here, longest) if over else here - WAIT_SAMPLES
+        size = _size(self._far) + _size(self._near)
+        if self.handed_bytes - self.written_bytes + size > MOST_WAITING_BYTES:
+            self._far, self._near, over = [], [], True
+            self.writer.error = self.writer.error or "the disk is too slow"
+            size = 0
+        self.handed_bytes += size
+        self._recorder.batches.put(Batch(self, self._far, self._near, until, over))
+        self._far, self._near = [], []
+        self.next_at = now + HAND_OVER_S
+        return over
+
+
+class _Writer:
+    """The file of one recording. Used by the thread alone."""
+
+    __slots__ = ("_far", "_file", "_header_at", "_near", "_order", "_size", "_written", "error")
+
+    def __init__(self, order: RecordOrder) -> None:
+        self._order = order
+        self._file = -1
+        self._written = 0
+        """Samples a channel."""
+        self._size = 0
+        """Bytes of sound on disk."""
+        self._header_at = 0
+        self._far: list[_Piece] = []
+        self._near: list[_Piece] = []
+        self.error = ""
+
+    def write(self, batch: Batch) -> None:
+        """Writes all up to `until`; errors are kept for the end."""
+        self._far += batch.far
+        self._near += batch.near
+        if batch.until <= self._written or self.error:
+            return
+        try:
+            if self._file < 0:
+                self._open()
+            count = batch.until - self._written
+            far, self._far = self._mix(self._far, count)
+            if self._order.channels == 2:
+                near, self._near = self._mix(self._near, count)
+                far = pcm.stereo(far, near)
+            else:
+                self._near = []
+            self._put(far)
+            self._written = batch.until
+        except OSError as error:
+            self.error = f"the recording cannot be written: {error.strerror}"
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._file = os.open(self._order.path, flags, 0o640)
+        self._header()
+
+    def _mix(self, pieces: list[_Piece], count: int) -> tuple[bytes, list[_Piece]]:
+        """`count` samples of a channel, and the pieces that belong to later."""
+        start, end = self._written, self._written + count
+        sound = bytearray(2 * count)
+        later = []
+        for piece in pieces:
+            place, payload_type, payload = piece
+            if place + len(payload) > end:
+                later.append(piece)
+            if place >= end or place + len(payload) <= start:
+                continue
+            samples = g711.decode(payload, payload_type)
+            if place < start:
+                samples, place = samples[2 * (start - place) :], start
+            at = 2 * (place - start)
+            samples = samples[: len(sound) - at]
+            sound[at : at + len(samples)] = samples
+        return bytes(sound), later
+
+    def _put(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            count = os.write(self._file, view)
+            self._size += count
+            view = view[count:]
+        if self._size - self._header_at >= HEADER_EVERY_BYTES:
+            self._header()
+
+    def _header(self) -> None:
+        """Canonical 44 bytes: RIFF, fmt for PCM, data."""
+        channels = self._order.channels
+        frame = 2 * channels
+        size = self._size - self._size % frame
+        header = _WAV.pack(
+            b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, channels,
+            g711.RATE_HZ, g711.RATE_HZ * frame, frame, 16, b"data", size,
+        )  # fmt: skip
+        os.lseek(self._file, 0, os.SEEK_SET)
+        os.write(self._file, header)
+        os.lseek(self._file, _WAV.size + self._size, os.SEEK_SET)
+        self._header_at = self._size
+
+    def finish(self) -> Recorded:
+        """Closes the file, with a right header whatever happened."""
+        frame = 2 * self._order.channels
+        self._size -= self._size % frame
+        try:
+            if self._file < 0 and not self.error:
+                self._open()
+            if self._file >= 0:
+                # A write that the full disk cut short may have left half a frame.
+                os.ftruncate(self._file, _WAV.size + self._size)
+                self._header()
+        except OSError as error:
+            self.error = self.error or f"the recording cannot be written: {error.strerror}"
+        finally:
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1
+        size_bytes = self._size + _WAV.size if not self.error or self._size else 0
+        duration_ms = self._size // frame // 8
+        return Recorded(
+            self._order.recording_id, self._order.path, duration_ms, size_bytes, self.error
+        )
+
+
+def _size(pieces: list[_Piece]) -> int:
+    return sum(len(payload) for _, _, payload in pieces)
+
+
+class Recorder:
+    """The writing thread, started with the first recording."""
+
+    def __init__(self) -> None:
+        self.batches: SimpleQueue[Batch | None] = SimpleQueue()
+        self.finished: deque[tuple[int, Recorded]] = deque()
+        """Stream and outcome, in the order they ended; taken by the loop after `wake` fired."""
+        self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        """Readable when something has finished."""
+        self._thread: threading.Thread | None = None
+
+    def begin(self, stream: int, order: RecordOrder, now: float) -> Recording:
+        """A new recording."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+            self._thread.start()
+        return Recording(self, stream, order, now)
+
+    def take_finished(self) -> list[tuple[int, Recorded]]:
+        """What has ended since the last time."""
+        try:
+            os.eventfd_read(self.wake)
+        except BlockingIOError:
+            pass
+        done = []
+        while self.finished:
+            done.append(self.finished.popleft())
+        return done
+
+    def _run(self) -> None:
+        while (batch := self.batches.get()) is not None:
+            recording = batch.recording
+            recording.writer.write(batch)
+            recording.written_bytes += _size(batch.far) + _size(batch.near)
+            recording.failed = bool(recording.writer.error)
+            if batch.last:
+                self.finished.append((recording.stream, recording.writer.finish()))
+                os.eventfd_write(self.wake, 1)
+
+    def stop(self, patience_s: float = 2.0) -> None:
+        """Lets the thread write what it has."""
+        if self._thread is not None:
+            self.batches.put(None)
+            self._thread.join(patience_s)

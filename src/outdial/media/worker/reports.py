@@ -1,0 +1,135 @@
+"""RTCP of one stream: our reports every five seconds or so, and what the far end's say."""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from outdial.media.core import rtcp
+
+if TYPE_CHECKING:
+    from outdial.media.worker.stream import Stream
+
+_TIMESTAMPS: Final = 35
+"""SO_TIMESTAMPNS, which the socket module does not name."""
+_TIMESPEC: Final = Struct("qq")
+
+
+class Reports:
+    """The RTCP side of a stream; `connect` makes it live."""
+
+    __slots__ = (
+        "_cname",
+        "_live",
+        "_packets_reported",
+        "_socket",
+        "_sr_at",
+        "_sr_middle",
+        "far_lost_fraction",
+        "next_at",
+        "round_trip_s",
+    )
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._live = False
+        self._cname = f"{random.getrandbits(64):016x}"
+        """RFC 7022 4.2: random, and it says nothing about us."""
+        self._sr_middle = 0
+        self._sr_at = 0.0
+        self._packets_reported = 0
+        self.far_lost_fraction = 0.0
+        self.round_trip_s = 0.0
+        self.next_at = float("inf")
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def connect(self, address: str, port: int, now: float) -> None:
+        """Reports go there from now on, and only those from there are read. 0: none."""
+        self._live = False
+        self.next_at = float("inf")
+        if not port:
+            return
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, _TIMESTAMPS, 1)
+            self._socket.connect((address, port))
+        except OSError:
+            return
+        self._live = True
+        self.next_at = now + rtcp.INTERVAL_S / 2 * random.uniform(0.5, 1.5)
+
+    def send(self, stream: Stream, now: float, *, leaving: bool = False) -> None:
+        """Sends a report now and plans the next one; with `leaving` a BYE goes with it."""
+        if not self._live:
+            return
+        self.next_at = now + rtcp.INTERVAL_S * random.uniform(0.5, 1.5)
+        blocks = self._blocks(stream, now)
+        if stream.sent > self._packets_reported:
+            ntp = rtcp.ntp_time(time.time())
+            octets = stream.sent * stream.samples
+            data = rtcp.sender_report(
+                stream.ssrc, ntp, stream.timestamp, stream.sent, octets, blocks
+            )
+            self._packets_reported = stream.sent
+        else:
+            data = rtcp.receiver_report(stream.ssrc, blocks)
+        data += rtcp.description(stream.ssrc, self._cname)
+        if leaving:
+            data += rtcp.bye(stream.ssrc)
+        try:
+            self._socket.send(data)
+        except OSError:
+            # The far end has no RTCP port: RFC 3550 makes reports optional for it.
+            pass
+
+    def _blocks(self, stream: Stream, now: float) -> list[rtcp.Block]:
+        reception = stream.reception
+        if reception.ssrc is None:
+            return []
+        delay = int((now - self._sr_at) * 65536) if self._sr_middle else 0
+        return [
+            rtcp.Block(
+                ssrc=reception.ssrc,
+                fraction_lost=reception.interval_loss(),
+                lost=min(reception.lost, 0x7FFFFF),
+                highest=reception.extended_highest,
+                jitter=int(reception.jitter) & 0xFFFFFFFF,
+                last_sr=self._sr_middle,
+                delay=min(delay, 0xFFFFFFFF),
+            )
+        ]
+
+    def receive(self, data: bytearray, view: memoryview, now: float, arrival: int) -> bool:
+        """Reads one datagram; the same shape as `Stream.receive`."""
+        try:
+            raw, ancillary, _, _ = self._socket.recvmsg(1500, 64)
+        except OSError:
+            return False
+        if not self._live:
+            return False
+        # The kernel's time of arrival: we look only every few milliseconds.
+        wall = time.time()
+        arrived = wall
+        if ancillary and len(ancillary[0][2]) == _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+            arrived = seconds + nanoseconds / 1e9
+        for report in rtcp.parse(raw):
+            if report.ntp is not None:
+                self._sr_middle = rtcp.middle(report.ntp)
+                self._sr_at = now - max(0.0, wall - arrived)
+            for block in report.blocks:
+                self._take(block, arrived)
+        return False
+
+    def _take(self, block: rtcp.Block, arrived: float) -> None:
+        self.far_lost_fraction = block.fraction_lost / 256
+        trip = rtcp.round_trip_s(block, rtcp.ntp_time(arrived))
+        if trip is not None and trip < 10:
+            self.round_trip_s = trip
