@@ -23,8 +23,9 @@ from top to bottom. At its end the call is hung up.
 - Names of elements and attributes are matched in any case.
 - URLs may be relative to the document's.
 - An attribute with a value that does not fit takes its default, a number out of range the nearest
-  end of the range; an unknown, misplaced or empty element is skipped. Each leaves a warning with
-  line and column on the call's timeline (the first {MAX_WARNINGS} of a document).
+  end of the range (a negative one the default); an unknown, misplaced or empty element is skipped.
+  Each leaves a warning with line and column on the call's timeline (the first {MAX_WARNINGS} of a
+  document).
 - A document that is not well-formed XML is read as well as it can be, each guess with a warning:
   values without quotation marks, bare `&`, end tags in another case or missing, text before
   `<Response>`, wrong encodings.

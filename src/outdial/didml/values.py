@@ -60,11 +60,16 @@ def _clamped(value: int, lowest: int, highest: int) -> int:
 
 
 def integer(lowest: int, highest: int, unit: str = "") -> Kind:
-    """Whole numbers; those outside the range are moved to its end."""
+    """Whole numbers; those outside the range are moved to its end, but negative ones do not fit.
+
+    A loop of -1 is a slip and must not become 0, which is for ever.
+    """
 
     def convert(text: str, base_url: str) -> int:
         if not _INTEGER.fullmatch(text):
             raise Unfit(f"{quote(text)} is not a whole number")
+        if text.startswith("-"):
+            raise Unfit(f"{quote(text)} is negative")
         # Python refuses to read thousands of digits; twenty are already out of every range.
         return _clamped(int(text[:20]), lowest, highest)
 

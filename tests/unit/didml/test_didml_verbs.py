@@ -30,10 +30,10 @@ BUILT = [row for row in VERBS if row.build]
 VALUES: dict[tuple[str, str], dict[str, Any]] = {
     ("Say", "voice"): {"man": "man", "WOMAN": "woman", "women": "woman"},
     ("Say", "language"): {"en": "en", "ES": "es", "es_MX": "es-mx"},
-    ("Say", "loop"): {"0": 0, "3": 3, "99999": 1000, "-1": 0, "9" * 6000: 1000},
+    ("Say", "loop"): {"0": 0, "3": 3, "99999": 1000, "-1": 1, "+2": 2, "9" * 6000: 1000},
     ("Say", "action"): {"done.php": "http://app.example.test/ivr/done.php"},
     ("Say", "method"): {"get": "GET", "Post": "POST"},
-    ("Play", "loop"): {"0": 0, "10": 10},
+    ("Play", "loop"): {"0": 0, "10": 10, "-5": 1},
     ("Pause", "length"): {"5": 5000, "0.25": 250, "0": 1, "99999": 3_600_000},
     ("Redirect", "method"): {"GET": "GET"},
     ("Dial", "action"): {"/after": "http://app.example.test/after"},
