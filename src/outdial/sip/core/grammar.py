@@ -21,7 +21,7 @@ _token = re.compile(TOKEN)
 _quoted = re.compile(QUOTED)
 _escaped_pair = re.compile(r"\\(.)")
 _unsafe = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
-_list_item = re.compile(rf'(?:[^",<]|{QUOTED}|<[^<>]*+>)++')
+_list_item = re.compile(rf'(?:[^",<]++|{QUOTED}|<[^<>]*+>)++')
 
 # gen-value is token, host or quoted-string. Networks also send "=", ":", "/", "@" and the like in
 # bare values; none of them ends a value, so they are taken.

@@ -12,11 +12,13 @@ from enum import Enum
 from typing import Final
 
 from outdial.errors import RemoteProtocolError
+from outdial.sip.core.grammar import parse_number
 from outdial.sip.core.limits import MAX_BODY_BYTES, MAX_HEAD_BYTES
 
 _HEAD_END: Final = b"\r\n\r\n"
 _length_name = re.compile(rb"\r\n(?:content-length|l)[ \t]*+:", re.IGNORECASE)
-_length_value = re.compile(rb"(?:\r\n)?+[ \t]*+0*+([0-9]{1,9})[ \t]*+(?:\r\n(?![ \t])|\Z)")
+_lws = rb"(?:[ \t]|\r\n[ \t])*+"
+_length_value = re.compile(_lws + rb"([0-9]++)" + _lws + rb"(?:\r\n|\Z)")
 
 
 class KeepAlive(Enum):
@@ -97,7 +99,7 @@ class StreamFramer:
     def _find_head(self) -> bool:
         """Looks for the end of the head in what is new; True when it and the length are known."""
         buffer = self._buffer
-        if buffer in (b"", b"\r", b"\r\n", b"\r\n\r"):
+        if len(buffer) < 4 and not buffer.strip(b"\r\n"):
             return False
         end = buffer.find(_HEAD_END, self._searched)
         if end > MAX_HEAD_BYTES or (end < 0 and len(buffer) > MAX_HEAD_BYTES):
@@ -117,7 +119,7 @@ def _content_length(head: bytes) -> int:
     value = _length_value.match(head, names[0].end())
     if value is None:
         raise RemoteProtocolError("malformed Content-Length")
-    length = int(value[1])
+    length = parse_number(value[1].decode(), 2**31, "Content-Length")
     if length > MAX_BODY_BYTES:
         raise RemoteProtocolError("body too large", 413)
     return length
