@@ -57,8 +57,9 @@ def _decoded(data: bytes, container: str) -> Iterator[bytes]:
             raise SoundError("the file has no sound in it")
         stream = source.streams.audio[0]
         context = stream.codec_context
-        if not _CODECS[container].fullmatch(context.name):
-            raise SoundError(f"the file is coded as {context.name}, which is not played")
+        coding = getattr(context, "name", "something unknown")  # FFmpeg may know no codec for it
+        if not _CODECS[container].fullmatch(coding):
+            raise SoundError(f"the file is coded as {coding}, which is not played")
         if context.sample_rate not in _RATES_HZ or not 1 <= context.channels <= _MAX_CHANNELS:
             raise SoundError("the file's sampling rate or number of channels makes no sense")
         resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)

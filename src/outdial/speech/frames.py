@@ -38,6 +38,8 @@ def read(stream: BinaryIO) -> tuple[Head, bytes] | None:
     prefix = stream.read(LENGTH.size)
     if not prefix:
         return None
+    if len(prefix) < LENGTH.size:
+        raise EOFError("the other side went away in the middle of a frame")
     head = decode_head(_exactly(stream, LENGTH.unpack(prefix)[0]))
     return head, _exactly(stream, head.get("body_size", 0))
 

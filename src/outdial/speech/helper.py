@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+import traceback
 from collections.abc import Callable
 
 from outdial.errors import SoundError, SpeechError
@@ -44,6 +45,10 @@ class Jobs:
             return {"error": "it needs too much memory"}
         except OSError as error:
             return {"error": f"cannot write the prompt: {error.strerror}"}
+        except Exception as error:
+            # a defect, told on standard error; the next job must not wait for a new process
+            traceback.print_exc()
+            return {"error": f"the {head.get('job')} job failed: {type(error).__name__}"}
 
     def close(self) -> None:
         """Ends the engines."""

@@ -68,10 +68,11 @@ class _Helper:
 
     async def kill(self) -> None:
         """Ends the process and what it started, and waits until it is gone."""
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        if self._process.returncode is None:
+            try:
+                os.killpg(self.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
         await self._close()
 
     async def end(self) -> None:

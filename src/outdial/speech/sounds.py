@@ -78,7 +78,12 @@ class Sounds:
             clip = self._recall(known)
             if clip is not None:
                 return clip
-        return await asyncio.shield(self._flights.begin(url, lambda: self._load(url)))
+        try:
+            return await asyncio.shield(self._flights.begin(url, lambda: self._load(url)))
+        except FetchError as failure:  # anew: others wait for the same and raise it too
+            raise FetchError(failure.kind, str(failure), failure.status) from None
+        except SoundError as failure:
+            raise SoundError(str(failure)) from None
 
     async def check(self) -> None:
         """Decodes a tenth of a second of silence. Raises SoundError when nothing can be decoded."""
@@ -157,9 +162,11 @@ class Sounds:
         return clip
 
     async def _decode(self, key: str, body: bytes) -> None:
+        if not body:
+            raise SoundError("the file is empty")
         job = {"job": "decode", "path": self._cache.path(key), "max_s": MAX_SOUND_S}
         try:
-            reply = await self._pool.run(job, body or b"\0")
+            reply = await self._pool.run(job, body)
         except (JobRefused, HelperLost) as failure:
             raise SoundError(str(failure)) from None
         self._cache.add(key, reply["samples"])

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from outdial import config
 from outdial.errors import SpeechError
 from outdial.legs import Clip
-from outdial.speech import frames, synthesizers, text, voices
+from outdial.speech import frames, synthesizers, voices
 from outdial.speech.cache import ClipCache, key_of
 from outdial.speech.flights import Flights
 from outdial.speech.pool import HelperLost, HelperPool, JobRefused
+from outdial.speech.text import clean, split
 
 MAX_TEXT = 10_000
 """Characters; more raise SpeechError."""
@@ -73,13 +74,13 @@ class Speech:
         """Every tag `speak` takes as the engine spells it; regions it lacks fall back."""
         return sorted((await self.check()).languages)
 
-    async def speak(self, words: str, voice: str = "", language: str = "") -> AsyncIterator[Clip]:
+    async def speak(self, text: str, voice: str = "", language: str = "") -> AsyncIterator[Clip]:
         """The text's prompts in order, each as soon as it is ready; none for silent text.
 
         `voice` is man or woman, `language` a tag such as es or en-GB; "" takes the settings'.
         The next piece is made while the caller plays this one. Raises SpeechError.
         """
-        if len(words) > MAX_TEXT:
+        if len(text) > MAX_TEXT:
             raise SpeechError(f"the text is longer than {MAX_TEXT} characters")
         engine = self._engine or await self.check()
         name = voices.voice_name(
@@ -87,14 +88,14 @@ class Speech:
             language or self._settings.default_language,
             engine.languages,
         )
-        pieces = text.split(text.clean(words))
+        pieces = split(clean(text))
         ahead: asyncio.Future[Clip] | None = None
         for number, piece in enumerate(pieces):
-            current = ahead or self._begin(engine, name, piece)
+            clip = await _outcome(ahead or self._begin(engine, name, piece))
             ahead = None
             if number + 1 < len(pieces):
                 ahead = self._begin(engine, name, pieces[number + 1])
-            yield await asyncio.shield(current)
+            yield clip
 
     def _begin(self, engine: Engine, voice: str, piece: str) -> asyncio.Future[Clip]:
         """The prompt of a piece: found, or being made, by this caller or another."""
@@ -129,6 +130,14 @@ class Speech:
             await self.check()
         except SpeechError:
             return  # whoever speaks gets the error
+
+
+async def _outcome(work: asyncio.Future[Clip]) -> Clip:
+    """What shared work gives; its error anew, since one error object must not be raised twice."""
+    try:
+        return await asyncio.shield(work)
+    except SpeechError as error:
+        raise SpeechError(str(error)) from None
 
 
 def choose_engine(setting: str) -> str:

@@ -23,7 +23,6 @@ _ABBREVIATION = re.compile(
     re.IGNORECASE,
 )
 """What a full stop is part of; the last alternative are initials."""
-_LAST_WORD = re.compile(r"[^\s(\[\"']+$")
 
 
 def clean(text: str) -> str:
@@ -65,13 +64,11 @@ def split(text: str) -> list[str]:
 def _ends_sentence(text: str, start: int, end: re.Match[str]) -> bool:
     if end.group() != ".":
         return True
-    following = text[end.end() :].lstrip()
-    if not following or following[0].islower():
-        return not following
-    word = _LAST_WORD.search(text, start, end.start())
-    if word is None:
+    after = end.end() + 1
+    if after < len(text) and text[after].islower():
         return False
-    return _ABBREVIATION.fullmatch(word.group()) is None
+    word = text[max(start, text.rfind(" ", start, end.start()) + 1) : end.start()]
+    return bool(word) and _ABBREVIATION.fullmatch(word.lstrip("([\"'“‘¿¡")) is None
 
 
 def _shorten(piece: str) -> list[str]:
