@@ -1,0 +1,109 @@
+"""What a status callback says. Names and their spelling are the source document's."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+from outdial.calls.request import CallRequest
+from outdial.clock import iso8601
+from outdial.store.records import CallRecord
+
+Params = tuple[tuple[str, str], ...]
+
+_STANDARD = frozenset(
+    name.lower()
+    for name in (
+        "Called",
+        "ParentCallSid",
+        "CallStatus",
+        "Direction",
+        "callSid",
+        "CallbackSource",
+        "CallDurartion",
+        "CallDuration",
+        "RecordingURL",
+        "SequenceNumber",
+        "Timestamp",
+        "From",
+        "To",
+        "CallOutcome",
+        "SipResponseCode",
+        "HangupCause",
+        "HangupSource",
+        "apikey",
+    )
+)
+
+
+def status_params(
+    call: CallRecord,
+    request: CallRequest,
+    event: str,
+    sequence_number: int,
+    at: float,
+    recording_url: str = "",
+) -> Params:
+    """The parameters of one callback, in order.
+
+    `event` is one of calls.request.STATUS_EVENTS, `at` the wall time it happened, in seconds.
+    `request` is the A leg's, on both legs. `recording_url` is only told on completed.
+    """
+    completed = event == "completed"
+    params = [
+        ("Called", call.to_number),
+        ("ParentCallSid", call.parent_sid),
+        ("CallStatus", event),
+        ("Direction", call.direction.capitalize()),
+        ("callSid", call.sid),
+        ("CallbackSource", "call-progress-event"),
+    ]
+    if completed:
+        duration = str(duration_s(call))
+        params += [("CallDurartion", duration), ("CallDuration", duration)]  # the source's typo
+        if recording_url:
+            params.append(("RecordingURL", recording_url))
+    params += [
+        ("SequenceNumber", str(sequence_number)),
+        ("Timestamp", iso8601(at)),
+        ("From", call.from_number),
+        ("To", call.to_number),
+    ]
+    if completed:
+        params += _ending(call)
+    if request.secret_key:
+        params.append(("apikey", request.secret_key))
+    return (*params, *optional_params(request.optional))
+
+
+def duration_s(call: CallRecord) -> int:
+    """Whole seconds from the answer to the end; 0 when it was never answered or still goes on."""
+    if call.answered_at is None or call.ended_at is None:
+        return 0
+    return max(0, int(call.ended_at - call.answered_at))
+
+
+def optional_params(text: str) -> Params:
+    """The caller's own tokens (spec A20): ``k=v&k2=v2``, or a bare string as `optional`.
+
+    Percent escapes are undone, so that a value may contain ``&``; a plus sign stays one, because
+    tokens are often Base64. A name that is one of ours is left out, in whatever case.
+    """
+    params = []
+    for piece in text.split("&"):
+        name, equals, value = piece.partition("=")
+        if not piece:
+            continue
+        if not equals or not name:
+            params.append(("optional", unquote(piece)))
+        elif unquote(name).lower() not in _STANDARD:
+            params.append((unquote(name), unquote(value)))
+    return tuple(params)
+
+
+def _ending(call: CallRecord) -> list[tuple[str, str]]:
+    params = [("CallOutcome", call.outcome or "")]
+    if call.sip_code is not None:
+        params.append(("SipResponseCode", str(call.sip_code)))
+    params.append(("HangupCause", call.cause or ""))
+    params.append(("HangupSource", call.hangup_source or ""))
+    return params
