@@ -65,8 +65,11 @@ def create_app(
     app.termination = v2.CallTermination(calls, keys, rules, counters, largest)
     problems.install(app)
     recordings = Path(settings.storage.recordings).absolute()
-    app.include_router(v1.router(calls, store, keys, rules, recordings, largest))
-    app.include_router(health.router(calls, counters))
-    for router in extra:
-        app.include_router(router)
+    own = (
+        v1.router(calls, store, keys, rules, recordings, largest),
+        health.router(calls, counters),
+    )
+    for router in (*own, *extra):
+        # not include_router: that hides the routes' methods, which a 405 must name
+        app.router.routes.extend(router.routes)
     return app

@@ -106,12 +106,17 @@ def _parameters() -> dict[str, Any]:
         "required": ["to", "from"],
         "properties": {
             "apikey": {"type": "string", "description": "Needed unless a header has the key."},
-            "to": {**number, "description": "Number to dial, e.g. 19499300360."},
+            "to": {**number, "description": "Number to dial.", "examples": ["19499300360"]},
             "from": {
                 **number,
                 "description": "Caller ID; dialled as the second leg when there is no `url`.",
+                "examples": ["18005797676"],
             },
-            "url": {**url, "description": "The voice application, requested on answer."},
+            "url": {
+                **url,
+                "description": "The voice application, requested on answer.",
+                "examples": ["https://example.com/app.xml"],
+            },
             "Method": {**method, "description": "HTTP method for `url`."},
             "sendDigits": {
                 "type": "string",

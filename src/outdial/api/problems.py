@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from outdial import log
 from outdial.api import v2
@@ -35,7 +36,10 @@ def install(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
-        return answer(request, _of_status(error), error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = _allowed(request)
+        return answer(request, _of_status(error), headers)
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101
@@ -74,6 +78,15 @@ def answer(request: Request, refused: Refused, headers: Any = None) -> Response:
     return Response(json.dumps(problem), refused.status, given, media_type=PROBLEM)
 
 
+def _allowed(request: Request) -> str:
+    """The methods of all routes of the path; Starlette names only those of the first."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= getattr(route, "methods", None) or set()
+    return ", ".join(sorted(methods))
+
+
 def _of_status(error: HTTPException) -> Refused:
     if error.status_code == 404:
         return Refused(404, codes.UNKNOWN_PATH, "Nothing is served at this path")
@@ -92,7 +105,8 @@ def invalid_value(error: Any) -> Refused:
     if kind == "extra_forbidden":
         message = f"{field[:64]} is not a parameter of this path"
         return Refused(400, codes.BAD_VALUE, message, field=field[:64])
-    message = f"{field}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+    said = error["msg"].removeprefix("Value error, ")
+    message = f"{field}: {said[:1].lower()}{said[1:]}"
     if kind.startswith(("greater_than", "less_than", "string_too", "too_long")):
         return Refused(422, codes.OUT_OF_RANGE, message, field=field)
     return Refused(400, codes.BAD_VALUE, message, field=field)

@@ -24,9 +24,23 @@ class NewCall(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=False)
 
-    to: str = Field(description="Number to dial, E.164; ten digits are North American.")
-    from_: str = Field(alias="from", description="Caller ID; without `url` also dialled.")
-    url: str = Field("", max_length=checks.MAX_URL, description="The voice application.")
+    to: str = Field(
+        min_length=1,
+        description="Number to dial, E.164; ten digits are North American.",
+        examples=["19499300360"],
+    )
+    from_: str = Field(
+        alias="from",
+        min_length=1,
+        description="Caller ID; without `url` also dialled.",
+        examples=["18005797676"],
+    )
+    url: str = Field(
+        "",
+        max_length=checks.MAX_URL,
+        description="The voice application.",
+        examples=["https://example.com/app.xml"],
+    )
     method: Method = Field("POST", description="HTTP method for `url`.")
     send_digits: str = Field(
         "",

@@ -59,12 +59,28 @@ class HttpServer:
         """Takes no more requests, lets those under way finish (5 s at most). Idempotent."""
         if self._task is None:
             return
-        self._server.should_exit = True
+        self._server.leave()
         await self._task
         self._task = None
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Ends `serve`."""
+        self.should_exit = True
+        self._leaving.set()
+
+    async def main_loop(self) -> None:
+        """Keeps the Date header right; uvicorn's own loop wakes ten times a second for more."""
+        while not self.should_exit:
+            await self.on_tick(0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), 1)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals are not the server's business here."""

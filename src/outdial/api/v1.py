@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.security import HTTPBearer
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ValidationError
 
 from outdial import ids
 from outdial.api import bodies, keys, problems, schemas
@@ -35,6 +36,17 @@ _KEY_PLACE = "send it as Authorization: Bearer KEY"
 _Bearer = Annotated[
     Any, Depends(HTTPBearer(auto_error=False, description="An API key.", scheme_name="bearer"))
 ]
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+
+
+def _rfc3339(text: object) -> object:
+    # pydantic alone would also take numbers as seconds
+    if not isinstance(text, str) or _RFC3339.fullmatch(text) is None:
+        raise ValueError("it must be an RFC 3339 time, e.g. 2026-05-04T12:00:00Z")
+    return text
+
+
+_Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
 _JSON_KINDS = (bodies.JSON, "text/json")
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -90,11 +102,15 @@ def router(
         status_code=201,
         response_model=schemas.Call,
         responses={
-            201: {"headers": {"Location": {"required": True, "schema": {"type": "string"}}}},
+            201: {
+                "headers": {"Location": {"required": True, "schema": {"type": "string"}}},
+                "links": _LINKS,
+            },
             **problems.documented(400, 401, 403, 408, 413, 415, 422, 429, 503),
         },
         openapi_extra=_body(schemas.NewCall),
         summary="Place a call",
+        operation_id="create_call",
     )
     async def create(request: Request, response: Response) -> schemas.Call:
         wanted = check((await model(request, schemas.NewCall)).values(), _SPELLING, rules)
@@ -105,8 +121,9 @@ def router(
     @routes.get(
         "/calls",
         response_model=schemas.Calls,
-        responses=problems.documented(400, 401, 422, 503),
+        responses=problems.documented(400, 401, 404, 422, 503),
         summary="List calls, newest first",
+        operation_id="list_calls",
     )
     async def index(
         state: schemas.State | None = None,
@@ -114,8 +131,8 @@ def router(
         to: Annotated[str, Query(max_length=32)] = "",
         from_: Annotated[str, Query(alias="from", max_length=32)] = "",
         parent_sid: Annotated[str, Query(max_length=34)] = "",
-        created_after: AwareDatetime | None = None,
-        created_before: AwareDatetime | None = None,
+        created_after: _Moment | None = None,
+        created_before: _Moment | None = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 50,
         cursor: Annotated[str, Query(max_length=200)] = "",
     ) -> schemas.Calls:
@@ -132,7 +149,7 @@ def router(
             page = await store.calls(wanted, cursor, limit)
         except ValueError:
             message = "cursor is not one that a page of calls gave; leave it out to start"
-            raise Refused(400, codes.BAD_VALUE, message, field="cursor") from None
+            raise Refused(404, codes.UNKNOWN_PAGE, message, field="cursor") from None
         return schemas.Calls(
             calls=[schemas.Call.of(call) for call in page.calls], next_cursor=page.next_cursor
         )
@@ -142,6 +159,7 @@ def router(
         response_model=schemas.Call,
         responses=problems.documented(401, 404, 503),
         summary="Show a call",
+        operation_id="show_call",
     )
     async def show(sid: str) -> schemas.Call:
         return schemas.Call.of(await known(sid))
@@ -156,6 +174,7 @@ def router(
         },
         openapi_extra=_body(schemas.CallChange),
         summary="Hang up",
+        operation_id="change_call",
     )
     async def change(request: Request, response: Response, sid: str) -> schemas.Call:
         await model(request, schemas.CallChange)
@@ -169,6 +188,7 @@ def router(
         response_model=schemas.Timeline,
         responses=problems.documented(400, 401, 404, 422, 503),
         summary="A call's timeline",
+        operation_id="call_events",
     )
     async def events(
         sid: str, after: Annotated[int, Query(ge=-1, le=2**31)] = -1
@@ -182,6 +202,7 @@ def router(
         response_model=schemas.Ladder,
         responses=problems.documented(401, 404, 503),
         summary="A call's SIP messages",
+        operation_id="call_ladder",
     )
     async def ladder(sid: str) -> schemas.Ladder:
         await known(sid)
@@ -199,6 +220,7 @@ def router(
             **problems.documented(401, 404, 503),
         },
         summary="A recording",
+        operation_id="get_recording",
     )
     async def recording(sid: str) -> FileResponse:
         known_here = ids.is_sid(sid, ids.RECORDING) and await store.recording(sid)
@@ -213,6 +235,7 @@ def router(
         response_model=schemas.Deliveries,
         responses=problems.documented(400, 401, 404, 503),
         summary="A call's status callbacks",
+        operation_id="list_deliveries",
     )
     async def deliveries(call_sid: str) -> schemas.Deliveries:
         found = await store.deliveries((await known(call_sid)).sid)
@@ -233,6 +256,18 @@ def _parse(request: Request, body: bytes, kind: type[Model]) -> Model:
         return kind.model_validate(value)
     except ValidationError as error:
         raise problems.first_invalid(error) from None
+
+
+_LINKS = {
+    name: {"operationId": operation, "parameters": {parameter: "$response.body#/sid"}}
+    for name, operation, parameter in (
+        ("call", "show_call", "sid"),
+        ("hang_up", "change_call", "sid"),
+        ("events", "call_events", "sid"),
+        ("ladder", "call_ladder", "sid"),
+        ("deliveries", "list_deliveries", "call_sid"),
+    )
+}
 
 
 def _body(kind: type[BaseModel]) -> dict[str, Any]:

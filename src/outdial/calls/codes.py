@@ -26,6 +26,8 @@ UNKNOWN_CALL = 40402
 """There is no call with that sid."""
 UNKNOWN_RECORDING = 40403
 """There is no recording with that sid, or its file is gone."""
+UNKNOWN_PAGE = 40404
+"""The cursor is not one that a page of calls gave."""
 BAD_METHOD = 40501
 """The path does not take this HTTP method."""
 SLOW_BODY = 40801
