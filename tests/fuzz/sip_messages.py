@@ -49,9 +49,9 @@ _NASTY: Final = (
     b"\x00", b"\x01", b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"\t", b" ", b"\x7f", b"\x80", b"\xff",
     b"\xc2\x85", b"\xed\xa0\x80", b"\xe2\x80\xa8", b"\xf4\x90\x80\x80", b'"', b"\\", b'\\"', b"<",
     b">", b"<>", b";", b";;", b",", b",,", b"=", b":", b"::", b"@", b"@@", b"%", b"%0", b"%00",
-    b"%zz",     b"?", b"&", b"[", b"]", b"[::1]", b"[:::1]", b"sip:", b"tel:", b"*", b"/", b"SIP/2.0", b"SIP/",
-    b"-1", b"0", b"4294967296", b"9" * 400, b"9" * 5000, b"\xd9\xa3", b"tag=", b";tag=x", b";lr",
-    b"branch=", b";branch=z9hG4bK", b"rport", b"Content-Length: 5\r\n", b"l: 7\r\n", b"\r\n ",
+    b"%zz", b"?", b"&", b"[", b"]", b"[::1]", b"[:::1]", b"sip:", b"tel:", b"*", b"/", b"SIP/2.0",
+    b"SIP/", b"-1", b"0", b"4294967296", b"9" * 400, b"9" * 5000, b"\xd9\xa3", b"tag=", b";tag=x",
+    b";lr", b"branch=", b";branch=z9hG4bK", b"rport", b"Content-Length: 5\r\n", b"l: 7\r\n", b"\r\n ",
     b"\r\n\t", b"Via: ", b"CSeq: 1 INVITE\r\n", b"To: <sip:a@b>\r\n", b"X" * 300, b"," * 300,
     b";" * 300, b" " * 3000, b'"' * 200, b"<" * 200, b"\\" * 201, b"\r\n" * 140,
 )  # fmt: skip
