@@ -174,8 +174,8 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
         settings=settings,
         check_url=lambda url: check_url(url, policy),
     )
-    server = HttpServer(app, "127.0.0.1", 0)
-    await server.start()
+    server = HttpServer("127.0.0.1", 0)
+    await server.start(app)
     base = f"http://127.0.0.1:{server.port}"
     try:
         async with aiohttp.ClientSession() as http:

@@ -16,12 +16,22 @@ _SHUTDOWN_S = 5
 
 
 class HttpServer:
-    """Serves an ASGI application on one address. Signals stay with whoever runs the loop."""
+    """Serves an ASGI application on one address. Signals stay with whoever runs the loop.
 
-    def __init__(self, app: Any, host: str, port: int) -> None:
-        self._host = host
-        self._port = port
-        self._server = _Server(
+    The port is taken when the object is made, so that links can be written before anything is
+    served. Raises ConfigError (http.listen) when it cannot be.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._socket = _listen(host, port)
+        self.port = int(self._socket.getsockname()[1])
+        """The port listened on, also when 0 was asked for."""
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, app: Any) -> None:
+        """Returns once requests are answered."""
+        server = self._server = _Server(
             uvicorn.Config(
                 app,
                 loop="none",
@@ -38,30 +48,18 @@ class HttpServer:
                 timeout_graceful_shutdown=_SHUTDOWN_S,
             )
         )
-        self._task: asyncio.Task[None] | None = None
-        self._socket: socket.socket | None = None
-
-    @property
-    def port(self) -> int:
-        """The port listened on, also when 0 was asked for. 0 before `start`."""
-        return 0 if self._socket is None else int(self._socket.getsockname()[1])
-
-    async def start(self) -> None:
-        """Listens; returns once requests are answered. Raises ConfigError (http.listen)."""
-        self._socket = _listen(self._host, self._port)
-        self._task = asyncio.create_task(self._server.serve([self._socket]), name="http-server")
-        while not self._server.started:
+        self._task = asyncio.create_task(server.serve([self._socket]), name="http-server")
+        while not server.started:
             if self._task.done():
                 self._task.result()
             await asyncio.sleep(0.001)
 
     async def stop(self) -> None:
         """Takes no more requests, lets those under way finish (5 s at most). Idempotent."""
-        if self._task is None:
-            return
-        self._server.leave()
-        await self._task
-        self._task = None
+        if self._server is not None and self._task is not None:
+            self._server.leave()
+            await self._task
+        self._socket.close()
 
 
 class _Server(uvicorn.Server):
@@ -93,22 +91,22 @@ def _listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
-    except OSError as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         raise ConfigError(
             "http.listen",
-            f"{host} cannot be listened on ({error})",
-            "use an address of this machine",
+            f"{host}:{port} cannot be listened on: {error}",
+            "use an address of this machine, e.g. 127.0.0.1:8080",
         ) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(2048)
         listener.setblocking(False)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         listener.close()
         raise ConfigError(
             "http.listen",
-            f"{host}:{port} cannot be listened on: {error.strerror or error}",
+            f"{host}:{port} cannot be listened on: {error}",
             "is another server running there? choose another port, or stop it",
         ) from None
     return listener
