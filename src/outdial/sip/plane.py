@@ -1,4 +1,4 @@
-"""The signalling plane: outgoing legs over trunks or to SIP URIs (`outdial.legs.SignallingPlane`)."""
+"""The signalling plane of `outdial.legs`: outgoing legs over trunks or to SIP URIs."""
 
 from __future__ import annotations
 

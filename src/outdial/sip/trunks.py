@@ -101,21 +101,22 @@ class TrunkLine:
             detail = f"no {self.settings.transport} listener of that address family"
             return self._note(replace(self.state, reachable=False, detail=detail))
         answered: asyncio.Future[ProbeResult] = asyncio.get_running_loop().create_future()
+        asked_at = self._clock.monotonic()
         self._endpoint.probe(f"sip:{self.settings.address}", hops[0], _resolve(answered))
         try:
             async with asyncio.timeout(timeout_s):
                 result = await answered
         except TimeoutError:
-            result = ProbeResult(None, timeout_s)
-        return self._note(self._judge(result, hops[0]))
+            result = ProbeResult(None)
+        rtt_ms = 1000 * (self._clock.monotonic() - asked_at)
+        return self._note(self._judge(result, hops[0], rtt_ms))
 
-    def _judge(self, result: ProbeResult, hop: Hop) -> TrunkState:
+    def _judge(self, result: ProbeResult, hop: Hop, rtt_ms: float) -> TrunkState:
         if result.status is None:
             why = "nobody listens at" if result.unreachable else "no answer from"
             return TrunkState(self.settings.name, False, detail=f"{why} {hop.peer}")
         ok = result.status not in (408, 503)
         detail = "" if ok else f"{hop.peer} answers {result.status}"
-        rtt_ms = result.round_trip_s * 1000
         return TrunkState(self.settings.name, ok, result.status, rtt_ms, detail=detail)
 
     def _note(self, state: TrunkState) -> TrunkState:

@@ -34,10 +34,8 @@ from outdial.sip.core.transaction import (
     TransactionKey,
 )
 
-_KNOWN_METHODS = frozenset(
-    ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "PRACK", "UPDATE", "INFO")
-    + ("REGISTER", "SUBSCRIBE", "NOTIFY", "PUBLISH", "MESSAGE", "REFER")
-)
+_FOREIGN_METHODS = frozenset(("REGISTER", "SUBSCRIBE", "NOTIFY", "PUBLISH", "MESSAGE", "REFER"))
+"""Known to us, never taken."""
 _OUR_EXTENSIONS = frozenset(("100rel", "timer"))
 _BUSY_S = 5
 
@@ -418,7 +416,7 @@ class Agent:
 
 
 def _refusal(method: str) -> int:
-    return 405 if method in _KNOWN_METHODS else 501
+    return 405 if method in _FOREIGN_METHODS or method in ALLOW.split(", ") else 501
 
 
 def _server_key(request: Request, method: str) -> TransactionKey:

@@ -1,4 +1,4 @@
-"""OPTIONS outside of calls: is the peer there, and how long does it take to say so?"""
+"""OPTIONS outside of calls: is the peer there?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ class ProbeResult:
 
     status: int | None
     """The peer's status, whatever it is; None: no answer."""
-    round_trip_s: float
     unreachable: bool = False
     """The transport said that nobody is there."""
 
@@ -28,11 +27,10 @@ class ProbeResult:
 class Probe:
     """One OPTIONS request."""
 
-    __slots__ = ("_agent", "_sent_at")
+    __slots__ = ("_agent",)
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        self._sent_at = agent.now
 
     def send(self, uri: str, hop: Hop) -> None:
         """Sends it."""
@@ -60,5 +58,4 @@ class Probe:
         self._end(None, unreachable=unreachable)
 
     def _end(self, status: int | None, *, unreachable: bool) -> None:
-        agent = self._agent
-        agent.emit(self, ProbeResult(status, agent.now - self._sent_at, unreachable))
+        self._agent.emit(self, ProbeResult(status, unreachable))
