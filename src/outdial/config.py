@@ -5,9 +5,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from outdial import config_checks as checks
+from outdial import config_file
 
 
 class _Section(BaseModel):
@@ -17,9 +23,9 @@ class _Section(BaseModel):
 class Http(_Section):
     """Where the API listens."""
 
-    listen: str = "127.0.0.1:8080"
+    listen: Annotated[str, AfterValidator(checks.listen_address)] = "127.0.0.1:8080"
     """host:port of the HTTP API."""
-    public_url: str = ""
+    public_url: Annotated[str, AfterValidator(checks.optional_url)] = ""
     """How others reach the API, for links in callbacks; empty: made from `listen`."""
     max_body_bytes: int = Field(65536, ge=1024)
     """Largest request body taken; larger ones get 413."""
@@ -28,9 +34,9 @@ class Http(_Section):
 class Sip(_Section):
     """The SIP user agent."""
 
-    listen: list[str] = ["udp:127.0.0.1:5060"]
+    listen: list[Annotated[str, AfterValidator(checks.sip_listen)]] = ["udp:127.0.0.1:5060"]
     """transport:host:port, each of udp, tcp; port 0 takes a free one."""
-    public_address: str = ""
+    public_address: Annotated[str, AfterValidator(checks.optional_host)] = ""
     """Host (and port) to show in Via and Contact behind NAT; empty: the listening one."""
     t1_ms: int = Field(500, ge=10)
     """Round-trip estimate of RFC 3261 17.1.1.1: every SIP timer follows from it."""
@@ -43,13 +49,13 @@ class Sip(_Section):
 class Media(_Section):
     """RTP."""
 
-    address: str = "127.0.0.1"
+    address: Annotated[str, AfterValidator(checks.address)] = "127.0.0.1"
     """Address put in the SDP and bound for RTP."""
-    ports: str = "20000-29999"
+    ports: Annotated[str, AfterValidator(checks.port_range)] = "20000-29999"
     """Even RTP ports are taken from this range, at random."""
     workers: int = Field(0, ge=0, le=64)
     """Worker processes; 0: one a core, less the control process's, at least one."""
-    codecs: list[Literal["PCMU", "PCMA"]] = ["PCMU", "PCMA"]
+    codecs: Annotated[list[Literal["PCMU", "PCMA"]], Field(min_length=1)] = ["PCMU", "PCMA"]
     """Offered, best first."""
     country: str = "us"
     """Whose ringback and busy tones callers hear: us, uk, de, fr, es, it, in, au, jp, mx, br."""
@@ -106,9 +112,9 @@ class Didml(_Section):
 class Webhooks(_Section):
     """Requests to applications and callback URLs."""
 
-    allow_private: list[str] = []
+    allow_private: list[Annotated[str, AfterValidator(checks.network)]] = []
     """Private address ranges that application and callback URLs may reach."""
-    allow_ports: list[int] = []
+    allow_ports: list[Annotated[int, AfterValidator(checks.port_number)]] = []
     """Ports besides 80 and 443 that URLs may name; empty: any port."""
     timeout_s: float = Field(10.0, gt=0)
     """A callback must be answered within."""
@@ -136,7 +142,7 @@ class Limits(_Section):
     """Calls at once; more wait as `queued`."""
     queued_calls: int = Field(10_000, ge=1)
     """Calls that may wait; more are refused with 429."""
-    destinations: list[str] | None = None
+    destinations: list[Annotated[str, AfterValidator(checks.prefix)]] | None = None
     """Prefixes that may be dialled on trunks; without this setting none are."""
     posts_per_second: float = Field(0, ge=0)
     """API posts a second per key; more get 429. 0: no limit."""
@@ -147,24 +153,33 @@ class Limits(_Section):
 class Key(_Section):
     """An API key given in the settings."""
 
-    name: str
-    key: SecretStr
+    name: Annotated[str, Field(min_length=1)]
+    """What the key is called in logs and listings."""
+    key: Annotated[SecretStr, Field(min_length=1)]
+    """The key itself."""
 
 
 class Trunk(_Section):
     """A SIP trunk."""
 
-    name: str
-    address: str
+    name: Annotated[str, Field(min_length=1)]
+    """What the trunk is called in requests, logs and listings."""
+    address: Annotated[str, AfterValidator(checks.host_maybe_port)]
     """host[:port]; SRV when no port."""
     transport: Literal["udp", "tcp"] = "udp"
+    """How SIP goes to the trunk."""
     username: str = ""
+    """For digest authentication, when the trunk asks for it."""
     password: SecretStr = SecretStr("")
-    register_: Annotated[bool, Field(alias="register")] = False
+    """For digest authentication."""
+    register_: Annotated[bool, Field(alias="register"), AfterValidator(checks.not_registering)] = (
+        False
+    )
     """Whether to register; not supported yet, must be false."""
-    prefixes: list[str] = [""]
+    prefixes: list[Annotated[str, AfterValidator(checks.prefix)]] = [""]
     """Longest matching prefix wins; several trunks of one length: in order, next on failure."""
     number_format: Literal["e164", "+e164", "national"] = "e164"
+    """How numbers are written to the trunk."""
     nat: bool = False
     """Learn the far RTP address once, within 500 ms of the answer."""
     options_interval_s: float = Field(30.0, ge=0)
@@ -174,9 +189,12 @@ class Trunk(_Section):
 class Number(_Section):
     """A number of ours that others call."""
 
-    number: str
-    url: str
+    number: Annotated[str, AfterValidator(checks.number)]
+    """The number, country code first."""
+    url: Annotated[str, AfterValidator(checks.url)]
+    """The voice application that takes its calls."""
     method: Literal["GET", "POST"] = "POST"
+    """How `url` is fetched."""
 
 
 class Sim(_Section):
@@ -190,6 +208,7 @@ class Log(_Section):
     """Logs, on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is logged."""
     json_: Annotated[bool, Field(alias="json")] = True
     """One JSON object a line; false: coloured text."""
 
@@ -214,3 +233,34 @@ class Settings(BaseModel):
     numbers: list[Number] = []
     sim: Sim = Sim()
     log: Log = Log()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Settings:
+        for key, names in (
+            ("keys", [key.name for key in self.keys]),
+            ("trunks", [trunk.name for trunk in self.trunks]),
+            ("numbers", [number.number for number in self.numbers]),
+        ):
+            twice = checks.repeated(names)
+            if twice is not None:
+                raise ValueError(f"{twice!r} is there twice in {key}; each may be there once")
+        return self
+
+
+def load(
+    path: Path | None,
+    overrides: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings of the file, over which goes the environment, over which go the overrides.
+
+    `path` None: no file. `overrides` have dotted names: ``{"sim.enabled": True}``. Paths within
+    the settings are relative to the current folder. Raises ConfigError that names what is wrong;
+    values of keys and passwords are never in it.
+    """
+    tree = config_file.read_file(path) if path is not None else {}
+    given = os.environ if environment is None else environment
+    tree = config_file.merge(tree, config_file.read_environment(given, Settings))
+    for name, value in (overrides or {}).items():
+        config_file.put(tree, name.split("."), value)
+    return config_file.validate(Settings, tree, str(path or "settings"))

@@ -1,0 +1,169 @@
+"""What the values of settings must look like. Each check gives the value or raises ValueError,
+whose text says what is wrong and what would be right."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
+
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+_BRACKETED = re.compile(r"\[([^\]]*)\](?::(.*))?", re.DOTALL)
+
+
+def host_and_port(text: str) -> tuple[str, int | None]:
+    """Parts of ``host[:port]``; an IPv6 address stands in brackets, which are taken off."""
+    bracketed = _BRACKETED.fullmatch(text)
+    if bracketed:
+        host, port = bracketed.group(1), bracketed.group(2)
+        if ":" not in host or not _is_address(host):
+            raise ValueError(f"{host!r} is not an IPv6 address")
+    else:
+        host, colon, rest = text.partition(":")
+        port = rest if colon else None
+        if ":" in rest:
+            raise ValueError(f"{text!r}: write an IPv6 address in brackets, [::1]:5060")
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"{host!r} is not a host name or address")
+    return host, None if port is None else _port(port)
+
+
+def listen_address(text: str) -> str:
+    """host:port to listen on."""
+    _, port = host_and_port(text)
+    if port is None:
+        raise ValueError(f"{text!r} has no port; write host:port, e.g. 127.0.0.1:8080")
+    return text
+
+
+def sip_listen(text: str) -> str:
+    """transport:host:port, e.g. ``udp:127.0.0.1:5060``."""
+    transport, _, address = text.partition(":")
+    if transport not in ("udp", "tcp"):
+        raise ValueError(f"{text!r} must start with udp: or tcp:, e.g. udp:127.0.0.1:5060")
+    host, port = host_and_port(address)
+    if port is None:
+        raise ValueError(f"{text!r} has no port; write transport:host:port")
+    if not _is_address(host):
+        raise ValueError(f"{host!r} is not an IP address; SIP listens on an address")
+    return text
+
+
+def host_maybe_port(text: str) -> str:
+    """host or host:port."""
+    host_and_port(text)
+    return text
+
+
+def optional_host(text: str) -> str:
+    """As `host_maybe_port`, or nothing."""
+    return host_maybe_port(text) if text else text
+
+
+def address(text: str) -> str:
+    """An IPv4 or IPv6 address that can stand in an SDP."""
+    if not _is_address(text):
+        raise ValueError(f"{text!r} is not an IP address")
+    if ip_address(text).is_unspecified:
+        raise ValueError(f"{text} cannot be sent to; give the address that trunks can reach")
+    return text
+
+
+def port_range(text: str) -> str:
+    """first-last, with at least one even port that has its odd neighbour."""
+    first, dash, last = text.partition("-")
+    if not dash:
+        raise ValueError(f"{text!r} is not a range; write first-last, e.g. 20000-29999")
+    low, high = _port(first.strip()), _port(last.strip())
+    if low < 1024:
+        raise ValueError(f"{text!r} begins below 1024")
+    if high < low + low % 2 + 1:
+        raise ValueError(f"{text!r} has no even port with the odd one after it")
+    return text
+
+
+def number(text: str) -> str:
+    """A telephone number: country code and digits; a leading plus sign is taken off."""
+    digits = text.removeprefix("+")
+    if not (digits.isascii() and digits.isdigit() and 3 <= len(digits) <= 15):
+        raise ValueError(f"{text!r} is not a number; write 3 to 15 digits, country code first")
+    return digits
+
+
+def prefix(text: str) -> str:
+    """The first digits of numbers; a leading plus sign is taken off."""
+    digits = text.removeprefix("+")
+    if digits and not (digits.isascii() and digits.isdigit() and len(digits) <= 15):
+        raise ValueError(f"{text!r} is not a prefix; write digits only, e.g. 1 or 4420")
+    return digits
+
+
+def network(text: str) -> str:
+    """An address range such as 10.0.0.0/8."""
+    try:
+        ip_network(text)
+    except ValueError:
+        try:
+            meant = f"; {ip_network(text, strict=False)} would be right"
+        except ValueError:
+            meant = "; write e.g. 10.0.0.0/8"
+        raise ValueError(f"{text!r} is not an address range{meant}") from None
+    return text
+
+
+def url(text: str) -> str:
+    """An http or https URL with a host."""
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
+        raise ValueError(f"{text!r} is not a URL; it must begin with http:// or https://")
+    return text
+
+
+def optional_url(text: str) -> str:
+    """As `url`, or nothing."""
+    return url(text) if text else text
+
+
+def port_number(port: int) -> int:
+    """1 to 65535."""
+    if not 1 <= port <= 65535:
+        raise ValueError(f"{port} is not a port; ports are 1 to 65535")
+    return port
+
+
+def not_registering(register: bool) -> bool:
+    """This version does not register at trunks."""
+    if register:
+        raise ValueError(
+            "registering at a trunk is not supported by this version; set it to false and have "
+            "the trunk recognise this machine by its address or by username and password"
+        )
+    return register
+
+
+def repeated(names: list[str]) -> str | None:
+    """The first name that is there twice."""
+    seen = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
+        raise ValueError(f"{text!r} is not a port; ports are 0 to 65535")
+    return int(text)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
