@@ -74,6 +74,7 @@ class Stream:
         "ticks_late",
         "timestamp",
         "timestamp_offset",
+        "told_at",
         "watch_from",
         "watch_s",
     )
@@ -115,7 +116,9 @@ class Stream:
         self.sent = self.send_errors = self.refused = self.ticks_late = 0
         self.arrived_at = 0.0
         self.watch_s = 0.0
-        self.watch_from = NEVER
+        self.watch_from = 0.0
+        self.told_at = 0.0
+        """When the silence was last looked at and found too long."""
         self.due = NEVER
         """When `housekeeping` wants to run."""
 
@@ -167,16 +170,23 @@ class Stream:
             self.send_errors += 1
             self.sends = False
         self.reports.connect(address[0], rtcp_port, now)
-        self._drain(address)
+        self._drain(address, now)
 
-    def _drain(self, address: tuple[str, int]) -> None:
-        """Throws away what anyone sent before the socket was connected."""
+    def _drain(self, address: tuple[str, int], now: float) -> None:
+        """Looks at what anyone sent before the socket was connected; only the far end counts.
+
+        Its first packets are often quicker than its answer.
+        """
         for _ in range(256):
             try:
-                _, source = self.rtp.recvfrom(rtp.MAX_PACKET)
+                raw, source = self.rtp.recvfrom(rtp.MAX_PACKET)
             except OSError:
                 return
-            self.refused += source[:2] != address
+            if source[:2] == address:
+                data = bytearray(raw)
+                self.take(data, memoryview(data), len(data), now, int(now * g711.RATE_HZ))
+            else:
+                self.refused += 1
 
     def begin_early(self, wait_s: float) -> bool:
         """Whether a play may begin now, `wait_s` before its tick: not when it adds up."""
@@ -341,6 +351,10 @@ class Stream:
         except OSError:
             # Nothing there after all, or an ICMP error of an earlier send.
             return False
+        return self.take(data, view, size, now, arrival)
+
+    def take(self, data: bytearray, view: memoryview, size: int, now: float, arrival: int) -> bool:
+        """One datagram of `size` bytes in `data`; True when it was relayed."""
         if size < rtp.HEADER_BYTES or data[0] & 0xC0 != rtp.VERSION:
             self.refused += 1
             return False
@@ -449,8 +463,8 @@ class Stream:
     def plan(self, now: float) -> None:
         """Sets `due` to the next thing that time brings."""
         due = NEVER
-        if self.watch_s > 0 and self.watch_from != NEVER:
-            due = max(self.arrived_at, self.watch_from) + self.watch_s
+        if self.watch_s > 0:
+            due = max(self.arrived_at, self.watch_from, self.told_at) + self.watch_s
         if self.learning is not None:
             due = min(due, self.learning.until)
         if self.events.open:
@@ -470,11 +484,16 @@ class Stream:
         if self.learning is not None and now >= self.learning.until:
             params = self.learning.params
             self.lock((params.remote_address, params.remote_port), params.remote_rtcp_port, now)
-        if self.watch_s > 0 and self.watch_from != NEVER:
-            quiet_s = now - max(self.arrived_at, self.watch_from)
-            if not self.listening:
-                self.watch_from = now
-            elif quiet_s >= self.watch_s:
-                self.emit(wire.NO_RTP, self.stream, wire.pack_seconds(quiet_s))
-                self.watch_from = NEVER
+        if self.watch_s > 0:
+            self._look_for_silence(now)
         self.plan(now)
+
+    def _look_for_silence(self, now: float) -> None:
+        """Tells of each silence once."""
+        if not self.listening:
+            self.watch_from = now
+        since = max(self.arrived_at, self.watch_from)
+        if now - since >= self.watch_s:
+            if since > self.told_at:
+                self.emit(wire.NO_RTP, self.stream, wire.pack_seconds(now - since))
+            self.told_at = now

@@ -1,0 +1,431 @@
+"""A real worker process, real loopback sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from doubles.far_end import PATIENCE_S, FarEnd, Listener, tone
+from outdial.clock import SystemClock
+from outdial.config import Media
+from outdial.errors import ConfigError, MediaUnavailable
+from outdial.legs import (
+    Clip,
+    Codec,
+    Digit,
+    Direction,
+    MediaLost,
+    MediaStats,
+    NoRtp,
+    PlayEnd,
+)
+from outdial.media.core import dtmf, g711, rtp
+from outdial.media.plane import WorkerPool, parse_ports, worker_count
+
+MakeClip = Callable[[str, bytes], Clip]
+SILENCE = b"\xff" * 160
+
+
+async def settled(pool: WorkerPool, name: str, value: int) -> None:
+    """Waits until a counter of the pool has the value."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (await pool.stats())[name] != value:  # noqa: ASYNC110 - it is another process
+            await asyncio.sleep(0.01)
+
+
+async def test_the_first_packet_leaves_at_once_and_silence_follows(
+    pool: WorkerPool, far: FarEnd
+) -> None:
+    leg = pool.open("CA1", Listener())
+    assert leg.port % 2 == 0
+    leg.start(far.params())
+    first, payload = await far.receive()
+    assert (first.payload_type, first.marker, payload) == (0, True, SILENCE)
+    second, _ = await far.receive()
+    assert second.sequence == (first.sequence + 1) & 0xFFFF
+    assert second.timestamp == (first.timestamp + 160) & 0xFFFFFFFF
+    assert second.ssrc == first.ssrc
+    assert not second.marker
+
+
+async def test_a_clip_queued_with_start_is_in_the_first_packet(
+    pool: WorkerPool, far: FarEnd, clips: MakeClip
+) -> None:
+    samples = tone(440, 40)
+    leg = pool.open("CA1", Listener())
+    leg.start(far.params())
+    played = leg.queue(clips("first", samples))
+    _, payload = await far.receive()
+    assert payload == g711.encode(samples[:320], rtp.PCMU)
+    assert await played is PlayEnd.FINISHED
+
+
+async def test_clips_follow_each_other_without_a_gap_in_either_law(
+    pool: WorkerPool, far: FarEnd, clips: MakeClip
+) -> None:
+    one, two = tone(300, 50), tone(500, 50)
+    for codec in Codec:
+        leg = pool.open("CA1", Listener())
+        leg.start(far.params(codec))
+        ends = [leg.queue(clips("one", one)), leg.queue(clips("two", two), 2)]
+        got = b"".join([(await far.receive())[1] for _ in range(8)])
+        expected = g711.encode(one + two + two, codec.value)
+        assert got[: len(expected)] == expected
+        assert got[len(expected) :] == g711.SILENCE[codec.value] * (len(got) - len(expected))
+        assert [await end for end in ends] == [PlayEnd.FINISHED, PlayEnd.FINISHED]
+        leg.close()
+        far.drain()
+
+
+async def test_a_packet_time_other_than_20_ms(pool: WorkerPool, far: FarEnd) -> None:
+    for ptime_ms in (10, 30, 60):
+        leg = pool.open("CA1", Listener())
+        leg.start(far.params(ptime_ms=ptime_ms))
+        first, payload = await far.receive()
+        second, _ = await far.receive()
+        assert len(payload) == 8 * ptime_ms
+        assert (second.timestamp - first.timestamp) & 0xFFFFFFFF == 8 * ptime_ms
+        leg.close()
+        await settled(pool, "streams", 0)
+        far.drain()
+
+
+async def test_stop_playing_ends_everything_that_is_queued(
+    pool: WorkerPool, far: FarEnd, clips: MakeClip
+) -> None:
+    leg = pool.open("CA1", Listener())
+    leg.start(far.params())
+    clip = clips("endless", tone(440, 100))
+    ends = [leg.queue(clip, 0), leg.queue(clip), leg.tone("ringback:de")]
+    await far.until(lambda packet, payload: payload != SILENCE)
+    leg.stop_playing()
+    assert [await end for end in ends] == [PlayEnd.STOPPED] * 3
+    await far.until(lambda packet, payload: payload == SILENCE)
+
+
+async def test_tones(pool: WorkerPool, far: FarEnd) -> None:
+    leg = pool.open("CA1", Listener())
+    leg.start(far.params())
+    assert await leg.tone("beep") is PlayEnd.FINISHED
+    with pytest.raises(ValueError, match="no tone"):
+        leg.tone("jingle")
+    with pytest.raises(ValueError, match="no tone"):
+        leg.tone("busy:atlantis")
+
+
+async def test_digits_go_out_as_events(pool: WorkerPool, far: FarEnd) -> None:
+    leg = pool.open("CA1", Listener())
+    leg.start(far.params(telephone_event=99))
+    assert await leg.send_digits("4#") is PlayEnd.FINISHED
+    receiver = dtmf.EventReceiver()
+    heard = [
+        digit
+        for packet, payload in far.drain()
+        if packet.payload_type == 99
+        for digit in receiver.packet(packet.timestamp, payload, 0.0)
+    ]
+    assert heard == [("4", 100), ("#", 100)]
+    with pytest.raises(ValueError, match="not a DTMF digit"):
+        leg.send_digits("12x")
+
+
+async def test_digits_in_both_directions_with_every_twentieth_packet_lost(
+    pool: WorkerPool, far: FarEnd
+) -> None:
+    listener = Listener()
+    leg = pool.open("CA1", listener)
+    leg.start(far.params())
+    digits = "1590*#AD"
+    sender, packets = dtmf.EventSender(digits), []
+    timestamp = 1000
+    while not sender.finished:
+        packets.append(sender.tick(timestamp, 160))
+        timestamp += 160
+    lost = [index % 20 == 7 for index in range(len(packets))]
+    for packet, gone in zip(packets, lost, strict=True):
+        if packet is not None and not gone:
+            far.send(leg, packet.payload, pt=101, timestamp=packet.timestamp)
+            await asyncio.sleep(0.002)
+        else:
+            far.sequence += 1
+    got = await listener.wait(Digit, len(digits))
+    assert "".join(event.digit for event in got) == digits
+    assert {event.source for event in got} == {"rfc4733"}
+
+
+async def test_in_band_digits_when_events_were_not_negotiated(
+    pool: WorkerPool, far: FarEnd, other_far: FarEnd
+) -> None:
+    listener = Listener()
+    sender, receiver = pool.open("CA1", Listener()), pool.open("CA2", listener)
+    sender.start(far.params(telephone_event=None))
+    receiver.start(other_far.params(telephone_event=None))
+    assert await sender.send_digits("27D") is PlayEnd.FINISHED
+    for _, payload in far.drain():
+        other_far.send(receiver, payload)
+        await asyncio.sleep(0.001)
+    for _ in range(4):
+        other_far.send(receiver, SILENCE)
+    got = await listener.wait(Digit, 3)
+    assert [(event.digit, event.source) for event in got] == [
+        ("2", "in-band"),
+        ("7", "in-band"),
+        ("D", "in-band"),
+    ]
+
+
+async def test_a_bridge_relays_both_ways_and_transcodes(
+    pool: WorkerPool, far: FarEnd, other_far: FarEnd
+) -> None:
+    listener = Listener()
+    one = pool.open("CA1", listener)
+    two = pool.open("CA2", Listener(), near=one)
+    one.start(far.params(Codec.PCMU))
+    two.start(other_far.params(Codec.PCMA, telephone_event=96))
+    one.bridge(two)
+    ulaw, alaw = bytes(range(1, 161)), bytes(range(80, 240))
+    # A relayed stream stays one stream: same SSRC, sequence going on.
+    before, _ = await other_far.receive()
+    far.send(one, ulaw)
+    packet, payload = await other_far.until(lambda packet, payload: payload != b"\xd5" * 160)
+    assert payload == ulaw.translate(g711.ULAW_TO_ALAW)
+    assert (packet.payload_type, packet.ssrc) == (8, before.ssrc)
+    other_far.send(two, alaw, pt=8)
+    _, payload = await far.until(lambda packet, payload: payload != SILENCE)
+    assert payload == alaw.translate(g711.ALAW_TO_ULAW)
+    event = dtmf.payload("5", 800, end=True)
+    far.send(one, event, pt=101)
+    packet, payload = await other_far.until(lambda packet, payload: len(payload) == 4)
+    assert (packet.payload_type, payload) == (96, event)
+    assert (await listener.wait(Digit))[0].digit == "5"
+
+
+async def test_a_play_wins_over_the_bridge_and_unbridge_ends_it(
+    pool: WorkerPool, far: FarEnd, other_far: FarEnd, clips: MakeClip
+) -> None:
+    samples = tone(700, 60)
+    one = pool.open("CA1", Listener())
+    two = pool.open("CA2", Listener(), near=one)
+    one.start(far.params())
+    two.start(other_far.params())
+    one.bridge(two)
+    talking = asyncio.create_task(far.talk(one, [b"\x10" * 160] * 40))
+    await other_far.until(lambda packet, payload: payload == b"\x10" * 160)
+    assert await two.queue(clips("whisper", samples)) is PlayEnd.FINISHED
+    await other_far.until(lambda _, payload: payload == g711.encode(samples[:320], 0))
+    await other_far.until(lambda packet, payload: payload == b"\x10" * 160)
+    one.unbridge()
+    await talking
+    await pool.stats()
+    other_far.drain()
+    far.send(one, b"\x20" * 160)
+    for _ in range(5):
+        _, payload = await other_far.receive()
+        assert payload == SILENCE
+
+
+async def test_packets_from_elsewhere_are_never_heard(
+    pool: WorkerPool, far: FarEnd, other_far: FarEnd
+) -> None:
+    listener = Listener()
+    leg = pool.open("CA1", listener)
+    attacker = other_far
+    # Before the answer anyone can send, afterwards the kernel drops it.
+    attacker.send(leg, dtmf.payload("1", 800, end=True), pt=101)
+    await pool.stats()
+    leg.start(far.params())
+    await far.receive()
+    for _ in range(10):
+        attacker.send(leg, dtmf.payload("1", 800, end=True), pt=101)
+    far.send(leg, dtmf.payload("2", 800, end=True), pt=101)
+    assert [event.digit for event in await listener.wait(Digit)] == ["2"]
+    leg.close()
+    stats = (await listener.wait(MediaStats))[0]
+    assert stats.packets_received == 1
+    assert stats.packets_refused >= 1
+    assert attacker.drain() == []
+
+
+@pytest.mark.parametrize(("source", "believed"), [("127.0.0.9", True), ("127.0.9.1", False)])
+async def test_learning_believes_only_neighbours(
+    pool: WorkerPool, far: FarEnd, source: str, believed: bool
+) -> None:
+    listener = Listener()
+    leg = pool.open("CA1", listener)
+    leg.start(far.params(learn_address=True))
+    behind = FarEnd(source)
+    try:
+        await far.receive()
+        behind.send(leg, b"\x30" * 160, pt=0)
+        if believed:
+            await behind.receive()
+            # Locked: the next one learns nothing.
+            far.send(leg, b"\x40" * 160)
+        await settled(pool, "packets_received", 1 if believed else 0)
+    finally:
+        behind.socket.close()
+        leg.close()
+    stats = (await listener.wait(MediaStats))[0]
+    assert (stats.packets_refused == 0) is believed
+
+
+async def test_learning_ends_after_half_a_second(pool: WorkerPool, far: FarEnd) -> None:
+    listener = Listener()
+    leg = pool.open("CA1", listener)
+    leg.start(far.params(learn_address=True))
+    first, _ = await far.receive()
+    await far.until(lambda packet, _: (packet.sequence - first.sequence) & 0xFFFF > 27)
+    late = FarEnd("127.0.0.9")
+    try:
+        late.send(leg, b"\x30" * 160)
+        far.send(leg, b"\x40" * 160)
+        await settled(pool, "packets_received", 1)
+        assert late.drain() == []
+    finally:
+        late.socket.close()
+
+
+async def test_hold_stops_our_packets_and_an_update_moves_them(
+    pool: WorkerPool, far: FarEnd, other_far: FarEnd
+) -> None:
+    leg = pool.open("CA1", Listener())
+    leg.start(far.params())
+    await far.receive()
+    leg.update(far.params(direction=Direction.RECVONLY))
+    await pool.stats()
+    far.drain()
+    leg.update(other_far.params(Codec.PCMA))
+    packet, payload = await other_far.receive()
+    assert (packet.payload_type, payload) == (8, b"\xd5" * 160)
+    assert far.drain() == []
+
+
+async def test_silence_of_the_far_end_is_told_once(pool: WorkerPool, far: FarEnd) -> None:
+    listener = Listener()
+    leg = pool.open("CA1", listener)
+    leg.start(far.params())
+    leg.watch_silence(0.2)
+    (event,) = await listener.wait(NoRtp)
+    assert 0.2 <= event.seconds < 0.5
+    # Not again for the same silence; but for the next one.
+    far.send(leg, SILENCE)
+    assert len(await listener.wait(NoRtp, 2)) == 2
+
+
+async def test_stats_are_the_last_event_and_everything_is_given_back(
+    pool: WorkerPool, far: FarEnd, clips: MakeClip
+) -> None:
+    clip = clips("endless", tone(440, 100))
+    start = await pool.stats()
+    listener = Listener()
+    leg = pool.open("CA1", listener)
+    leg.start(far.params())
+    playing = leg.queue(clip, 0)
+    for index in range(10):
+        if index == 5:
+            far.sequence += 2
+        far.send(leg, SILENCE)
+    await settled(pool, "packets_received", 10)
+    leg.close()
+    leg.close()
+    (stats,) = await listener.wait(MediaStats)
+    assert stats.packets_received == 10
+    assert stats.packets_lost == 2
+    assert stats.packets_sent >= 1
+    assert await playing is PlayEnd.LOST
+    assert await leg.queue(clip) is PlayEnd.LOST
+    leg.stop_playing()
+    assert listener.events[-1] is stats
+    end = await pool.stats()
+    for name in ("streams", "started", "ports", "legs", "plays", "recordings"):
+        assert end[name] == start[name], name
+    assert end["descriptors"] - end["open_clips"] == start["descriptors"] - start["open_clips"]
+
+
+async def test_a_clip_that_is_gone_ends_at_once(pool: WorkerPool, far: FarEnd) -> None:
+    leg = pool.open("CA1", Listener())
+    leg.start(far.params())
+    assert await leg.queue(Clip("/nowhere.ulaw", "/nowhere.alaw", 1000)) is PlayEnd.FINISHED
+    assert await leg.queue(Clip("/nowhere.ulaw", "/nowhere.alaw", 1000), 0) is PlayEnd.FINISHED
+
+
+async def test_a_worker_that_dies_takes_only_its_own_legs(far: FarEnd) -> None:
+    pool = await WorkerPool.start(Media(workers=2, ports="30000-39999"), SystemClock())
+    try:
+        listeners = [Listener(), Listener()]
+        legs = [pool.open(f"CA{n}", listener) for n, listener in enumerate(listeners)]
+        for leg in legs:
+            leg.start(far.params())
+        play = legs[0].tone("ringback")
+        await far.receive()
+        victim = pool.pids[0]
+        os.kill(victim, signal.SIGKILL)
+        lost = await listeners[0].wait(MediaLost)
+        assert "died" in lost[0].reason
+        assert await play is PlayEnd.LOST
+        assert listeners[1].events == []
+        legs[0].close()
+        other = pool.open("CA3", Listener())
+        other.start(far.params())
+        await settled(pool, "restarts", 1)
+        assert victim not in pool.pids
+        await settled(pool, "workers", 2)
+    finally:
+        await pool.stop()
+    assert isinstance(listeners[1].events[-1], MediaStats)
+
+
+async def test_stop_ends_the_processes_and_every_leg(far: FarEnd) -> None:
+    pool = await WorkerPool.start(Media(workers=1, ports="30000-39999"), SystemClock())
+    listener = Listener()
+    leg = pool.open("CA1", listener)
+    leg.start(far.params())
+    await far.receive()
+    pids = pool.pids
+    await pool.stop()
+    await pool.stop()
+    assert isinstance(listener.events[-1], MediaStats)
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    with pytest.raises(MediaUnavailable):
+        pool.open("CA2", listener)
+
+
+async def test_only_legs_of_one_worker_can_be_bridged(far: FarEnd) -> None:
+    pool = await WorkerPool.start(Media(workers=2, ports="30000-39999"), SystemClock())
+    try:
+        one, two = pool.open("CA1", Listener()), pool.open("CA2", Listener())
+        with pytest.raises(MediaUnavailable):
+            one.bridge(two)
+        assert pool.open("CA3", Listener(), near=one).address == one.address
+    finally:
+        await pool.stop()
+
+
+async def test_ports_run_out_with_a_clear_error() -> None:
+    pool = await WorkerPool.start(Media(workers=1, ports="39990-39995"), SystemClock())
+    try:
+        ports = {pool.open(f"CA{n}", Listener()).port for n in range(3)}
+        assert ports == {39990, 39992, 39994}
+        with pytest.raises(MediaUnavailable):
+            pool.open("CA4", Listener())
+    finally:
+        await pool.stop()
+
+
+@pytest.mark.parametrize("text", ["", "20000", "a-b", "20000-20001", "9-99", "30000-70000"])
+def test_port_ranges_that_are_wrong(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"media\.ports"):
+        parse_ports(text)
+
+
+async def test_settings_that_are_wrong() -> None:
+    with pytest.raises(ConfigError, match=r"media\.country"):
+        await WorkerPool.start(Media(country="xx"), SystemClock())
+    assert worker_count(Media(workers=3)) == 3
+    assert worker_count(Media()) >= 1
