@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 import av
 
 RATE_HZ = 8000
-SPEECH_LEVEL_DBFS = -17.0
+SPEECH_LEVEL_DBFS = -16.0
 """RMS of speech while it sounds: as loud as a telephone talker, with room for peaks."""
 
 _FRAME = 320

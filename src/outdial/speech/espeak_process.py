@@ -4,9 +4,9 @@ The library is under the GPL, so it is loaded here and nowhere else: this progra
 (``python -m outdial.speech.espeak_process``) is talked to over its standard input and output, as
 the espeak-ng program would be. See `frames` for the form, `synthesizers` for the other side.
 
-Requests: ``{"voice": "en-us+f3", "rate_wpm": 150, "text": …}`` gives ``{"rate_hz": …}`` with
-16-bit mono PCM as the body; ``{"voices": true}`` gives ``{"version": …, "languages": […]}``;
-what fails gives ``{"error": …}``.
+Requests: ``{"voice": "gmw/en-US+f3", "rate_wpm": 150, "text": …}`` gives ``{"rate_hz": …}`` with
+16-bit mono PCM as the body; ``{"voices": true}`` gives ``{"version": …, "languages": …}``, voice
+files by language tag; what fails gives ``{"error": …}``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 from ctypes import POINTER, Structure, c_char_p, c_int, c_short, c_size_t, c_ubyte, c_uint, c_void_p
 
 from outdial.speech import frames
+from outdial.speech.voices import by_language
 
 # names and values of speak_lib.h, the library's public header
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -96,26 +97,29 @@ class Library:
         said: bytes = self._lib.espeak_Info(None)
         return said.decode()
 
-    def languages(self) -> list[str]:
-        """The language tags of all voices."""
+    def languages(self) -> dict[str, str]:
+        """Voice files by language tag."""
         voices = self._lib.espeak_ListVoices(None)
-        tags: set[str] = set()
+        listed = []
         index = 0
         while voices[index]:
-            tags.update(_tags(voices[index].contents.languages))
+            voice = voices[index].contents
+            file = voice.identifier.decode("utf-8", "replace")
+            for place, (priority, tag) in enumerate(_tags(voice.languages)):
+                listed.append((file, tag, priority if place else 0))
             index += 1
-        return sorted(tags)
+        return by_language(listed)
 
 
-def _tags(packed: ctypes._Pointer[c_ubyte]) -> list[str]:
-    """A voice's languages: (priority byte, text, NUL) repeated, then a zero byte."""
+def _tags(packed: ctypes._Pointer[c_ubyte]) -> list[tuple[int, str]]:
+    """A voice's languages, its own first: (priority byte, text, NUL) repeated, then a zero byte."""
     tags = []
     at = 0
     while packed[at]:
         end = at + 1
         while packed[end]:
             end += 1
-        tags.append(bytes(packed[at + 1 : end]).decode("utf-8", "replace").lower())
+        tags.append((packed[at], bytes(packed[at + 1 : end]).decode("utf-8", "replace")))
         at = end + 1
     return tags
 

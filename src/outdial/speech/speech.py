@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from outdial import config
@@ -33,8 +33,8 @@ class Engine:
     name: str
     """espeak-ng or espeakng-loader."""
     version: str
-    languages: frozenset[str]
-    """Tags in lower case."""
+    languages: Mapping[str, str]
+    """Voice files by tag in lower case."""
 
 
 class Speech:
@@ -67,7 +67,7 @@ class Speech:
         if self._engine is None:
             name = choose_engine(self._settings.engine)
             reply = await self._run({"job": "describe", "engine": name})
-            self._engine = Engine(name, reply["version"], frozenset(reply["languages"]))
+            self._engine = Engine(name, reply["version"], reply["languages"])
         return self._engine
 
     async def languages(self) -> list[str]:

@@ -16,13 +16,14 @@ from typing import Protocol
 
 from outdial.errors import SpeechError
 from outdial.speech import frames
+from outdial.speech.voices import by_language
 
 SYNTHESIS_TIMEOUT_S = 10.0
 PROGRAM = "espeak-ng"
 WHEEL = "espeakng-loader"
 
 _VERSION = re.compile(r"\d+(\.\d+)+")
-_OTHER_LANGUAGE = re.compile(r"\(([a-zA-Z0-9-]+) \d+\)")
+_OTHER_LANGUAGE = re.compile(r"\(([a-zA-Z0-9-]+) (\d+)\)")
 
 
 class Synthesizer(Protocol):
@@ -31,8 +32,8 @@ class Synthesizer(Protocol):
     def synthesize(self, text: str, voice: str, rate_wpm: int) -> tuple[int, bytes]:
         """Sampling rate and 16-bit mono PCM of the text."""
 
-    def describe(self) -> tuple[str, list[str]]:
-        """Version, and language tags in lower case."""
+    def describe(self) -> tuple[str, dict[str, str]]:
+        """Version, and voice files by language tag in lower case."""
 
     def close(self) -> None:
         """Ends what it started."""
@@ -54,14 +55,16 @@ class EspeakProgram:
         )
         return _pcm_of(wav)
 
-    def describe(self) -> tuple[str, list[str]]:
+    def describe(self) -> tuple[str, dict[str, str]]:
         version = _VERSION.search(self._run(["--version"]).decode("utf-8", "replace"))
-        tags: set[str] = set()
+        listed = []
         for line in self._run(["--voices"]).decode("utf-8", "replace").splitlines()[1:]:
-            columns = line.split()
-            if len(columns) > 1:
-                tags.update((columns[1].lower(), *map(str.lower, _OTHER_LANGUAGE.findall(line))))
-        return (version.group() if version else "unknown"), sorted(tags)
+            columns = line.split()  # priority, language, age/gender, name, file, (other priority)…
+            if len(columns) > 4:
+                listed.append((columns[4], columns[1], 0))
+                others = _OTHER_LANGUAGE.findall(line)
+                listed += [(columns[4], tag, int(priority)) for tag, priority in others]
+        return (version.group() if version else "unknown"), by_language(listed)
 
     def close(self) -> None:
         """Nothing runs between texts."""
@@ -95,7 +98,7 @@ class EspeakWheel:
         head, pcm = self._ask({"voice": voice, "rate_wpm": rate_wpm, "text": text})
         return int(head["rate_hz"]), pcm
 
-    def describe(self) -> tuple[str, list[str]]:
+    def describe(self) -> tuple[str, dict[str, str]]:
         head, _ = self._ask({"voices": True})
         return head["version"], head["languages"]
 

@@ -13,6 +13,7 @@ import pytest
 from outdial.errors import SpeechError
 from outdial.speech import synthesizers
 from outdial.speech.synthesizers import PROGRAM, WHEEL, EspeakProgram, EspeakWheel, Synthesizer
+from outdial.speech.voices import voice_name
 
 HAVE_PROGRAM = shutil.which("espeak-ng") is not None
 HAVE_WHEEL = importlib.util.find_spec("espeakng_loader") is not None
@@ -80,6 +81,18 @@ def test_describes_itself(engine: Synthesizer) -> None:
     version, languages = engine.describe()
     assert version[0].isdigit()
     assert {"en-us", "en-gb", "es", "es-419", "fr-fr", "de", "hi", "pt-br", "cmn"} <= set(languages)
+    assert languages["en-us"] == "gmw/en-US"
+    assert languages["es-mx"] == languages["es-419"]
+
+
+@pytest.mark.parametrize("language", ["en", "en-GB", "es", "fr", "de", "hi", "zh", "pt"])
+def test_man_and_woman_differ_in_every_language(engine: Synthesizer, language: str) -> None:
+    languages = engine.describe()[1]
+    man, woman = (
+        engine.synthesize("8 9 70", voice_name(voice, language, languages), 150)[1]
+        for voice in ("man", "woman")
+    )
+    assert man != woman
 
 
 def test_unknown_voice(engine: Synthesizer) -> None:

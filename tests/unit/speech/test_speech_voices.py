@@ -5,30 +5,10 @@ from __future__ import annotations
 import pytest
 
 from outdial.errors import SpeechError
-from outdial.speech.voices import voice_name
+from outdial.speech.voices import by_language, voice_name
 
-AVAILABLE = frozenset(
-    [
-        "en",
-        "en-us",
-        "en-gb",
-        "en-gb-scotland",
-        "es",
-        "es-419",
-        "fr",
-        "fr-fr",
-        "fr-ch",
-        "de",
-        "hi",
-        "pt",
-        "pt-br",
-        "cmn",
-        "yue",
-        "nb",
-        "he",
-        "id",
-    ]
-)
+TAGS = "en en-us en-gb en-gb-scotland es es-419 fr fr-fr fr-ch de hi pt pt-br cmn yue nb he id"
+AVAILABLE = {tag: tag for tag in TAGS.split()}
 
 
 @pytest.mark.parametrize(
@@ -64,21 +44,26 @@ def test_language(language: str, voice: str) -> None:
 
 
 def test_falls_back_when_the_engine_has_less() -> None:
-    assert voice_name("man", "es", frozenset({"es"})) == "es+m3"
-    assert voice_name("man", "en-au", frozenset({"en-us"})) == "en-us+m3"
+    assert voice_name("man", "es", {"es": "roa/es"}) == "roa/es+m3"
+    assert voice_name("man", "en-au", {"en-us": "en-us"}) == "en-us+m3"
 
 
 def test_unknown_language_names_what_there_is() -> None:
     with pytest.raises(SpeechError, match=r"no language 'tlh'; it has de, es"):
-        voice_name("man", "tlh", frozenset({"de", "es"}))
+        voice_name("man", "tlh", {"es": "es", "de": "de"})
 
 
 @pytest.mark.parametrize("language", ["", "-", "en+m7", "../../etc", "e" * 500])
 def test_odd_tags(language: str) -> None:
     with pytest.raises(SpeechError):
-        voice_name("man", language, frozenset({"de"}))
+        voice_name("man", language, {"de": "de"})
 
 
 def test_unknown_voice_names_what_there_is() -> None:
     with pytest.raises(SpeechError, match="man and woman"):
         voice_name("robot", "en", AVAILABLE)
+
+
+def test_a_voice_of_its_own_comes_before_one_that_stands_in() -> None:
+    listed = [("a/en", "en-GB", 0), ("a/en", "en", 2), ("b/us", "en", 3), ("c/gb", "en-gb", 1)]
+    assert by_language(listed) == {"en-gb": "a/en", "en": "a/en"}
