@@ -51,7 +51,8 @@ _NASTY: Final = (
     b">", b"<>", b";", b";;", b",", b",,", b"=", b":", b"::", b"@", b"@@", b"%", b"%0", b"%00",
     b"%zz", b"?", b"&", b"[", b"]", b"[::1]", b"[:::1]", b"sip:", b"tel:", b"*", b"/", b"SIP/2.0",
     b"SIP/", b"-1", b"0", b"4294967296", b"9" * 400, b"9" * 5000, b"\xd9\xa3", b"tag=", b";tag=x",
-    b";lr", b"branch=", b";branch=z9hG4bK", b"rport", b"Content-Length: 5\r\n", b"l: 7\r\n", b"\r\n ",
+    b";lr", b"branch=", b";branch=z9hG4bK", b"rport", b"Content-Length: 5\r\n", b"l: 7\r\n",
+    b"\r\n ",
     b"\r\n\t", b"Via: ", b"CSeq: 1 INVITE\r\n", b"To: <sip:a@b>\r\n", b"X" * 300, b"," * 300,
     b";" * 300, b" " * 3000, b'"' * 200, b"<" * 200, b"\\" * 201, b"\r\n" * 140,
 )  # fmt: skip
