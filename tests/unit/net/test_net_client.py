@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import shutil
 import ssl
+import subprocess
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -33,8 +36,8 @@ class Peer:
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
 
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
 
     async def stop(self) -> None:
         assert self._server is not None
@@ -568,9 +571,42 @@ async def test_nothing_is_left_open(peer: Peer) -> None:
     assert len(os.listdir("/proc/self/fd")) <= before + 1
 
 
-def test_certificates_are_checked() -> None:
-    from aiohttp import connector
+def make_certificate(folder: Path) -> tuple[str, str]:
+    """A self-signed certificate for tls.example, and its key."""
+    certificate, key = str(folder / "cert.pem"), str(folder / "key.pem")
+    subject = ["-subj", "/CN=tls.example", "-addext", "subjectAltName=DNS:tls.example"]
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+    subprocess.run([*make, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return certificate, key
 
-    context = connector._SSL_CONTEXT_VERIFIED
-    assert context.verify_mode is ssl.CERT_REQUIRED
-    assert context.check_hostname
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl program")
+async def test_certificate_must_be_for_the_name_and_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = make_certificate(tmp_path)
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(certificate, key)
+    names: list[str | None] = []
+    serving.sni_callback = lambda sock, name, context: names.append(name)
+    peer = Peer()
+    await peer.start(serving)
+
+    async def ask(host: str) -> int:
+        client = HttpClient(AddressPolicy(["127.0.0.0/8"]), resolver=Names(["127.0.0.1"]))
+        try:
+            return (await client.request("GET", f"https://{host}:{peer.port}/")).status
+        finally:
+            await client.close()
+
+    with pytest.raises(FetchError, match=r"no secure connection to tls\.example") as caught:
+        await ask("tls.example")
+    assert caught.value.kind == "tls"
+    trusting = ssl.create_default_context(cafile=certificate)
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
+    assert await ask("tls.example") == 200
+    assert names[-1] == "tls.example"
+    with pytest.raises(FetchError) as caught:
+        await ask("other.example")
+    assert caught.value.kind == "tls"
+    await peer.stop()
