@@ -7,6 +7,7 @@ would have to choose digests, not keys.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import Sequence
@@ -18,10 +19,8 @@ from outdial.errors import StoreUnavailable
 from outdial.store.records import KeyRecord
 
 _PREFIX_LENGTH = 7
-_EVERY_S = 5.0
-"""A key that was revoked by another process is refused after so long."""
-_ON_MISS_S = 1.0
-"""A key that was added by another process is taken after so long."""
+_EVERY_S = 0.5
+"""A key that another process has added is taken, and one it has revoked refused, after so long."""
 _LONGEST_KEY = 512
 
 _log = log.get("keys")
@@ -49,43 +48,55 @@ class StoredKeys(Protocol):
 
 
 class KeyRing:
-    """Knows every valid key. Made by `KeyRing.open`."""
+    """Knows every valid key. Made by `KeyRing.open`; reads the store's keys twice a second.
 
-    def __init__(self, given: Sequence[config.Key], store: StoredKeys, clock: Clock) -> None:
-        self._given = {digest(key.key.get_secret_value()): key.name for key in given}
+    While the store cannot be read, what was read last holds.
+    """
+
+    def __init__(self, store: StoredKeys, given: Sequence[config.Key], clock: Clock) -> None:
         self._store = store
+        self._given = {digest(key.key.get_secret_value()): key.name for key in given}
         self._clock = clock
-        self._names = dict(self._given)
-        self._read_at = float("-inf")
+        self._names: dict[str, str] = {}
+        self._readable = True
+        self._reading: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, given: Sequence[config.Key], store: StoredKeys, clock: Clock) -> KeyRing:
+    async def open(cls, store: StoredKeys, settings: config.Settings, clock: Clock) -> KeyRing:
         """A ring with the keys of the settings and of the store. Raises StoreUnavailable."""
-        ring = cls(given, store, clock)
+        ring = cls(store, settings.keys, clock)
         await ring.reload()
+        ring._read_later()
         return ring
 
-    async def verify(self, presented: str) -> str | None:
-        """The name of the key, None when it is not valid.
-
-        Reads the store again when its last reading is some seconds old; while the store cannot be
-        read, what was read last holds.
-        """
-        if not presented or len(presented) > _LONGEST_KEY:
+    def verify(self, presented: str) -> str | None:
+        """The name of the key, None when it is not valid."""
+        if len(presented) > _LONGEST_KEY:
             return None
-        wanted = digest(presented)
-        age_s = self._clock.monotonic() - self._read_at
-        if age_s >= _EVERY_S or (age_s >= _ON_MISS_S and wanted not in self._names):
-            self._read_at = self._clock.monotonic()  # first, so that others need not read too
-            try:
-                await self.reload()
-            except StoreUnavailable as problem:
-                _log.warning("keys could not be read again", reason=str(problem))
-        return self._names.get(wanted)
+        return self._names.get(digest(presented))
 
     async def reload(self) -> None:
-        """Reads the store's keys. Raises StoreUnavailable."""
+        """Reads the store's keys now. Raises StoreUnavailable."""
         stored = await self._store.keys()
-        self._read_at = self._clock.monotonic()
-        valid = {key.digest: key.name for key in stored if key.revoked_at is None}
+        now = self._clock.now()
+        valid = {
+            key.digest: key.name for key in stored if key.revoked_at is None or key.revoked_at > now
+        }
         self._names = valid | self._given
+
+    def _read_later(self) -> None:
+        # a timer and not a sleeping task: nothing needs to be ended when the program ends
+        asyncio.get_running_loop().call_later(_EVERY_S, self._read)
+
+    def _read(self) -> None:
+        self._reading = asyncio.create_task(self._read_again())
+
+    async def _read_again(self) -> None:
+        try:
+            await self.reload()
+            self._readable = True
+        except StoreUnavailable as problem:
+            if self._readable:
+                _log.warning("keys cannot be read; those known hold", reason=str(problem))
+            self._readable = False
+        self._read_later()

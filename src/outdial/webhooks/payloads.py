@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from outdial.calls.request import CallRequest
 from outdial.clock import iso8601
 from outdial.store.records import CallRecord
 
@@ -37,16 +36,19 @@ _STANDARD = frozenset(
 
 def status_params(
     call: CallRecord,
-    request: CallRequest,
     event: str,
+    *,
     sequence_number: int,
     at: float,
     recording_url: str = "",
+    secret_key: str = "",
+    optional: str = "",
 ) -> Params:
     """The parameters of one callback, in order.
 
     `event` is one of calls.request.STATUS_EVENTS, `at` the wall time it happened, in seconds.
-    `request` is the A leg's, on both legs. `recording_url` is only told on completed.
+    `recording_url` is only told on completed. `secret_key` and `optional` are the A leg's, on both
+    legs.
     """
     completed = event == "completed"
     params = [
@@ -70,9 +72,9 @@ def status_params(
     ]
     if completed:
         params += _ending(call)
-    if request.secret_key:
-        params.append(("apikey", request.secret_key))
-    return (*params, *optional_params(request.optional))
+    if secret_key:
+        params.append(("apikey", secret_key))
+    return (*params, *optional_params(optional))
 
 
 def duration_s(call: CallRecord) -> int:
