@@ -237,11 +237,16 @@ class Verifier:
         if known is not None and count <= known[0]:
             return Verdict.STALE
         if known is None and len(self._counts) >= self._max_nonces:
-            self._counts = {n: (c, e) for n, (c, e) in self._counts.items() if e > now}
+            self.forget_expired(now)
             if len(self._counts) >= self._max_nonces:
                 return Verdict.STALE
         self._counts[nonce] = count, expiry
         return Verdict.ACCEPTED
+
+    @property
+    def remembered(self) -> int:
+        """How many nonces are held."""
+        return len(self._counts)
 
     def forget_expired(self, now: float) -> None:
         """Drops the counts of nonces that no longer live."""
