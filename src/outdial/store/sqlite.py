@@ -37,9 +37,13 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def connect_readonly(path: Path) -> sqlite3.Connection:
-    """A connection for one thread that cannot write. Raises sqlite3.Error."""
+    """A connection that cannot write, for one thread at a time. Raises sqlite3.Error."""
     connection = sqlite3.connect(
-        path, timeout=_BUSY_S, isolation_level=None, cached_statements=_STATEMENTS_KEPT
+        path,
+        timeout=_BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_STATEMENTS_KEPT,
     )
     connection.execute("PRAGMA query_only=ON")
     return connection

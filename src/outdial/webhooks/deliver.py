@@ -110,7 +110,7 @@ class Deliverer:
         self._client = client
         self._clock = clock
         self._settings = settings
-        self._on_settled = on_settled
+        self.on_settled = on_settled
         self._is_live = is_live
         self._lanes: dict[str, deque[DeliveryRecord]] = {}
         self._hosts: dict[str, _Host] = {}
@@ -252,7 +252,7 @@ class Deliverer:
             self._under_way -= 1
             host.under_way -= 1
         self._record(delivery, status, retry_after_s, error)
-        self._on_settled(delivery, (self._clock.monotonic() - started) * 1000.0)
+        self.on_settled(delivery, (self._clock.monotonic() - started) * 1000.0)
         self._advance(lane, delivery)
         while self._blocked and self._under_way < _MOST_UNDER_WAY:
             other = self._blocked.popleft()
