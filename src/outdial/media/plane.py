@@ -37,6 +37,7 @@ from outdial.media.core import dtmf, tones
 
 READY_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 3.0
+REPORT_TIMEOUT_S = 2.0
 RESTART_DELAYS_S = (0.1, 0.5, 2.0, 5.0, 15.0)
 """Before each try to start a dead worker again; the last one repeats."""
 STEADY_S = 60.0
@@ -197,7 +198,7 @@ class _Worker:
         self._commands: list[bytes] = []
         self._backlog = b""
         self._ready = asyncio.Event()
-        self._reports: deque[asyncio.Future[wire.Report]] = deque()
+        self._reports: deque[asyncio.Future[wire.Report | None]] = deque()
         self._stopping = False
         self._restarting: asyncio.Task[None] | None = None
         self._started_at = 0.0
@@ -231,6 +232,9 @@ class _Worker:
         except OSError as error:
             ours.close()
             raise MediaUnavailable(f"a media worker cannot be started: {error}") from error
+        except asyncio.CancelledError:
+            ours.close()
+            raise
         finally:
             theirs.close()
         self._socket = ours
@@ -293,16 +297,14 @@ class _Worker:
         """The worker's counters; None from a dead one."""
         if self._socket is None:
             return None
-        future: asyncio.Future[wire.Report] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[wire.Report | None] = asyncio.get_running_loop().create_future()
         self._reports.append(future)
         self.command(wire.REPORT, 0)
         try:
-            async with asyncio.timeout(2.0):
+            async with asyncio.timeout(REPORT_TIMEOUT_S):
                 return await future
-        except (TimeoutError, asyncio.CancelledError):
-            if future.cancelled() or not future.done():
-                return None
-            raise
+        except TimeoutError:
+            return None
 
     # ------------------------------------------------------------------ events
 
@@ -364,7 +366,8 @@ class _Worker:
         self._deframer = wire.Deframer()
         self.free_ports.clear()
         for future in self._reports:
-            future.cancel()
+            if not future.done():
+                future.set_result(None)
         self._reports.clear()
         self._ready.set()
 

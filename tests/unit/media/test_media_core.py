@@ -215,8 +215,8 @@ def sound(play: int, data: bytes, loops: int = 1) -> Sound:
 
 
 def test_sounds_are_joined_inside_a_packet_and_padded_at_the_end() -> None:
-    finished: list[int] = []
-    playlist = Playlist(finished.append)
+    playlist = Playlist()
+    finished = playlist.finished
     for item in (sound(1, b"aaa"), sound(2, b"bb", 2), sound(3, b"c")):
         playlist.add(item)
     packet = bytearray(b"HH" + bytes(6))
@@ -230,8 +230,7 @@ def test_sounds_are_joined_inside_a_packet_and_padded_at_the_end() -> None:
 
 
 def test_digits_wait_for_the_next_packet() -> None:
-    finished: list[int] = []
-    playlist = Playlist(finished.append)
+    playlist = Playlist()
     playlist.add(sound(1, b"aaa"))
     playlist.add(EventSender("1", 2))
     packet = bytearray(6)
@@ -242,8 +241,8 @@ def test_digits_wait_for_the_next_packet() -> None:
 
 
 def test_empty_sounds_end_and_never_loop() -> None:
-    finished: list[int] = []
-    playlist = Playlist(finished.append)
+    playlist = Playlist()
+    finished = playlist.finished
     playlist.add(sound(1, b"", 0))
     playlist.add(sound(2, b"", 5))
     assert not playlist.fill(bytearray(4), 0, 4, rtp.PCMU)
@@ -252,7 +251,7 @@ def test_empty_sounds_end_and_never_loop() -> None:
 
 
 def test_an_endless_sound_goes_on() -> None:
-    playlist = Playlist(lambda play: None)
+    playlist = Playlist()
     playlist.add(sound(1, b"ab", 0))
     packet = bytearray(5)
     for expected in (b"ababa", b"babab"):

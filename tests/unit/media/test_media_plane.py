@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -23,7 +24,7 @@ from outdial.legs import (
     NoRtp,
     PlayEnd,
 )
-from outdial.media.core import dtmf, g711, rtp
+from outdial.media.core import dtmf, g711, rtp, tones
 from outdial.media.plane import WorkerPool, parse_ports, worker_count
 
 MakeClip = Callable[[str, bytes], Clip]
@@ -226,6 +227,57 @@ async def test_a_play_wins_over_the_bridge_and_unbridge_ends_it(
     for _ in range(5):
         _, payload = await other_far.receive()
         assert payload == SILENCE
+
+
+async def test_a_digit_reaches_a_bridged_end_that_takes_no_events(
+    pool: WorkerPool, far: FarEnd, other_far: FarEnd
+) -> None:
+    one = pool.open("CA1", Listener())
+    two = pool.open("CA2", Listener(), near=one)
+    one.start(far.params())
+    two.start(other_far.params(telephone_event=None))
+    one.bridge(two)
+    await pool.stats()
+    far.send(one, dtmf.payload("6", 800, end=True), pt=101)
+    expected = tones.render_digits(dtmf.steps("6")).ulaw
+    await other_far.until(lambda _, payload: payload == expected[:160])
+    await other_far.until(lambda _, payload: payload == expected[640:800])
+
+
+async def test_comfort_noise_is_neither_lost_nor_relayed(
+    pool: WorkerPool, far: FarEnd, other_far: FarEnd
+) -> None:
+    listener = Listener()
+    one = pool.open("CA1", listener)
+    two = pool.open("CA2", Listener(), near=one)
+    one.start(far.params())
+    two.start(other_far.params())
+    one.bridge(two)
+    await pool.stats()
+    for pt in (0, 13, 0, 72, 0):
+        far.send(one, b"\x21" * 160 if pt == 0 else b"\x40", pt=pt)
+    await settled(pool, "packets_relayed", 3)
+    one.close()
+    (stats,) = await listener.wait(MediaStats)
+    assert (stats.packets_received, stats.packets_lost) == (5, 0)
+
+
+async def test_the_old_hold_keeps_the_far_end_and_opens_to_nobody(
+    pool: WorkerPool, far: FarEnd, other_far: FarEnd
+) -> None:
+    listener = Listener()
+    leg = pool.open("CA1", listener)
+    held = replace(far.params(), remote_address="0.0.0.0", direction=Direction.RECVONLY)
+    leg.start(held)
+    await pool.stats()
+    far.send(leg, dtmf.payload("1", 800, end=True), pt=101)
+    leg.update(far.params())
+    await far.receive()
+    leg.update(held)
+    await pool.stats()
+    other_far.send(leg, dtmf.payload("2", 800, end=True), pt=101)
+    far.send(leg, dtmf.payload("3", 800, end=True), pt=101, timestamp=9000)
+    assert [event.digit for event in await listener.wait(Digit)] == ["3"]
 
 
 async def test_packets_from_elsewhere_are_never_heard(

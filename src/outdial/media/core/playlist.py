@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 
 from outdial.media.core import g711, rtp
 from outdial.media.core.dtmf import EventSender
@@ -42,12 +41,13 @@ class Sound:
 class Playlist:
     """The queue of one stream. `current` is what plays; None when there is nothing."""
 
-    __slots__ = ("_finished", "_waiting", "current")
+    __slots__ = ("_waiting", "current", "finished")
 
-    def __init__(self, finished: Callable[[int], None]) -> None:
+    def __init__(self) -> None:
         self.current: Sound | EventSender | None = None
+        self.finished: list[int] = []
+        """Plays that have ended; the owner takes them out. A callback would make a cycle."""
         self._waiting: deque[Sound | EventSender] = deque()
-        self._finished = finished
 
     def add(self, item: Sound | EventSender) -> None:
         """Puts the item last."""
@@ -57,11 +57,11 @@ class Playlist:
             self._waiting.append(item)
 
     def advance(self) -> None:
-        """The current item is over: tells, and goes to the next."""
+        """The current item is over: on to the next."""
         current = self.current
         self.current = self._waiting.popleft() if self._waiting else None
         if current is not None:
-            self._finished(current.play)
+            self.finished.append(current.play)
 
     def clear(self) -> list[int]:
         """Forgets everything; gives the plays that did not end."""

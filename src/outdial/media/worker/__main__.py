@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
     # A low number, which select() needs.
     control = socket.socket(fileno=os.dup(int(descriptor)))
     os.close(int(descriptor))
-    control.setblocking(True)
+    control.setblocking(False)
     worker = Worker(control, Ports(address, int(first), int(last)), country)
     # The few cycles are broken by hand (`Stream.close`); a collection would delay a tick.
     gc.collect()

@@ -24,6 +24,9 @@ READY_PORTS = 96
 RELAY_SLICE_S = 0.0025
 """While legs are bridged, arrivals are looked at this often: a whole batch a wake-up."""
 READ_ROUNDS = 8
+LAST_WORDS_S = 1.0
+MOST_BACKLOG_BYTES = 8 * 1024 * 1024
+"""Events a control process may leave unread before it is taken for dead."""
 
 _LATENESS_S = (0.001, 0.002, 0.005, 0.010, 0.020)
 
@@ -44,6 +47,7 @@ class Worker:
         self._data = bytearray(rtp.MAX_PACKET)
         self._view = memoryview(self._data)
         self._events: list[bytes] = []
+        self._backlog = b""
         self._tones: dict[str, tones.Rendered] = {}
         self._recorder = Recorder()
         self._unwritten: dict[int, int] = {}
@@ -80,7 +84,8 @@ class Worker:
         self._announce()
         self._flush()
         while self._running:
-            readable, _, _ = wait(controls, (), (), self._pause(monotonic()))
+            writing = controls[:1] if self._backlog else ()
+            readable, _, _ = wait(controls, writing, (), self._pause(monotonic()))
             self._wakeups += 1
             if readable:
                 if self._control in readable:
@@ -89,13 +94,15 @@ class Worker:
             if self._streams:
                 self._read_arrivals(monotonic())
                 self._run_slots()
-            if self._events:
+            if self._events or self._backlog:
                 self._flush()
         now = time.monotonic()
         for stream in self._streams.values():
             stream.close(now)
         self._recorder.stop()
         self._tell_recorded()
+        # The last words may wait for the control process.
+        self._control.settimeout(LAST_WORDS_S)
         self._flush()
 
     def _pause(self, now: float) -> float | None:
@@ -160,12 +167,16 @@ class Worker:
         self._events.append(wire.frame(opcode, stream, payload))
 
     def _flush(self) -> None:
-        data = b"".join(self._events)
+        """Sends the events; what a busy control process does not take now waits."""
+        data = self._backlog + b"".join(self._events)
         self._events.clear()
         try:
-            # Blocks only when the control process is far behind with a full socket buffer.
-            self._control.sendall(data)
+            self._backlog = data[self._control.send(data) :]
+        except BlockingIOError:
+            self._backlog = data
         except OSError:
+            self._running = False
+        if len(self._backlog) > MOST_BACKLOG_BYTES:
             self._running = False
 
     def _announce(self) -> None:
@@ -176,6 +187,8 @@ class Worker:
     def _read_commands(self) -> None:
         try:
             data = self._control.recv(65536)
+        except BlockingIOError:
+            return
         except OSError:
             data = b""
         if not data:

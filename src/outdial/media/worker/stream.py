@@ -22,6 +22,7 @@ from outdial.media.worker.reports import Reports
 
 RELAY_QUIET_S: Final = 0.1
 """A bridged far end that sends nothing for so long is replaced by silence."""
+UNSPECIFIED: Final = ("0.0.0.0", "::")
 EVENT_SILENCE_S: Final = 0.15
 """A telephone event whose end was lost is over when nothing came for so long."""
 MOST_AHEAD_S: Final = 0.06
@@ -89,7 +90,7 @@ class Stream:
         self.emit = emit
         self.started = False
         self.params: MediaParams | None = None
-        self.playlist = Playlist(self._played)
+        self.playlist = Playlist()
         self.reception = reception.Reception()
         self.events = EventReceiver()
         self.learning: Learning | None = None
@@ -151,6 +152,13 @@ class Stream:
 
     def _aim(self, params: MediaParams, now: float) -> None:
         """Points the sockets at the far end."""
+        if params.remote_address in UNSPECIFIED:
+            # On hold the old way: packets may still come from where they came from. From the
+            # start there is no such place; only the discard port of this machine is let through.
+            if not self.started:
+                loopback = "::1" if ":" in params.remote_address else "127.0.0.1"
+                self.lock((loopback, 9), 0, now)
+            return
         self.learning = None
         if params.learn_address:
             self.learning = Learning(self.rtp, params, now)
@@ -200,8 +208,10 @@ class Stream:
         self.timestamp = (self.timestamp + samples) & _UINT32
         self.marker = rtp.MARKER
 
-    def _played(self, play: int) -> None:
-        self.emit(wire.PLAYED, self.stream, wire.pack_played(play, wire.FINISHED))
+    def _tell_played(self) -> None:
+        for play in self.playlist.finished:
+            self.emit(wire.PLAYED, self.stream, wire.pack_played(play, wire.FINISHED))
+        self.playlist.finished.clear()
 
     def stop_playing(self) -> None:
         """Ends what plays and empties the queue."""
@@ -280,6 +290,7 @@ class Stream:
                 item.position = end
             else:
                 self.playlist.fill(self.packet, rtp.HEADER_BYTES, self.samples, self.pt)
+                self._tell_played()
         else:
             self._tick_digits(item, now)
             return
@@ -303,7 +314,7 @@ class Stream:
     def _tick_digits(self, item: EventSender, now: float) -> None:
         """A packet time of RFC 4733 digits; silence between them."""
         params = self.params
-        if params is not None and params.telephone_event is None:
+        if not self.takes_events():
             sound = tones.render_digits(item.remaining)
             self.playlist.current = Sound(
                 item.play, memoryview(sound.ulaw), memoryview(sound.alaw), 1
@@ -313,6 +324,7 @@ class Stream:
         event = item.tick(self.timestamp, self.samples)
         if item.finished:
             self.playlist.advance()
+            self._tell_played()
         pt, marker, timestamp = self.pt, self.marker, self.timestamp
         payload = g711.SILENCE[self.pt] * self.samples
         if event is not None and params is not None and params.telephone_event is not None:
@@ -369,15 +381,15 @@ class Stream:
             size = start + parsed.payload_end - parsed.payload_start
             data[start:size] = bytes(data[parsed.payload_start : parsed.payload_end])
         pt = second & 0x7F
-        is_event = pt not in (rtp.PCMU, rtp.PCMA)
-        if is_event and not self._is_event(pt, size - start):
-            self.refused += 1
-            return False
+        is_audio = pt == rtp.PCMU or pt == rtp.PCMA
         self.arrived_at = now
-        order = self.reception.packet(sequence, timestamp, ssrc, arrival, not is_event)
+        order = self.reception.packet(sequence, timestamp, ssrc, arrival, is_audio)
         if order == reception.RESTART:
             self._restarted()
-        if is_event:
+        if not is_audio:
+            if not self._is_event(pt, size - start):
+                # Comfort noise (RFC 3389) and other things that were not negotiated.
+                return False
             self._hear(self.events.packet(timestamp, data[start:size], now), wire.RFC4733)
             if self.events.open:
                 self.due = min(self.due, now + EVENT_SILENCE_S)
@@ -415,6 +427,14 @@ class Stream:
         for heard in digits:
             payload = wire.pack_digit(heard.digit, source, heard.duration_ms)
             self.emit(wire.DIGIT, self.stream, payload)
+            peer = self.peer
+            if peer is not None and source == wire.RFC4733 and not peer.takes_events():
+                # The other side of the bridge can only be told in the audio.
+                peer.playlist.add(EventSender(heard.digit))
+
+    def takes_events(self) -> bool:
+        """Whether the far end can be sent telephone events."""
+        return self.params is not None and self.params.telephone_event is not None
 
     def relay(
         self,
