@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import quote as percent_encode
 from urllib.parse import unquote as percent_decode
 
-from outdial.errors import LocalProtocolError, RemoteProtocolError
+from outdial.errors import RemoteProtocolError
 from outdial.sip.core.grammar import HOST, NO_PARAMS, Params, format_params
 from outdial.sip.core.limits import CACHE_ENTRIES, MAX_CACHED, MAX_PARAMS
 
@@ -273,11 +273,3 @@ def _same_params(one: Params, other: Params) -> bool:
         elif name in ("user", "ttl", "method", "maddr", "transport"):
             return False
     return True
-
-
-def local_uri(text: str) -> Uri:
-    """Parses a URI of our own (a setting, an attribute). LocalProtocolError when it is none."""
-    try:
-        return Uri.parse(text)
-    except RemoteProtocolError as error:
-        raise LocalProtocolError(str(error)) from None

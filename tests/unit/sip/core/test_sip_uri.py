@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from outdial.errors import LocalProtocolError, RemoteProtocolError
-from outdial.sip.core.uri import Uri, local_uri
+from outdial.errors import RemoteProtocolError
+from outdial.sip.core.uri import Uri
 
 SAME_WHEN_WRITTEN = [
     "sip:alice@atlanta.com",
@@ -68,13 +68,6 @@ def test_refused(text: str) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         Uri.parse(text)
     assert caught.value.status_hint == 400
-    with pytest.raises(LocalProtocolError):
-        local_uri(text)
-
-
-@pytest.mark.parametrize("text", ["sip:a@b", "tel:+1", "http://x/"])
-def test_our_own_uris_are_parsed_the_same_way(text: str) -> None:
-    assert local_uri(text) == Uri.parse(text)
 
 
 @pytest.mark.parametrize(
