@@ -1,0 +1,106 @@
+"""A small client of the native API, for the commands that speak to a running server."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from outdial import log
+from outdial.errors import OutdialError
+
+_TIMEOUT_S = 30.0
+_LARGEST_ANSWER = 32 << 20
+
+
+class ApiError(OutdialError):
+    """The server refused, could not be reached, or answered something else than the API."""
+
+
+class Client:
+    """One connection to one server."""
+
+    def __init__(self, url: str, key: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ApiError(
+                f"{log.escape(url)} is not the URL of a server, e.g. http://127.0.0.1:8080"
+            )
+        try:
+            port = parts.port
+        except ValueError:
+            raise ApiError(f"{log.escape(url)} has a wrong port") from None
+        kind = (
+            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        )
+        self.url = url.rstrip("/")
+        self._prefix = parts.path.rstrip("/")
+        self._key = key
+        self._connection = kind(parts.hostname, port, timeout=_TIMEOUT_S)
+
+    def get(self, path: str, **params: str | int) -> Any:
+        """The JSON at the path. Raises ApiError."""
+        query = "?" + urlencode(params) if params else ""
+        return self._ask("GET", path + query, None)
+
+    def post(self, path: str, body: object) -> Any:
+        """The JSON answer to a JSON body. Raises ApiError."""
+        return self._ask("POST", path, json.dumps(body).encode())
+
+    def _ask(self, method: str, path: str, body: bytes | None) -> Any:
+        headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            self._connection.request(method, self._prefix + path, body, headers)
+            response = self._connection.getresponse()
+            status, data = response.status, response.read(_LARGEST_ANSWER)
+        except ConnectionRefusedError:
+            raise ApiError(
+                f"no server answers at {self.url}; is `outdial serve` running there?"
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise ApiError(
+                f"{self.url} cannot be reached: {error or type(error).__name__}"
+            ) from None
+        return self._read(status, data)
+
+    def _read(self, status: int, data: bytes) -> Any:
+        try:
+            answer = json.loads(data)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise ApiError(f"{self.url} answered {status}, and not as Outdial does")
+        if status >= 400:
+            said = log.escape(str(answer.get("detail") or answer.get("message") or ""))
+            if status == 401:
+                said += " (--key, OUTDIAL_KEY, or the first [[keys]] of the configuration)"
+            raise ApiError(said or f"{self.url} answered {status}")
+        return answer
+
+
+def connect(config: Path | None, server: str, key: str) -> Client:
+    """A client by the options, else by OUTDIAL_URL and OUTDIAL_KEY, else by the settings.
+
+    Raises ApiError and ConfigError.
+    """
+    server = server or os.environ.get("OUTDIAL_URL", "")
+    key = key or os.environ.get("OUTDIAL_KEY", "")
+    if not server or not key:
+        from outdial.cli.files import settings_of
+
+        settings = settings_of(config)
+        server = server or "http://" + reachable(settings.http.listen)
+        if not key and settings.keys:
+            key = settings.keys[0].key.get_secret_value()
+    return Client(server, key)
+
+
+def reachable(listen: str) -> str:
+    """A listening address as one to connect to: a wildcard is reached on the loopback."""
+    host, _, port = listen.rpartition(":")
+    return f"{ {'0.0.0.0': '127.0.0.1', '[::]': '[::1]'}.get(host, host) }:{port}"

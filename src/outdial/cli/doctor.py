@@ -1,0 +1,227 @@
+"""`outdial doctor`: what stands between these settings and a call, and what to do about it.
+
+Nothing is left behind: no database or folder is made, every socket is closed again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import tempfile
+import urllib.request
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from outdial.cli.files import database_is_missing
+from outdial.clock import SystemClock
+from outdial.config import Settings, Trunk
+from outdial.errors import ConfigError, OutdialError
+
+_PING_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    check: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    """What to do when it is not well, or would make it better."""
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """The findings, each as soon as it is there."""
+    for finding in _configuration(settings):
+        yield finding
+    running = await asyncio.to_thread(_is_outdial, settings.http.listen)
+    yield _http_port(settings, running)
+    for listener in settings.sip.listen:
+        yield _sip_port(listener, running)
+    yield _media_address(settings)
+    for trunk in settings.trunks:
+        yield await _trunk(settings, trunk)
+    yield await _speech(settings)
+    yield await _store(settings)
+    yield _folder("recordings", "storage.recordings", Path(settings.storage.recordings))
+
+
+def _configuration(settings: Settings) -> list[Finding]:
+    findings = [Finding("configuration", True, "readable, and every setting is known")]
+    if not settings.keys:
+        findings.append(
+            Finding("keys", True, "none in the configuration", "outdial keys add NAME makes one")
+        )
+    if settings.sim.enabled:
+        findings.append(Finding("trunks", True, "simulated phones answer every number"))
+    elif not settings.trunks:
+        findings.append(
+            Finding(
+                "trunks",
+                False,
+                "there is no trunk: no number can be dialled",
+                "add a [[trunks]] entry, or try outdial serve --sim",
+            )
+        )
+    elif not settings.limits.destinations:
+        findings.append(
+            Finding(
+                "destinations",
+                False,
+                "limits.destinations is not set: every number is refused",
+                'allow the prefixes you call, e.g. destinations = ["1"]',
+            )
+        )
+    return findings
+
+
+def _is_outdial(listen: str) -> bool:
+    from outdial.cli.client import reachable
+
+    try:
+        with urllib.request.urlopen(f"http://{reachable(listen)}/healthz", timeout=2) as answer:
+            return bool(answer.headers.get("Server") == "Outdial")
+    except (OSError, ValueError):
+        return False
+
+
+def _http_port(settings: Settings, running: bool) -> Finding:
+    listen = settings.http.listen
+    if running:
+        return Finding("http", True, f"{listen} is held by a running Outdial")
+    host, _, port = listen.rpartition(":")
+    return _bindable("http", "http.listen", socket.SOCK_STREAM, host.strip("[]"), int(port))
+
+
+def _sip_port(listener: str, running: bool) -> Finding:
+    from outdial.sip.endpoint import parse_listener
+
+    try:
+        transport, host, port = parse_listener(listener)
+    except ConfigError as error:
+        return Finding("sip", False, error.problem, error.remedy)
+    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+    finding = _bindable("sip", "sip.listen", kind, host, port)
+    if running and not finding.ok:
+        return Finding("sip", True, f"{listener} is held, and Outdial is running")
+    return finding
+
+
+def _media_address(settings: Settings) -> Finding:
+    finding = _bindable("media", "media.address", socket.SOCK_DGRAM, settings.media.address, 0)
+    if not finding.ok:
+        return finding
+    return Finding("media", True, f"{settings.media.address}, ports {settings.media.ports}")
+
+
+def _bindable(check: str, key: str, kind: int, host: str, port: int) -> Finding:
+    where = f"{host}:{port}" if port else host
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=kind)[0]
+        with socket.socket(family, kind) as probe:
+            if kind == socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        return Finding(
+            check,
+            False,
+            f"{where} cannot be used: {error.strerror or error}",
+            f"stop what uses it, or change {key}",
+        )
+    return Finding(check, True, f"{where} is free")
+
+
+async def _trunk(settings: Settings, trunk: Trunk) -> Finding:
+    from outdial.sip.endpoint import SipEndpoint, parse_listener
+    from outdial.sip.plane import SipPlane
+
+    name = f"trunk {trunk.name}"
+    remedy = f"check its address ({trunk.address}), the network, and whether it knows this address"
+    try:
+        _, host, _ = parse_listener(settings.sip.listen[0])
+        listen = [f"{trunk.transport}:{host if ':' not in host else f'[{host}]'}:0"]
+        own = settings.sip.model_copy(update={"listen": listen})
+        clock = SystemClock()
+        endpoint = await SipEndpoint.start(own, clock=clock)
+        try:
+            plane = SipPlane(own, [trunk], endpoint, clock)
+            state = await plane.ping(trunk.name, _PING_S)
+            plane.close()
+        finally:
+            await endpoint.close()
+    except OutdialError as error:
+        return Finding(name, False, str(error), remedy)
+    if state.reachable:
+        return Finding(
+            name, True, f"answers OPTIONS with {state.last_status}, {state.rtt_ms:.0f} ms"
+        )
+    return Finding(name, False, f"does not answer: {state.detail}", remedy)
+
+
+async def _speech(settings: Settings) -> Finding:
+    from outdial.speech.cache import ClipCache
+    from outdial.speech.pool import HelperPool
+    from outdial.speech.speech import Speech
+
+    pool = HelperPool(1)
+    with tempfile.TemporaryDirectory(prefix="outdial-doctor-") as folder:
+        speech = Speech(settings.speech, ClipCache(folder, 1 << 24), pool)
+        try:
+            engine = await speech.check()
+        except OutdialError as error:
+            return Finding("speech", False, str(error), "apt install espeak-ng")
+        finally:
+            await speech.stop()
+            await pool.stop()
+    return Finding(
+        "speech", True, f"{engine.name} {engine.version}, {len(engine.languages)} languages"
+    )
+
+
+async def _store(settings: Settings) -> Finding:
+    from outdial.store.store import Store
+
+    url = settings.store.url
+    path = url.removeprefix("sqlite:///")
+    if database_is_missing(settings):
+        return _folder("store", "store.url", Path(path).parent, f"{path} will be made")
+    try:
+        store = await Store.open(url, SystemClock())
+        try:
+            await store.check()
+        finally:
+            await store.close()
+    except OutdialError as error:
+        return Finding(
+            "store", False, str(error), "check the file, its folder and the disk's space"
+        )
+    return Finding("store", True, f"{path} can be written")
+
+
+def _folder(check: str, key: str, folder: Path, well: str = "") -> Finding:
+    """Whether the folder can be written, or could be made where it is not there."""
+    nearest = folder.absolute()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    writable = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+    if not writable:
+        remedy = f"let this user write there, or change {key}"
+        return Finding(check, False, f"{nearest} cannot be written", remedy)
+    if not well:
+        well = (
+            f"{folder} can be written" if nearest == folder.absolute() else f"{folder} will be made"
+        )
+    return Finding(check, True, well)
+
+
+async def report(settings: Settings, tell: Callable[[Finding], None]) -> bool:
+    """Tells each finding; whether all is well."""
+    well = True
+    async for finding in examine(settings):
+        tell(finding)
+        well = well and finding.ok
+    return well

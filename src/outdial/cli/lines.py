@@ -1,0 +1,104 @@
+"""Calls, timelines and SIP ladders as lines of text. Pure; everything is escaped for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from outdial.log import escape
+
+_SHOWN_VALUE = 100
+
+
+def clock_time(moment: str) -> str:
+    """The time of day of an RFC 3339 time, with milliseconds."""
+    return escape(moment.partition("T")[2].rstrip("Z") or moment)
+
+
+def event_line(event: Mapping[str, Any]) -> str:
+    """``10:00:01.250  state.ringing       sip_code 180``"""
+    data = "  ".join(
+        f"{escape(str(name))} {_short(value)}"
+        for name, value in event["data"].items()
+        if value not in ("", None)
+    )
+    return f"{clock_time(event['at'])}  {escape(event['kind']):<20} {data}".rstrip()
+
+
+def _short(value: object) -> str:
+    text = escape(str(value))
+    return text if len(text) <= _SHOWN_VALUE else text[: _SHOWN_VALUE - 1] + "…"
+
+
+def ending(call: Mapping[str, Any]) -> str:
+    """How a call ended, in one line."""
+    parts = [escape(str(call["outcome"]))]
+    if call["duration_s"]:
+        parts.append(f"{call['duration_s']} s")
+    if call["sip_code"] is not None:
+        parts.append(f"SIP {call['sip_code']}")
+    if call["cause"]:
+        parts.append(escape(call["cause"]))
+    if call["hangup_source"]:
+        parts.append(f"by {escape(call['hangup_source'])}")
+    if call["detail"]:
+        parts.append(escape(call["detail"]))
+    return ", ".join(parts)
+
+
+def call_lines(
+    call: Mapping[str, Any],
+    events: Iterable[Mapping[str, Any]],
+    messages: Sequence[Mapping[str, Any]],
+) -> Iterator[str]:
+    """A call in full: who and when, what was asked for, the timeline, the ladder."""
+    yield f"{call['sid']}  {escape(call['from'])} -> {escape(call['to'])}  {call['direction']}"
+    if call["parent_sid"] != call["sid"]:
+        yield f"second leg of {escape(call['parent_sid'])}"
+    yield f"{escape(call['created_at'])}  placed with key {escape(call['key_name']) or '-'}"
+    yield call["state"] if call["outcome"] is None else ending(call)
+    for name, value in call["request"].items():
+        if name not in ("to", "from_") and value not in ("", None):
+            yield f"  {escape(name)}: {_short(value)}"
+    yield ""
+    yield from map(event_line, events)
+    if messages:
+        yield ""
+        yield from ladder_lines(messages)
+
+
+def ladder_lines(messages: Sequence[Mapping[str, Any]], width: int = 64) -> Iterator[str]:
+    """SIP messages between us on the left and the peer on the right::
+
+                      Outdial                        127.0.0.1:5090
+    10:00:01.250         |  INVITE sip:19499300360@...  -->  |
+    """
+    if not messages:
+        return
+    peer = escape(str(messages[0]["peer"]))
+    margin = " " * 14
+    yield f"{margin}Outdial{peer:>{max(width - 5, len(peer) + 1)}}"
+    for message in messages:
+        start = _fitted(escape(str(message["start_line"])), width - 8)
+        if message["direction"] == "out":
+            arrow = f"{start} " + "-" * (width - len(start) - 4) + "->"
+        else:
+            arrow = "<-" + "-" * (width - len(start) - 4) + f" {start}"
+        note = "" if escape(str(message["peer"])) == peer else f"  {escape(str(message['peer']))}"
+        yield f"{clock_time(message['at'])}  |{arrow:<{width - 1}}|{note}"
+
+
+def _fitted(text: str, width: int) -> str:
+    text = text.removesuffix(" SIP/2.0").removeprefix("SIP/2.0 ")
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def table(rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Columns padded to their widest cell, two spaces apart."""
+    cells = [[escape(cell) for cell in row] for row in rows]
+    if not cells:
+        return
+    widths = [max(len(row[n]) for row in cells) for n in range(len(cells[0]))]
+    for row in cells:
+        padded = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(padded).rstrip()

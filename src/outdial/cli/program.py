@@ -1,0 +1,346 @@
+"""The commands and their options. What a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from outdial.cli import exits
+
+_USAGE_OF_TYPER = 2
+_EPILOG = "Exit status: 0 well, 1 refused or failed, 64 a wrong command line."
+
+app = typer.Typer(
+    help="Outdial: post a number, it calls it over your SIP trunk and runs your application.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog=_EPILOG,
+)
+calls_app = typer.Typer(help="Look at calls.", no_args_is_help=True, rich_markup_mode=None)
+keys_app = typer.Typer(help="Manage API keys.", no_args_is_help=True, rich_markup_mode=None)
+trunks_app = typer.Typer(help="Look at trunks.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(calls_app, name="calls")
+app.add_typer(keys_app, name="keys")
+app.add_typer(trunks_app, name="trunks")
+
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", help="Settings file; else ./outdial.toml.")
+]
+Server = Annotated[str, typer.Option(help="URL of the server; else OUTDIAL_URL.")]
+Key = Annotated[str, typer.Option(help="API key; else OUTDIAL_KEY, else the configuration's.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+
+
+@app.command()
+def serve(
+    config: Config = None,
+    sim: Annotated[bool, typer.Option("--sim", help="Simulated phones answer all.")] = False,
+) -> None:
+    """Run the server until SIGTERM or SIGINT."""
+    from outdial.cli.files import settings_of
+
+    # read before the server's parts are imported: a wrong setting is told at once
+    settings = settings_of(config, {"sim.enabled": True} if sim else None)
+    from outdial.app import run
+
+    run(settings)
+
+
+@app.command()
+def call(
+    to: Annotated[str, typer.Argument(help="Number to dial.")],
+    from_: Annotated[str, typer.Option("--from", help="Caller ID.")],
+    url: Annotated[str, typer.Option(help="Voice application; none: connect --from.")] = "",
+    method: Annotated[str, typer.Option(help="GET or POST for --url.")] = "",
+    send_digits: Annotated[str, typer.Option(help="DTMF on answer.")] = "",
+    status_callback: Annotated[str, typer.Option(help="URL told of events.")] = "",
+    events: Annotated[str, typer.Option(help="Which, with commas between.")] = "",
+    timeout: Annotated[int, typer.Option(help="Ringing seconds.")] = 60,
+    time_limit: Annotated[int, typer.Option(help="Longest answered seconds.")] = 14_400,
+    record: Annotated[bool, typer.Option("--record", help="Record it.")] = False,
+    trunk: Annotated[str, typer.Option(help="Use only this trunk.")] = "",
+    caller_name: Annotated[str, typer.Option(help="Display name of the caller ID.")] = "",
+    config: Config = None,
+    server: Server = "",
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Place a call and follow it to its end.
+
+    Exit status: 0 completed, 2 busy, 3 no answer, 4 failed, 5 canceled, 1 refused or unreachable.
+    """
+    from outdial.cli.client import connect
+    from outdial.cli.follow import place_and_follow
+
+    wanted: dict[str, Any] = {
+        "to": to,
+        "from": from_,
+        "url": url,
+        "send_digits": send_digits,
+        "status_callback": status_callback,
+        "timeout": timeout,
+        "time_limit": time_limit,
+        "record": record,
+        "trunk": trunk,
+        "caller_name": caller_name,
+    }
+    if method:
+        wanted["method"] = method.upper()
+    if events:
+        wanted["status_callback_event"] = [word.strip().lower() for word in events.split(",")]
+    client = connect(config, server, key)
+    raise Done(place_and_follow(client, wanted, print_line, as_json=as_json))
+
+
+@calls_app.command("ls")
+def calls_ls(
+    state: Annotated[str, typer.Option(help="queued, dialling, ringing, ...")] = "",
+    outcome: Annotated[str, typer.Option(help="completed, busy, no-answer, ...")] = "",
+    to: Annotated[str, typer.Option(help="Number dialled.")] = "",
+    limit: Annotated[int, typer.Option(help="How many, 1 to 100.")] = 20,
+    config: Config = None,
+    server: Server = "",
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """List calls, newest first."""
+    from outdial.cli import lines
+    from outdial.cli.client import connect
+
+    wanted: dict[str, str | int] = {"state": state, "outcome": outcome, "to": to, "limit": limit}
+    given = {name: value for name, value in wanted.items() if value != ""}
+    calls = connect(config, server, key).get("/v1/calls", **given)["calls"]
+    if as_json:
+        for one in calls:
+            print_line(json.dumps(one))
+        return
+    rows = [("SID", "CREATED", "FROM", "TO", "STATE", "OUTCOME", "SECONDS")]
+    rows += [
+        (
+            one["sid"],
+            one["created_at"],
+            one["from"],
+            one["to"],
+            one["state"],
+            one["outcome"] or "",
+            "" if one["duration_s"] is None else str(one["duration_s"]),
+        )
+        for one in calls
+    ]
+    for line in lines.table(rows):
+        print_line(line)
+
+
+@calls_app.command("show")
+def calls_show(
+    sid: Annotated[str, typer.Argument(help="CA and 32 hex digits.")],
+    config: Config = None,
+    server: Server = "",
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Show a call: what was asked, its timeline, and its SIP messages as a ladder."""
+    from urllib.parse import quote
+
+    from outdial.cli import lines
+    from outdial.cli.client import connect
+
+    client = connect(config, server, key)
+    path = f"/v1/calls/{quote(sid, safe='')}"
+    shown = client.get(path)
+    timeline = client.get(f"{path}/events")["events"]
+    messages = client.get(f"{path}/ladder")["messages"]
+    if as_json:
+        print_line(json.dumps({"call": shown, "events": timeline, "messages": messages}))
+        return
+    for line in lines.call_lines(shown, timeline, messages):
+        print_line(line)
+
+
+@app.command()
+def doctor(config: Config = None, as_json: Json = False) -> None:
+    """Check configuration, ports, trunks, speech, store and folders."""
+    import asyncio
+    from dataclasses import asdict
+
+    from outdial import log
+    from outdial.cli.doctor import Finding, report
+    from outdial.cli.files import settings_of
+
+    log.configure("error")
+    settings = settings_of(config)
+
+    def tell(finding: Finding) -> None:
+        if as_json:
+            print_line(json.dumps(asdict(finding)))
+            return
+        verdict = "ok" if finding.ok else "FAILED"
+        print_line(f"{verdict:<7} {finding.check:<16} {log.escape(finding.detail)}")
+        if finding.remedy:
+            print_line(f"{'':<24} -> {log.escape(finding.remedy)}")
+
+    raise Done(exits.OK if asyncio.run(report(settings, tell)) else exits.REFUSED)
+
+
+@keys_app.command("add")
+def keys_add(
+    name: Annotated[str, typer.Argument(help="What it is for.")],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Make an API key. It is shown once; only its hash is stored."""
+    import asyncio
+
+    from outdial.cli import keyring
+    from outdial.cli.files import settings_of
+
+    key = asyncio.run(keyring.add(settings_of(config), name))
+    print_line(json.dumps({"name": name, "key": key}) if as_json else key)
+    if not as_json:
+        print_line("Keep it: it cannot be shown again.", error=True)
+
+
+@keys_app.command("ls")
+def keys_ls(config: Config = None, as_json: Json = False) -> None:
+    """List the API keys: their names and first characters."""
+    import asyncio
+
+    from outdial.cli import keyring, lines
+    from outdial.cli.files import settings_of
+    from outdial.clock import iso8601
+
+    settings = settings_of(config)
+    found: list[dict[str, str | None]] = [
+        {"id": None, "name": key.name, "prefix": None, "created_at": None, "revoked_at": None}
+        for key in settings.keys
+    ]
+    found += [
+        {
+            "id": key.id,
+            "name": key.name,
+            "prefix": key.prefix,
+            "created_at": iso8601(key.created_at),
+            "revoked_at": None if key.revoked_at is None else iso8601(key.revoked_at),
+        }
+        for key in asyncio.run(keyring.stored(settings))
+    ]
+    if as_json:
+        for one in found:
+            print_line(json.dumps(one))
+        return
+    rows = [("NAME", "STARTS", "CREATED", "REVOKED", "ID")]
+    rows += [
+        (
+            one["name"] or "",
+            one["prefix"] or "",
+            one["created_at"] or "(configuration)",
+            one["revoked_at"] or "",
+            one["id"] or "",
+        )
+        for one in found
+    ]
+    for line in lines.table(rows):
+        print_line(line)
+
+
+@keys_app.command("revoke")
+def keys_revoke(
+    name: Annotated[str, typer.Argument(help="Name or id.")],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Make an API key invalid, at once and for ever."""
+    import asyncio
+
+    from outdial.cli import keyring
+    from outdial.cli.files import settings_of
+    from outdial.log import escape
+
+    for key in asyncio.run(keyring.revoke(settings_of(config), name)):
+        told = {"id": key.id, "name": key.name, "revoked": True}
+        print_line(json.dumps(told) if as_json else f"{key.id}  {escape(key.name)}  revoked")
+
+
+@trunks_app.command("ls")
+def trunks_ls(config: Config = None, as_json: Json = False) -> None:
+    """List the trunks of the configuration; outdial doctor asks whether they answer."""
+    from outdial.cli import lines
+    from outdial.cli.files import settings_of
+
+    trunks = settings_of(config).trunks
+    if as_json:
+        for trunk in trunks:
+            print_line(trunk.model_dump_json(exclude={"password"}))
+        return
+    rows = [("NAME", "ADDRESS", "TRANSPORT", "PREFIXES", "FORMAT")]
+    rows += [
+        (
+            trunk.name,
+            trunk.address,
+            trunk.transport,
+            ", ".join(prefix or "(all)" for prefix in trunk.prefixes),
+            trunk.number_format,
+        )
+        for trunk in trunks
+    ]
+    for line in lines.table(rows):
+        print_line(line)
+
+
+@app.command()
+def sim(
+    listen: Annotated[str, typer.Option(help="transport:host:port.")] = "udp:127.0.0.1:5090",
+    http: Annotated[str, typer.Option(help="host:port of /sim/phones.")] = "127.0.0.1:8090",
+    allow: Annotated[list[str] | None, typer.Option(help="Network that may call.")] = None,
+    config: Config = None,
+) -> None:
+    """Run the simulated phones alone, as a carrier to test against."""
+    from outdial.cli.files import settings_of
+    from outdial.sim.main import LOOPBACK, run
+
+    run([listen], http, allow or LOOPBACK, settings=settings_of(config), say=print_line)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the audio goes.")] = Path("demo-output"),
+) -> None:
+    """Watch two calls to simulated phones, from the post to the last callback."""
+    from outdial.demo.main import run
+
+    raise Done(run(folder))
+
+
+def print_line(text: str, *, error: bool = False) -> None:
+    """A line of output, at once: others may be waiting for it at the end of a pipe."""
+    print(text, file=sys.stderr if error else sys.stdout, flush=True)
+
+
+class Done(Exception):
+    """A command is through; its exit status. Not SystemExit: typer uses that for wrong usage."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(status)
+
+
+def main() -> NoReturn:
+    """Runs the command line; every error that was foreseen is one line on standard error."""
+    from outdial.errors import OutdialError
+
+    try:
+        app(prog_name="outdial")
+    except Done as done:
+        sys.exit(done.status)
+    except OutdialError as error:
+        print_line(f"outdial: {error}", error=True)
+        sys.exit(exits.REFUSED)
+    except SystemExit as end:
+        sys.exit(exits.USAGE if end.code == _USAGE_OF_TYPER else end.code)
+    sys.exit(exits.OK)
