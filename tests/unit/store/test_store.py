@@ -1,0 +1,480 @@
+"""The record on real SQLite files: what was written is read, in order, and survives a kill."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from outdial import ids
+from outdial.clock import SystemClock
+from outdial.errors import ConfigError, StoreUnavailable
+from outdial.legs import TracedMessage
+from outdial.store import sqlite, tables
+from outdial.store.queries import POSTGRESQL, SQLITE, Queries
+from outdial.store.records import (
+    CallFilter,
+    CallRecord,
+    Change,
+    DeliveryRecord,
+    EventRecord,
+    KeyRecord,
+    RecordingRecord,
+)
+from outdial.store.store import Store
+
+
+def a_call(sid: str = "", at: float = 1000.0, **fields: object) -> CallRecord:
+    sid = sid or ids.new(ids.CALL)
+    call = CallRecord(
+        sid, sid, "outbound", "15005550100", "15005550001", "", "queued", at, "dev",
+        request={"to": "15005550001", "status_callback_events": ["completed"]},
+    )  # fmt: skip
+    return replace(call, **fields)  # type: ignore[arg-type]
+
+
+def an_event(sid: str, seq: int, kind: str = "state.ringing", **data: object) -> EventRecord:
+    return EventRecord(sid, seq, 1000.0 + seq, kind, data)
+
+
+def a_delivery(sid: str, position: int, **fields: object) -> DeliveryRecord:
+    delivery = DeliveryRecord(
+        ids.new(ids.DELIVERY), sid, f"{sid} http://x/", position, "ringing", "http://x/", "POST",
+        (("CallStatus", "ringing"), ("callSid", sid)), 1000.0,
+    )  # fmt: skip
+    return replace(delivery, **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await Store.open(f"sqlite:///{tmp_path}/a.db", SystemClock())
+    yield opened
+    await opened.close()
+
+
+# --------------------------------------------------------------------------- opening
+
+
+async def test_a_new_database_has_the_tables_of_the_code(tmp_path: Path) -> None:
+    store = await Store.open(f"sqlite:///{tmp_path}/a.db", SystemClock())
+    await store.close()
+    made = sqlite3.connect(tmp_path / "a.db")
+    for table in tables.metadata.sorted_tables:
+        columns = [row[1] for row in made.execute(f"PRAGMA table_info({table.name})")]
+        assert columns == table.columns.keys()
+        indices = {row[1] for row in made.execute(f"PRAGMA index_list({table.name})")}
+        assert indices >= {index.name for index in table.indexes}
+    made.close()
+
+
+def test_the_migrations_end_at_the_revision_the_code_expects() -> None:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(sqlite.__file__).parent / "migrations"))
+    assert ScriptDirectory.from_config(config).get_heads() == [sqlite.HEAD]
+
+
+def test_migrations_and_tables_do_not_differ(tmp_path: Path) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+    from sqlalchemy import create_engine
+
+    connection = sqlite.connect(tmp_path / "a.db")
+    sqlite.migrate(connection)
+    connection.close()
+    engine = create_engine(f"sqlite:///{tmp_path}/a.db")
+    with engine.connect() as opened:
+        assert compare_metadata(MigrationContext.configure(opened), tables.metadata) == []
+    engine.dispose()
+
+
+async def test_opening_again_keeps_what_is_there(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    call = a_call()
+    for expected in (None, call):
+        store = await Store.open(url, SystemClock())
+        assert await store.call(call.sid) == expected
+        if expected is None:
+            await store.create_call(call)
+        await store.close()
+
+
+async def test_several_may_open_a_new_database_at_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    stores = await asyncio.gather(*(Store.open(url, SystemClock()) for _ in range(4)))
+    for store in stores:
+        await store.create_call(a_call())
+    assert len((await stores[0].calls()).calls) == 4
+    for store in stores:
+        await store.close()
+
+
+async def test_a_database_of_a_newer_program_is_refused(tmp_path: Path) -> None:
+    store = await Store.open(f"sqlite:///{tmp_path}/a.db", SystemClock())
+    await store.close()
+    with sqlite3.connect(tmp_path / "a.db") as made:
+        made.execute("UPDATE alembic_version SET version_num = '9999'")
+    made.close()
+    with pytest.raises(StoreUnavailable, match="newer Outdial"):
+        await Store.open(f"sqlite:///{tmp_path}/a.db", SystemClock())
+
+
+@pytest.mark.parametrize("url", ["postgresql://u@h/db", "mysql://x", "sqlite:///", "outdial.db"])
+async def test_a_url_without_a_database_is_a_wrong_setting(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"store\.url"):
+        await Store.open(url, SystemClock())
+
+
+async def test_a_missing_folder_and_a_file_that_is_no_database_are_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="no folder"):
+        await Store.open(f"sqlite:///{tmp_path}/none/a.db", SystemClock())
+    (tmp_path / "a.db").write_bytes(b"not a database, certainly not" * 100)
+    with pytest.raises(StoreUnavailable, match="not a database"):
+        await Store.open(f"sqlite:///{tmp_path}/a.db", SystemClock())
+
+
+async def test_the_store_in_memory_leaves_nothing_behind() -> None:
+    store = await Store.open("sqlite:///:memory:", SystemClock())
+    folder = store._temporary
+    assert folder is not None and folder.is_dir()
+    await store.create_call(a_call())
+    await store.close()
+    await store.close()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("dialect", [SQLITE, POSTGRESQL], ids=["sqlite", "postgresql"])
+def test_every_statement_compiles_for_both_databases(dialect: object) -> None:
+    queries = Queries(dialect)  # type: ignore[arg-type]
+    everything = CallFilter("queued", "busy", "1", "2", "CA", "outbound", 1.0, 2.0)
+    sql, values = queries.list_calls(everything, (3.0, "CA1"), 10)
+    assert "ORDER BY calls.created_at DESC" in sql
+    assert {"queued", "busy", 1.0, 3.0, "CA1"} <= set(values)
+    assert queries.update_call(["state", "media"]).sql.startswith("UPDATE calls SET state=")
+    with pytest.raises(KeyError):
+        queries.update_call(["state; DROP TABLE calls"])
+
+
+# --------------------------------------------------------------------------- writing and reading
+
+
+async def test_a_call_is_read_as_it_was_written(store: Store) -> None:
+    call = a_call(
+        caller_name="Zoë \ud800 \x00",
+        trunk="a",
+        dialled_at=1.5,
+        sip_code=486,
+        media={"jitter": 1.5},
+    )
+    call.caller_name = "Zoë"
+    await store.create_call(call, [an_event(call.sid, 0, text="lone \ud800 surrogate, NUL \x00")])
+    assert await store.call(call.sid) == call
+    assert (await store.events(call.sid))[0].data == {"text": "lone \ud800 surrogate, NUL \x00"}
+    assert await store.call(ids.new(ids.CALL)) is None
+
+
+async def test_a_change_is_written_as_a_whole(store: Store) -> None:
+    call = a_call()
+    await store.create_call(call)
+    delivery = a_delivery(call.sid, 0)
+    await store.commit(
+        Change(
+            call.sid,
+            {"state": "completed", "ended_at": 9.0, "media": {"packets_sent": 3}},
+            (an_event(call.sid, 0), an_event(call.sid, 1)),
+            (delivery,),
+        )
+    )
+    expected = replace(call, state="completed", ended_at=9.0, media={"packets_sent": 3})
+    assert await store.call(call.sid) == expected
+    assert await store.events(call.sid) == [an_event(call.sid, 0), an_event(call.sid, 1)]
+    assert await store.deliveries(call.sid) == [delivery]
+
+
+async def test_changes_of_one_call_are_applied_in_order(store: Store) -> None:
+    """Also when a group holds the same statement for another call before them."""
+    one, two = a_call(), a_call()
+    await asyncio.gather(store.create_call(one), store.create_call(two))
+    await asyncio.gather(
+        store.commit(Change(two.sid, {"state": "answered", "answered_at": 1.0})),
+        store.commit(Change(one.sid, {"state": "ringing", "ringing_at": 2.0})),
+        store.commit(Change(one.sid, {"state": "answered", "answered_at": 3.0})),
+    )
+    found = await store.call(one.sid)
+    assert found is not None
+    assert (found.state, found.ringing_at, found.answered_at) == ("answered", 2.0, 3.0)
+
+
+async def test_operations_that_come_together_share_a_transaction(store: Store) -> None:
+    before = store._writer.transactions
+    calls = [a_call(at=float(i)) for i in range(100)]
+    await asyncio.gather(*(store.create_call(c, [an_event(c.sid, 0)]) for c in calls))
+    assert store._writer.transactions == before + 1
+    assert [c.sid for c in (await store.calls(limit=100)).calls] == [c.sid for c in calls[::-1]]
+    assert len(await store.events(calls[50].sid)) == 1
+
+
+async def test_more_than_a_group_holds_is_written_in_several(store: Store) -> None:
+    call = a_call()
+    await store.create_call(call)
+    changes = [Change(call.sid, events=(an_event(call.sid, i),)) for i in range(1300)]
+    await asyncio.gather(*(store.commit(change) for change in changes))
+    assert [e.seq for e in await store.events(call.sid, limit=2000)] == list(range(1300))
+
+
+async def test_notes_are_there_after_a_flush_and_after_closing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    store = await Store.open(url, SystemClock())
+    messages = [
+        TracedMessage(1.5, True, "127.0.0.1:5060", "udp", b"INVITE sip:1@x SIP/2.0\r\n\xff\x00"),
+        TracedMessage(2.5, False, "127.0.0.1:5060", "udp", b""),
+        TracedMessage(3.5, False, "127.0.0.1:5060", "udp", b"SIP/2.0 200 OK\r\n\r\n"),
+    ]
+    store.save_ladder("CA1", messages[:1])
+    store.save_ladder("CA1", messages)
+    store.note(an_event("CA1", 0))
+    await store.flush()
+    assert await store.ladder("CA1") == messages
+    assert await store.ladder("CA2") == []
+    assert await store.events("CA1") == [an_event("CA1", 0)]
+    store.note(an_event("CA1", 1))
+    await store.close()
+    store = await Store.open(url, SystemClock())
+    assert [e.seq for e in await store.events("CA1", after_seq=0)] == [1]
+    await store.close()
+
+
+async def test_notes_are_written_by_themselves(store: Store) -> None:
+    store.note(an_event("CA1", 0))
+    async with asyncio.timeout(5):
+        while store._writer._timer is not None or store._writer._group:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert await store.events("CA1") == [an_event("CA1", 0)]
+
+
+async def test_pages_of_calls(store: Store) -> None:
+    calls = [a_call(at=float(i // 2), to_number=str(i % 3)) for i in range(11)]
+    await asyncio.gather(*(store.create_call(c) for c in calls))
+    newest = sorted(calls, key=lambda c: (c.created_at, c.sid), reverse=True)
+    found: list[CallRecord] = []
+    cursor, pages = "", 0
+    while True:
+        page = await store.calls(cursor=cursor, limit=3)
+        found += page.calls
+        pages += 1
+        cursor = page.next_cursor
+        if not cursor:
+            break
+    assert found == newest
+    assert pages == 4
+    page = await store.calls(CallFilter(to_number="1", created_after=0.5, created_before=4.5))
+    assert [c.sid for c in page.calls] == [
+        c.sid for c in newest if c.to_number == "1" and 0.5 < c.created_at < 4.5
+    ]
+
+
+@pytest.mark.parametrize("cursor", ["x", "AAAA", "é", "MS4wIA", "a" * 3000, "\x00"])
+async def test_a_cursor_nobody_gave_is_refused(store: Store, cursor: str) -> None:
+    if cursor == "MS4wIA":  # "1.0 ": well-formed though never given, finds nothing
+        assert (await store.calls(cursor=cursor)).calls == ()
+    else:
+        with pytest.raises(ValueError, match="not a cursor"):
+            await store.calls(cursor=cursor)
+
+
+async def test_unfinished_calls_and_their_counts(store: Store) -> None:
+    for at, state in enumerate(["queued", "queued", "answered"]):
+        await store.create_call(a_call(at=float(at), state=state))
+    await store.create_call(a_call(state="completed", ended_at=5.0))
+    assert [c.state for c in await store.unfinished_calls()] == ["queued", "queued", "answered"]
+    assert await store.call_counts() == {"queued": 2, "answered": 1}
+
+
+async def test_pending_deliveries_come_in_order_and_by_pages(store: Store) -> None:
+    made = [a_delivery(f"CA{i % 3}", i) for i in range(7)]
+    await store.commit(Change("CA0", deliveries=tuple(made)))
+    made[1].state, made[1].attempts, made[1].last_status = "done", 2, 200
+    made[4].state, made[4].last_error = "dead", "answered 410"
+    store.settle_delivery(made[1])
+    store.settle_delivery(made[4])
+    made[1].attempts = 99  # what was settled is what counts, not what became of the object
+    await store.flush()
+    page, after = await store.pending_deliveries(3)
+    assert [d.position for d in page] == [0, 2, 3]
+    page, after = await store.pending_deliveries(3, after)
+    assert [d.position for d in page] == [5, 6]
+    assert await store.pending_deliveries(3, after) == ([], after)
+    settled = (await store.deliveries("CA1"))[0]
+    assert (settled.state, settled.attempts, settled.last_status) == ("done", 2, 200)
+
+
+async def test_the_pending_ones_are_found_by_their_index(store: Store, tmp_path: Path) -> None:
+    sql, values = store._queries.pending_deliveries.bind(after=0, most=10)
+    with sqlite3.connect(tmp_path / "a.db") as other:
+        plan = str(other.execute("EXPLAIN QUERY PLAN " + sql, values).fetchall())
+    other.close()
+    assert "deliveries_pending" in plan
+
+
+async def test_keys_and_recordings(store: Store) -> None:
+    key = KeyRecord("KE1", "dev", "ok_abcd", "d" * 64, 1.0)
+    await store.add_key(key)
+    with pytest.raises(StoreUnavailable):
+        await store.add_key(replace(key, id="KE2"))
+    assert await store.keys() == [key]
+    assert await store.revoke_key("nobody") == []
+    assert await store.revoke_key("dev") == [key]
+    assert (await store.keys())[0].revoked_at is not None
+    recording = RecordingRecord("RE1", "CA1", "CA1/RE1.wav", 1.0)
+    await store.save_recording(recording)
+    recording.duration_ms, recording.size_bytes = 1500, 48044
+    await store.save_recording(recording)
+    assert await store.recording("RE1") == recording
+    assert await store.recordings("CA1") == [recording]
+    assert await store.recording("RE2") is None
+
+
+# --------------------------------------------------------------------------- trouble
+
+
+async def test_one_bad_operation_harms_no_other(store: Store) -> None:
+    call = a_call()
+    await store.create_call(call)
+    results = await asyncio.gather(
+        store.create_call(a_call(at=1.0)),
+        store.create_call(call),
+        store.create_call(a_call(at=2.0)),
+        return_exceptions=True,
+    )
+    assert [type(r) for r in results] == [type(None), StoreUnavailable, type(None)]
+    assert len((await store.calls()).calls) == 3
+
+
+async def test_a_failed_change_leaves_nothing_half_done(store: Store) -> None:
+    call = a_call()
+    await store.create_call(call, [an_event(call.sid, 0)])
+    with pytest.raises(StoreUnavailable):
+        await store.commit(Change(call.sid, {"state": "ringing"}, (an_event(call.sid, 0),)))
+    found = await store.call(call.sid)
+    assert found is not None and found.state == "queued"
+
+
+async def test_while_another_holds_the_database_writes_fail_and_then_work(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = store._writer._connection
+    assert connection is not None
+    connection.execute("PRAGMA busy_timeout=10")
+    other = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    call = a_call()
+    store.note(an_event(call.sid, 0))
+    with pytest.raises(StoreUnavailable, match="locked"):
+        await store.check()
+    with pytest.raises(StoreUnavailable, match="locked"):
+        await store.create_call(call)
+    assert await store.call(call.sid) is None  # reading goes on
+    other.execute("ROLLBACK")
+    other.close()
+    await store.create_call(call)
+    await store.check()
+    assert await store.call(call.sid) == call
+    assert await store.events(call.sid) == [an_event(call.sid, 0)]  # the note was kept
+
+
+async def test_a_full_disk_is_survived(store: Store) -> None:
+    connection = store._writer._connection
+    assert connection is not None
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count={pages}")
+    big = Change("CA1", events=tuple(an_event("CA1", i, text="x" * 4000) for i in range(10)))
+    with pytest.raises(StoreUnavailable, match="full"):
+        await store.commit(big)
+    await store.commit(big)  # the writer opened a new connection, without the limit
+    assert len(await store.events("CA1")) == 10
+
+
+async def test_a_long_queue_is_refused(store: Store) -> None:
+    store._writer._most_waiting = 3
+    results = await asyncio.gather(
+        *(store.create_call(a_call()) for _ in range(5)), return_exceptions=True
+    )
+    assert [type(r).__name__ for r in results] == ["NoneType"] * 3 + ["StoreUnavailable"] * 2
+    store.note(an_event("CA1", 0))
+    await store.flush()
+    assert len(await store.events("CA1")) == 1
+
+
+async def test_after_closing_every_use_says_so(tmp_path: Path) -> None:
+    store = await Store.open(f"sqlite:///{tmp_path}/a.db", SystemClock())
+    await store.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.create_call(a_call())
+    with pytest.raises(StoreUnavailable):
+        await store.calls()
+    store.note(an_event("CA1", 0))
+    assert store._writer.lost == 1
+
+
+_KILLED = """
+import asyncio, sys
+from outdial.clock import SystemClock
+from outdial.store.records import CallRecord, Change, EventRecord
+from outdial.store.store import Store
+
+async def place(store, n):
+    sid = f"CA{n:032x}"
+    await store.create_call(
+        CallRecord(sid, sid, "outbound", "1", "2", "", "queued", float(n)),
+        [EventRecord(sid, 0, 0.0, "state.queued")],
+    )
+    print(sid, flush=True)
+
+async def main():
+    store = await Store.open(sys.argv[1], SystemClock())
+    n = 0
+    while True:
+        await asyncio.gather(*(place(store, n + i) for i in range(10)))
+        n += 10
+
+asyncio.run(main())
+"""
+
+
+async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    acknowledged: set[str] = set()
+    for lines in (35, 61):
+        child = subprocess.Popen(  # noqa: ASYNC220
+            [
+                sys.executable,
+                "-c",
+                _KILLED.replace("n = 0", f"n = {len(acknowledged) * 1000}"),
+                url,
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert child.stdout is not None
+        for _ in range(lines):
+            acknowledged.add(child.stdout.readline().strip())
+        os.kill(child.pid, signal.SIGKILL)
+        acknowledged.update(line.strip() for line in child.stdout if line.endswith("\n"))
+        child.stdout.close()
+        child.wait()
+    store = await Store.open(url, SystemClock())
+    for sid in acknowledged:
+        assert await store.call(sid) is not None
+        assert len(await store.events(sid)) == 1
+    assert len(acknowledged) >= 96
+    await store.close()
