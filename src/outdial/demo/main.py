@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -230,10 +229,8 @@ class Demo:
 
     def _listen_to(self, number: str, name: str, file_name: str, least_s: float) -> None:
         """Fetches what the phone heard, keeps it, and checks that it was speech."""
-        url = self._outdial.url(f"/sim/phones/{number}/heard?format=wav")
         try:
-            with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - our own server
-                audio = answer.read()
+            audio = self._outdial.get_bytes(f"/sim/phones/{number}/heard?format=wav")
         except urllib.error.HTTPError as error:
             with error:
                 self._checks.add(f"{name}: heard", error.read().decode(), False)

@@ -150,6 +150,10 @@ class OutdialServer:
         """The JSON at the path, asked for with the key. Raises HTTPError on 400 and above."""
         return self._ask("GET", path, None)
 
+    def get_bytes(self, path: str) -> bytes:
+        """What is at the path, as it is: audio, for one. Raises HTTPError on 400 and above."""
+        return self._fetch("GET", path, None)
+
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """The JSON answer to a JSON body. Raises HTTPError on 400 and above."""
         return self._ask("POST", path, json.dumps(body).encode())
@@ -207,6 +211,9 @@ class OutdialServer:
     # ------------------------------------------------------------------ the parts
 
     def _ask(self, method: str, path: str, body: bytes | None) -> Any:
+        return json.loads(self._fetch(method, path, body))
+
+    def _fetch(self, method: str, path: str, body: bytes | None) -> bytes:
         request = urllib.request.Request(  # noqa: S310 - the address is our own
             self.url(path),
             data=body,
@@ -214,7 +221,8 @@ class OutdialServer:
             headers={"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            return json.load(answer)
+            data: bytes = answer.read()
+            return data
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self._ready_within_s
