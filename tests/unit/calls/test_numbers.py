@@ -1,0 +1,128 @@
+"""Telephone numbers: what is written, what may be dialled, and how trunks want them."""
+
+from __future__ import annotations
+
+import pytest
+
+from outdial.calls import codes
+from outdial.calls.numbers import check_destination, costly, for_trunk, normalise
+from outdial.config import Limits
+from outdial.errors import Refused
+
+
+@pytest.mark.parametrize(
+    ("written", "digits"),
+    [
+        ("19499300360", "19499300360"),
+        ("9499300360", "19499300360"),
+        ("+1 (949) 930-0360", "19499300360"),
+        ("949.930.0360", "19499300360"),
+        ("1\u00a0949\u00a09300360", "19499300360"),
+        ("+9499300360", "19499300360"),
+        ("15005550001", "15005550001"),
+        ("+44 20 7946 0000", "442079460000"),
+        ("33142685300", "33142685300"),
+        ("+4512345678", "4512345678"),  # ten digits, and Denmark has such numbers
+        ("4512345678", "14512345678"),  # without the + they are North American
+    ],
+)
+def test_normalise(written: str, digits: str) -> None:
+    assert normalise(written, "to") == digits
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [
+        ("", codes.BAD_VALUE),
+        ("+", codes.BAD_VALUE),
+        ("1800FLOWERS", codes.BAD_VALUE),
+        ("1+9499300360", codes.BAD_VALUE),
+        ("１９４９９３００３６０", codes.BAD_VALUE),
+        ("1949930036\n0", codes.BAD_VALUE),
+        ("sip:x@y", codes.BAD_VALUE),
+        ("911", codes.IMPOSSIBLE_NUMBER),
+        ("949930036", codes.IMPOSSIBLE_NUMBER),
+        ("1234567890123456", codes.IMPOSSIBLE_NUMBER),
+        ("194993003601", codes.IMPOSSIBLE_NUMBER),
+        ("99912345678", codes.IMPOSSIBLE_NUMBER),
+        ("00000000000", codes.IMPOSSIBLE_NUMBER),
+        ("1" * 41, codes.IMPOSSIBLE_NUMBER),
+    ],
+)
+def test_what_is_no_number(written: str, code: int) -> None:
+    with pytest.raises(Refused) as caught:
+        normalise(written, "callerid")
+    assert (caught.value.code, caught.value.field) == (code, "callerid")
+    assert caught.value.message.startswith("callerid ")
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        ("19005550100", "premium-rate"),
+        ("12129765555", "premium-rate"),
+        ("449061234567", "premium-rate"),
+        ("499001234567", "premium-rate"),
+        ("447012345678", "personal, charged as premium-rate"),
+        ("448712345678", "revenue-sharing"),
+        ("491801234567", "shared-cost"),
+        ("870773123456", "satellite"),
+        ("881631234567", "satellite"),
+        ("97912345678", "international premium-rate"),
+        ("19499300360", ""),
+        ("18005797676", ""),
+        ("15005550001", ""),
+        ("442079460000", ""),
+        ("33142685300", ""),
+    ],
+)
+def test_costly(number: str, kind: str) -> None:
+    assert costly(number) == kind
+
+
+def refusal(number: str, limits: Limits, *, sim: bool = False) -> int:
+    try:
+        check_destination(number, limits, "to", sim=sim)
+    except Refused as refused:
+        return refused.code if (refused.status, refused.field) == (403, "to") else -1
+    return 0
+
+
+def test_destinations_are_denied_until_allowed() -> None:
+    assert refusal("19499300360", Limits()) == codes.DESTINATION
+    assert refusal("19499300360", Limits(destinations=[])) == codes.DESTINATION
+    assert refusal("19499300360", Limits(destinations=["1"])) == 0
+    assert refusal("442079460000", Limits(destinations=["1", "4420"])) == 0
+    assert refusal("443079460000", Limits(destinations=["1", "4420"])) == codes.DESTINATION
+
+
+def test_the_refusal_says_which_setting_allows_it() -> None:
+    with pytest.raises(Refused) as caught:
+        check_destination("442079460000", Limits(), "from")
+    assert "limits.destinations" in caught.value.message
+    assert 'destinations = ["44"]' in caught.value.message
+
+
+def test_costly_numbers_need_their_own_switch_also_in_simulation() -> None:
+    wide = ["1", "44", "8"]
+    assert refusal("19005550100", Limits(destinations=wide)) == codes.PREMIUM
+    assert refusal("19005550100", Limits(), sim=True) == codes.PREMIUM
+    assert refusal("19005550100", Limits(destinations=wide, premium=True)) == 0
+    assert refusal("19005550100", Limits(premium=True)) == codes.DESTINATION
+    assert refusal("19499300360", Limits(), sim=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "number_format", "dialled"),
+    [
+        ("19499300360", "e164", "19499300360"),
+        ("19499300360", "+e164", "+19499300360"),
+        ("19499300360", "national", "9499300360"),
+        ("442079460000", "national", "02079460000"),
+        ("493012345678", "national", "03012345678"),
+        ("390612345678", "national", "0612345678"),  # Italy's 0 belongs to the number
+        ("34911234567", "national", "911234567"),
+    ],
+)
+def test_for_trunk(number: str, number_format: str, dialled: str) -> None:
+    assert for_trunk(number, number_format) == dialled
