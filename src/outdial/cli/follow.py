@@ -25,7 +25,7 @@ def place_and_follow(
     """The exit status. An interrupt hangs up; a second one leaves. Raises ApiError."""
     call = client.post("/v1/calls", wanted)
     if not as_json:
-        say(f"{call['sid']}  {escape(call['from'])} calls {escape(call['to'])}")
+        say(f"{escape(call['sid'])}  {escape(call['from'])} calls {escape(call['to'])}")
     try:
         call = _follow(client, call["sid"], say, as_json, sleep, -1)
     except KeyboardInterrupt:

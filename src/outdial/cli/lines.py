@@ -52,11 +52,12 @@ def call_lines(
     messages: Sequence[Mapping[str, Any]],
 ) -> Iterator[str]:
     """A call in full: who and when, what was asked for, the timeline, the ladder."""
-    yield f"{call['sid']}  {escape(call['from'])} -> {escape(call['to'])}  {call['direction']}"
+    who = f"{escape(call['from'])} -> {escape(call['to'])}"
+    yield f"{escape(call['sid'])}  {who}  {escape(call['direction'])}"
     if call["parent_sid"] != call["sid"]:
         yield f"second leg of {escape(call['parent_sid'])}"
     yield f"{escape(call['created_at'])}  placed with key {escape(call['key_name']) or '-'}"
-    yield call["state"] if call["outcome"] is None else ending(call)
+    yield escape(call["state"]) if call["outcome"] is None else ending(call)
     for name, value in call["request"].items():
         if name not in ("to", "from_") and value not in ("", None):
             yield f"  {escape(name)}: {_short(value)}"

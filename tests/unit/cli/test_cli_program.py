@@ -1,0 +1,257 @@
+"""The program as people run it: exit statuses, one clear line for every error, nothing left."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SID = "CA" + "0" * 32
+
+
+def outdial(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: v for name, v in os.environ.items() if not name.startswith("OUTDIAL_")}
+    return subprocess.run(
+        [sys.executable, "-m", "outdial", *arguments],
+        cwd=folder,
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """What it said on standard error, which must be one line and no traceback."""
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+class FakeServer:
+    """Answers like the API about one call that ends as told."""
+
+    def __init__(self) -> None:
+        self.outcome = "completed"
+        self.asked: list[tuple[str, str, str, Any]] = []
+        self.status = 201
+        self.shown = 0
+        owner = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self._answer(200, owner.get(self.path))
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                key = self.headers["Authorization"]
+                owner.asked.append(("POST", self.path, key, body))
+                self._answer(owner.status, owner.call("queued"))
+
+            def _answer(self, status: int, answer: object) -> None:
+                if status >= 400:
+                    answer = {"detail": "to is too short\x1b[31m"}
+                data = json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def get(self, path: str) -> object:
+        if "/events" in path:
+            after = int(path.partition("after=")[2] or -1)
+            kinds = ["state.queued", "state.ringing", "state.completed"][: self.shown + 1]
+            events = [
+                {"seq": seq, "at": "2027-01-15T08:00:00.000Z", "kind": kind, "data": {}}
+                for seq, kind in enumerate(kinds)
+            ]
+            return {"events": events[after + 1 :]}
+        if path.endswith("/ladder"):
+            return {"messages": []}
+        if path.startswith("/v1/calls?"):
+            return {"calls": [self.call("completed")], "next_cursor": ""}
+        self.shown += 1
+        return self.call("completed" if self.shown >= 2 else "ringing")
+
+    def call(self, state: str) -> dict[str, Any]:
+        over = state == "completed"
+        return {
+            "sid": SID,
+            "parent_sid": SID,
+            "direction": "outbound",
+            "from": "18005797676",
+            "to": "19499300360",
+            "created_at": "2027-01-15T08:00:00.000Z",
+            "key_name": "dev",
+            "state": state,
+            "outcome": self.outcome if over else None,
+            "duration_s": 2 if over else None,
+            "sip_code": None,
+            "cause": None,
+            "hangup_source": None,
+            "detail": None,
+            "request": {},
+        }
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeServer]:
+    fake = FakeServer()
+    thread = threading.Thread(target=fake.server.serve_forever, args=(0.01,))
+    thread.start()
+    yield fake
+    fake.server.shutdown()
+    fake.server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [("completed", 0), ("busy", 2), ("no-answer", 3), ("failed", 4), ("canceled", 5)],
+)
+def test_call_follows_to_the_end(
+    tmp_path: Path, fake: FakeServer, outcome: str, status: int
+) -> None:
+    fake.outcome = outcome
+    done = outdial(
+        tmp_path,
+        *("call", "19499300360", "--from", "18005797676", "--url", "http://a/"),
+        *("--events", "ringing, Answered"),
+        OUTDIAL_URL=fake.url,
+        OUTDIAL_KEY="secret",
+    )
+    assert done.returncode == status, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"{SID}  18005797676 calls 19499300360"
+    assert [line.split()[1] for line in lines[1:4]] == [
+        "state.queued",
+        "state.ringing",
+        "state.completed",
+    ]
+    assert lines[4].startswith(outcome)
+    method, path, key, body = fake.asked[0]
+    assert (method, path, key) == ("POST", "/v1/calls", "Bearer secret")
+    assert body["status_callback_event"] == ["ringing", "answered"]
+
+
+def test_call_as_json(tmp_path: Path, fake: FakeServer) -> None:
+    options = ("--server", fake.url, "--key", "k", "--json")
+    done = outdial(tmp_path, "call", "19499300360", "--from", "18005797676", *options)
+    printed = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one.get("kind") for one in printed[:3]] == [
+        "state.queued",
+        "state.ringing",
+        "state.completed",
+    ]
+    assert printed[3]["outcome"] == "completed"
+
+
+def test_a_refused_call_is_one_line_and_harmless_to_terminals(
+    tmp_path: Path, fake: FakeServer
+) -> None:
+    fake.status = 422
+    done = outdial(tmp_path, "call", "911", "--from", "1", OUTDIAL_URL=fake.url, OUTDIAL_KEY="k")
+    assert done.returncode == 1
+    assert one_line(done) == "outdial: to is too short\\u001b[31m"
+
+
+def test_listing_and_showing(tmp_path: Path, fake: FakeServer) -> None:
+    where = {"OUTDIAL_URL": fake.url, "OUTDIAL_KEY": "k"}
+    done = outdial(tmp_path, "calls", "ls", **where)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[1].split() == [
+        *(SID, "2027-01-15T08:00:00.000Z", "18005797676", "19499300360"),
+        *("completed", "completed", "2"),
+    ]
+    done = outdial(tmp_path, "calls", "show", SID, "--json", **where)
+    assert set(json.loads(done.stdout)) == {"call", "events", "messages"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("calls", "ls", "--server", "http://127.0.0.1:1", "--key", "k"), 1, "outdial serve"),
+        (("calls", "ls", "--server", "nonsense", "--key", "k"), 1, "http://127.0.0.1:8080"),
+        (("calls", "ls", "--server", "http://h:x", "--key", "k"), 1, "port"),
+        (("serve", "--config", "missing.toml"), 1, "missing.toml"),
+        (("doctor", "--config", "missing.toml"), 1, "missing.toml"),
+        (("keys", "revoke", "nobody"), 1, "outdial keys ls"),
+    ],
+)
+def test_errors_are_one_clear_line(
+    tmp_path: Path, arguments: tuple[str, ...], status: int, said: str
+) -> None:
+    done = outdial(tmp_path, *arguments)
+    assert done.returncode == status
+    assert said in one_line(done)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("call", "1"), ("calls", "ls", "--x")])
+def test_a_wrong_command_line(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = outdial(tmp_path, *arguments)
+    assert done.returncode == 64
+    assert "Usage" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_unknown_settings_are_named(tmp_path: Path) -> None:
+    (tmp_path / "outdial.toml").write_text('[http]\nlisten_on = "x"\n')
+    done = outdial(tmp_path, "serve")
+    assert done.returncode == 1
+    assert "http.listen_on" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_keys_are_shown_once_and_revoked(tmp_path: Path) -> None:
+    key = outdial(tmp_path, "keys", "add", "dev").stdout.strip()
+    assert len(key) > 20
+    assert outdial(tmp_path, "keys", "add", "dev").returncode == 1
+    listed = json.loads(outdial(tmp_path, "keys", "ls", "--json").stdout)
+    assert (listed["name"], listed["revoked_at"]) == ("dev", None)
+    assert key.startswith(listed["prefix"])
+    assert key not in json.dumps(listed)
+    assert key.encode() not in (tmp_path / "outdial.db").read_bytes()
+    assert outdial(tmp_path, "keys", "revoke", "dev").returncode == 0
+    listed = json.loads(outdial(tmp_path, "keys", "ls", "--json").stdout)
+    assert listed["revoked_at"]
+
+
+def test_doctor_finds_a_port_in_use_and_a_trunk_that_is_not_there(tmp_path: Path) -> None:
+    with socket.socket() as taken, socket.socket(type=socket.SOCK_DGRAM) as silent:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        silent.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        (tmp_path / "outdial.toml").write_text(
+            f'[http]\nlisten = "127.0.0.1:{port}"\n'
+            '[sip]\nlisten = ["udp:127.0.0.1:0"]\n'
+            f'[[trunks]]\nname = "carrier"\naddress = "127.0.0.1:{silent.getsockname()[1]}"\n'
+        )
+        done = outdial(tmp_path, "doctor", "--json")
+    assert done.returncode == 1, done.stderr
+    findings = {one["check"]: one for one in map(json.loads, done.stdout.splitlines())}
+    bad = {check for check, one in findings.items() if not one["ok"]}
+    assert bad == {"http", "trunk carrier", "destinations"}
+    assert str(port) in findings["http"]["detail"]
+    assert all(findings[check]["remedy"] for check in bad)
+    assert [path.name for path in tmp_path.iterdir()] == ["outdial.toml"]
