@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable
 from typing import Protocol
 
 from outdial.clock import Clock
-from outdial.errors import RemoteProtocolError
 from outdial.legs import IncomingLeg
 from outdial.sim.steps import Challenge
 from outdial.sip.core.digest import Verdict, Verifier
-from outdial.sip.core.uri import Uri
+from outdial.sip.core.message import Request
 
 REALM = "sim.outdial"
-
-_URI = re.compile(r'[\s,]uri="([^"]*)"', re.IGNORECASE)
 
 
 class SimulatedLeg(IncomingLeg, Protocol):
     """What a simulated phone needs besides an incoming leg: to see the INVITE's credentials."""
 
-    def header(self, name: str) -> str | None:
-        """A header of the INVITE."""
+    @property
+    def request(self) -> Request:
+        """The INVITE."""
 
 
 Admits = Callable[[SimulatedLeg, Challenge], bool]
@@ -52,31 +49,16 @@ class DigestGate:
         return False
 
     def _judge(self, leg: SimulatedLeg, challenge: Challenge) -> Verdict:
-        authorization = leg.header("Proxy-Authorization")
-        uri = None if authorization is None else _called(authorization, leg.called)
-        if authorization is None or uri is None:
+        request = leg.request
+        authorization = request.headers.get("Proxy-Authorization")
+        if authorization is None:
             return Verdict.REFUSED
         return self._verifier.verify(
             authorization,
             {challenge.username: challenge.password}.get,
-            "INVITE",
-            uri,
+            request.method,
+            request.uri,
             leg.source[0],
             self._clock.now(),
-            leg.offer or b"",
+            request.body,
         )
-
-
-def _called(authorization: str, called: str) -> Uri | None:
-    """The URI that the credentials are for, if it is the number called.
-
-    A phone behind a carrier sees another host in its Request-URI than the caller wrote.
-    """
-    match = _URI.search(authorization)
-    if match is None:
-        return None
-    try:
-        uri = Uri.parse(match[1])
-    except RemoteProtocolError:
-        return None
-    return uri if uri.user_text == called else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from fastapi import FastAPI
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from outdial.api.server import HttpServer
 from outdial.clock import Clock, SystemClock
@@ -72,7 +72,7 @@ async def start_carrier(
     phones = SimulatedCarrier(plane, speech.speak, clock, personas=personas, person=person)
     try:
         endpoint = await SipEndpoint.start(
-            Sip(listen=list(listen), user_agent="Outdial simulated carrier"),
+            _sip_settings(listen),
             on_invite=phones.take,
             accept_source=_within(allow),
             clock=clock,
@@ -169,6 +169,14 @@ def _greeting(carrier: RunningCarrier, http: str) -> list[str]:
     lines += [f"  {number}  {p.summary}" for number, p in carrier.phones.personas.items()]
     lines += [f"  any other    {carrier.phones.person.summary}", ""]
     return [*lines, f"What they heard: http://{http}/sim/phones/15005550001/heard"]
+
+
+def _sip_settings(listen: Sequence[str]) -> Sip:
+    try:
+        return Sip(listen=list(listen), user_agent="Outdial simulated carrier")
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError("--listen", problem, "e.g. udp:127.0.0.1:5090") from None
 
 
 def _within(networks: Sequence[str]) -> Callable[[str], bool]:

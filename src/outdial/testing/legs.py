@@ -29,6 +29,9 @@ from outdial.legs import (
     SignallingEvent,
     SignallingListener,
 )
+from outdial.sip.core.headers import Headers
+from outdial.sip.core.message import Request
+from outdial.sip.core.uri import Uri
 
 Sleep = Callable[[float], Coroutine[Any, Any, None]]
 
@@ -51,7 +54,12 @@ class FakeIncomingLeg:
         self.caller_id = caller_id
         self.caller_name = caller_name
         self.offer = offer
-        self.headers = dict(headers or {})
+        self.request = Request(
+            "INVITE",
+            Uri.parse(f"sip:{called}@carrier.example"),
+            Headers((headers or {}).items()),
+            offer or b"",
+        )
         self.source = ("127.0.0.1", 5060)
         self.peer: tuple[str, int] | None = self.source
         self.sip_call_id = f"call-to-{called}"
@@ -62,9 +70,6 @@ class FakeIncomingLeg:
 
     def listen(self, listener: SignallingListener) -> None:
         self._listener = listener
-
-    def header(self, name: str) -> str | None:
-        return self.headers.get(name)
 
     def ring(self, status: int = 180, sdp: bytes | None = None) -> None:
         self.sent.append((status, sdp) if sdp else (status,))

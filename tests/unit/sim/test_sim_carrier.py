@@ -340,7 +340,7 @@ def test_the_table_has_the_fourteen_reserved_numbers_each_with_a_summary() -> No
 
 
 async def test_recordings_are_named_by_a_count_never_by_the_number(world: World) -> None:
-    await world.call("../../etc/passwd")
+    await world.call("..%2F..%2Fetc%2Fpasswd")
     await world.clock.advance(1)
     recorded = Path(str(world.media.done[1][1]))
     assert recorded.name == "heard-1.wav"
