@@ -2,7 +2,10 @@
 
     python bench/media_bench.py prompts --streams 100 --seconds 10
     python bench/media_bench.py bridges --streams 200
-    python bench/media_bench.py memory --streams 200
+    python bench/media_bench.py calls --streams 1000
+
+`calls` opens, starts, plays 0.1 s and closes so many streams one after the other, and measures the
+CPU of both processes, the time from `queue` to the first packet of the clip, and what is left.
 
 The far ends are one process with one socket; packets are stamped by the kernel as they arrive, so
 that its own delays do not count. Prints one JSON object.
@@ -21,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +78,8 @@ def far_end() -> None:
                 data, ancillary, _, _ = sock.recvmsg(2048, 64)
                 seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
                 at = seconds * 1_000_000_000 + nanoseconds
+                if len(data) != 172:
+                    continue  # a report
                 _, _, number, _, ssrc = struct.unpack_from("!BBHII", data)
                 arrivals.setdefault(ssrc, []).append((number, at))
                 if order["delays"] and data[12:20] == data[20:28] and data[12] not in (0xFF, 0xD5):
@@ -214,17 +220,71 @@ async def run(mode: str, streams: int, seconds: float, talk: bool, workers: int)
     }
 
 
-def make_clip(folder: Path) -> Clip:
-    """Ten seconds of something that is not silence."""
-    data = bytes(range(1, 251)) * 320
+async def run_calls(count: int) -> dict[str, Any]:
+    pool = await WorkerPool.start(Media(workers=1, ports="40000-59999"), SystemClock())
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    sock.bind(("127.0.0.1", 0))
+    sock.setblocking(False)
+    port = sock.getsockname()[1]
+    usage, own = Usage(pool.pids), Usage([os.getpid()])
+    waits: list[float] = []
+    readings: list[tuple[float, float, int]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        clip = make_clip(Path(folder), 800)
+        for index in range(count):
+            if index in (count // 5, count - 1):
+                readings.append((own.cpu_s(), usage.cpu_s(), usage.rss_bytes()))
+            drain(sock)
+            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            leg = pool.open("leg", partial(end, ended))
+            leg.start(MediaParams("127.0.0.1", port, Codec.PCMU, 101, remote_rtcp_port=port))
+            # As in a call: the document is fetched between the answer and the prompt.
+            await asyncio.sleep(0.003 + 0.017 * (index % 16) / 16)
+            asked = time.time_ns()
+            playing = leg.queue(clip)
+            await playing
+            waits.append((clip_arrival(sock) - asked) / 1e6)
+            leg.close()
+            await ended
+    await pool.stop()
+    sock.close()
+    (own_a, worker_a, rss_a), (own_b, worker_b, rss_b) = readings
+    calls = count - 1 - count // 5
+    return {
+        "mode": "calls",
+        "calls": calls,
+        "control_cpu_us_per_call": round(1e6 * (own_b - own_a) / calls, 1),
+        "worker_cpu_us_per_call": round(1e6 * (worker_b - worker_a) / calls, 1),
+        "queue_to_first_packet_ms": percentiles(waits),
+        "worker_growth_bytes_per_call": round((rss_b - rss_a) / calls, 1),
+    }
+
+
+def end(ended: asyncio.Future[None], event: MediaEvent) -> None:
+    ended.set_result(None)
+
+
+def clip_arrival(sock: socket.socket) -> int:
+    """When the first packet that is not silence arrived, by the kernel, in nanoseconds."""
+    while True:
+        data, ancillary, _, _ = sock.recvmsg(2048, 64)
+        if len(data) == 172 and data[12:] != b"\xff" * 160:
+            seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
+            return int(seconds * 1_000_000_000 + nanoseconds)
+
+
+def make_clip(folder: Path, size: int = 80_000) -> Clip:
+    """Something that is not silence."""
+    data = (bytes(range(1, 251)) * (size // 250 + 1))[:size]
     for name in ("clip.ulaw", "clip.alaw"):
         (folder / name).write_bytes(data)
-    return Clip(str(folder / "clip.ulaw"), str(folder / "clip.alaw"), 10_000)
+    return Clip(str(folder / "clip.ulaw"), str(folder / "clip.alaw"), size // 8)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("mode", choices=["prompts", "bridges", "memory", "far"])
+    parser.add_argument("mode", choices=["prompts", "bridges", "calls", "far"])
     parser.add_argument("--streams", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--workers", type=int, default=1)
@@ -232,6 +292,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.mode == "far":
         far_end()
+        return
+    if arguments.mode == "calls":
+        print(json.dumps(asyncio.run(run_calls(arguments.streams)), indent=2))
         return
     result = asyncio.run(
         run(

@@ -460,10 +460,10 @@ async def test_only_legs_of_one_worker_can_be_bridged(far: FarEnd) -> None:
 
 
 async def test_ports_run_out_with_a_clear_error() -> None:
-    pool = await WorkerPool.start(Media(workers=1, ports="39990-39995"), SystemClock())
+    pool = await WorkerPool.start(Media(workers=1, ports="19990-19995"), SystemClock())
     try:
         ports = {pool.open(f"CA{n}", Listener()).port for n in range(3)}
-        assert ports == {39990, 39992, 39994}
+        assert ports == {19990, 19992, 19994}
         with pytest.raises(MediaUnavailable):
             pool.open("CA4", Listener())
     finally:
