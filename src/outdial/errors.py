@@ -37,7 +37,7 @@ class ConfigError(OutdialError):
 class Refused(OutdialError):
     """A request is refused.
 
-    `status` is the HTTP status, `code` Outdial's number for the reason (docs/api/errors.md),
+    `status` is the HTTP status, `code` Outdial's number for the reason (docs/reference/errors.md),
     `field` the parameter at fault ("" when none is), `retry_after_s` set on 429 and 503.
     """
 

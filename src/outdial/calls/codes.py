@@ -32,8 +32,6 @@ BAD_METHOD = 40501
 """The path does not take this HTTP method."""
 SLOW_BODY = 40801
 """The body did not arrive in time."""
-OVER = 40901
-"""The call is over already."""
 TOO_LARGE = 41301
 """The body is larger than `http.max_body_bytes`."""
 BAD_TYPE = 41501
