@@ -89,6 +89,10 @@ class Journal:
         """No more notes for that call."""
         self._timelines.pop(sid, None)
 
+    def is_open(self, sid: str) -> bool:
+        """Whether the call is live, or was until a moment ago."""
+        return sid in self._timelines
+
     @property
     def open_timelines(self) -> int:
         """For leak checks."""

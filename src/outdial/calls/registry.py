@@ -21,6 +21,10 @@ from outdial.store.store import Store
 
 _log = log.get("registry")
 
+LAST_BYES_S = 1.0
+"""How long far sides may take to confirm the BYE of a stopping server."""
+TASKS_S = 0.5
+
 _BY_API = Ending(
     Outcome.COMPLETED, "normal-clearing", Source.CALLER, detail="hung up through the API"
 )
@@ -131,19 +135,31 @@ class Registry:
         self._ready = True
         self._admit()
 
-    async def drain(self, grace_s: float) -> None:
-        """Takes no more calls; live ones may go on for so long, then they are hung up."""
+    async def drain(self, grace_s: float, hurry: asyncio.Event) -> None:
+        """Takes no more calls; live ones may go on for so long, or until `hurry`, then they are
+        hung up. Calls that wait for their turn stay queued, for the next start."""
         self._draining = True
         self._cancel_admit_timer()
-        if self._legs and grace_s > 0:
-            await asyncio.wait([leg.retired for leg in self._legs.values()], timeout=grace_s)
+        hurrying: asyncio.Future[Any] = asyncio.ensure_future(hurry.wait())
+        deadline = asyncio.get_running_loop().time() + grace_s
+        while (talking := self._started()) and not hurry.is_set():
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                break
+            await asyncio.wait(
+                [hurrying, *talking], timeout=left, return_when=asyncio.FIRST_COMPLETED
+            )
+        hurrying.cancel()
         for leg in list(self._legs.values()):
             if self._admission.withdraw(leg.sid) is None:
                 leg.hang_up(_SHUTDOWN if leg.state is State.ANSWERED else _SHUTDOWN_UNANSWERED)
-        talking = [leg.retired for leg in self._legs.values() if leg.state is not State.QUEUED]
-        if talking:
-            await asyncio.wait(talking, timeout=3)
-        await self._services.tasks.wait(1)
+        if talking := self._started():
+            await asyncio.wait(talking, timeout=LAST_BYES_S)
+        await self._services.tasks.wait(TASKS_S)
+
+    def _started(self) -> list[asyncio.Future[None]]:
+        """The ends of the legs that are more than queued."""
+        return [leg.retired for leg in self._legs.values() if leg.state is not State.QUEUED]
 
     # ------------------------------------------------------------------ inside
 

@@ -1,0 +1,226 @@
+"""Joins everything into one server and runs it. Nobody imports this but the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import secrets
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+import uvloop
+from fastapi import APIRouter
+
+from outdial import log
+from outdial.api.app import create_app
+from outdial.api.server import HttpServer
+from outdial.calls.journal import Journal
+from outdial.calls.numbers import check_destination
+from outdial.calls.registry import Registry
+from outdial.calls.routes import Routes
+from outdial.calls.services import Services
+from outdial.calls.tasks import Tasks
+from outdial.clock import SystemClock
+from outdial.config import Settings, Trunk
+from outdial.errors import ConfigError
+from outdial.keys import KeyRing
+from outdial.media.plane import WorkerPool
+from outdial.net.addresses import AddressPolicy, check_url
+from outdial.net.client import HttpClient
+from outdial.sim.http import heard_router
+from outdial.sim.main import start_carrier
+from outdial.sip.endpoint import SipEndpoint
+from outdial.sip.plane import SipPlane
+from outdial.speech.cache import ClipCache
+from outdial.speech.pool import HelperPool
+from outdial.speech.sounds import Sounds
+from outdial.speech.speech import Speech
+from outdial.store.store import Store
+from outdial.webhooks.deliver import Deliverer
+
+_log = log.get("app")
+
+HARD_STOP_S = 2.0
+"""A second SIGTERM ends the process within."""
+SWITCH_INTERVAL_S = 0.0005
+"""How long the store's thread may have to wait for the interpreter after a sync to disk; Python's
+default of 5 ms would be the larger part of a call's set-up time."""
+
+
+class Server:
+    """Everything that runs in the control process. Made by `start`, ended by `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = SystemClock()
+        self._stack = contextlib.AsyncExitStack()
+
+    @classmethod
+    async def start(cls, settings: Settings) -> Server:
+        """Starts every part, the HTTP API last. Raises ConfigError, StoreUnavailable."""
+        server = cls(settings)
+        try:
+            await server._start()
+        except BaseException:
+            await server._stack.aclose()
+            raise
+        return server
+
+    async def _start(self) -> None:
+        settings, clock, stack = self.settings, self.clock, self._stack
+        recordings = _recordings_folder(settings)
+        policy = AddressPolicy(settings.webhooks.allow_private, settings.webhooks.allow_ports)
+        host, _, port = settings.http.listen.rpartition(":")
+
+        self.store = await Store.open(settings.store.url, clock)
+        stack.push_async_callback(self.store.close)
+        keys = await KeyRing.open(self.store, settings, clock)
+        client = HttpClient(policy)
+        stack.push_async_callback(client.close)
+        self.media = await WorkerPool.start(settings.media, clock)
+        stack.push_async_callback(self.media.stop)
+        speech, sounds = await self._start_speech(client)
+        self.trunks, routers = await self._start_trunks(speech)
+
+        self.sip = await SipEndpoint.start(settings.sip, clock=clock)
+        stack.push_async_callback(self.sip.close)
+        plane = SipPlane(settings.sip, self.trunks, self.sip, clock)
+        stack.callback(plane.close)
+        plane.watch()
+
+        self.deliverer = Deliverer(
+            self.store,
+            client,
+            clock,
+            settings.webhooks,
+            on_settled=lambda delivery, elapsed_ms: journal.delivered(delivery, elapsed_ms),
+            is_live=lambda sid: journal.is_open(sid),
+        )
+        journal = Journal(self.store, self.deliverer, clock)
+        self.http = HttpServer(host.strip("[]"), int(port))
+        stack.push_async_callback(self.http.stop)
+        self.url = f"http://{host}:{self.http.port}"
+        services = Services(
+            settings=settings,
+            clock=clock,
+            journal=journal,
+            signalling=plane,
+            media=self.media,
+            http=client,
+            speech=speech,
+            sounds=sounds,
+            routes=Routes(self.trunks),
+            recordings=recordings,
+            public_url=settings.http.public_url.rstrip("/") or self.url,
+            check_destination=lambda number, field: check_destination(
+                number, settings.limits, field, sim=settings.sim.enabled
+            ),
+            tasks=Tasks(),
+            sdp_session_id=partial(secrets.randbits, 62),
+        )
+        self.calls = Registry(services, self.store)
+        app = create_app(
+            calls=self.calls,
+            store=self.store,
+            keys=keys,
+            settings=settings,
+            check_url=lambda url: check_url(url, policy),
+            extra=routers,
+        )
+        await self.deliverer.start()
+        stack.push_async_callback(self.deliverer.stop)
+        await self.calls.start()
+        await self.http.start(app)
+
+    async def _start_speech(self, client: HttpClient) -> tuple[Speech, Sounds]:
+        settings, stack = self.settings, self._stack
+        cache = ClipCache(settings.storage.cache, settings.storage.cache_max_mb * 1_000_000)
+        await cache.start()
+        stack.push_async_callback(cache.stop)
+        pool = HelperPool()
+        stack.push_async_callback(pool.stop)
+        speech = Speech(settings.speech, cache, pool)
+        stack.push_async_callback(speech.stop)
+        sounds = Sounds(client, cache, pool, max_bytes=settings.didml.max_sound_bytes)
+        stack.push_async_callback(sounds.stop)
+        await speech.start()
+        return speech, sounds
+
+    async def _start_trunks(self, speech: Speech) -> tuple[list[Trunk], list[APIRouter]]:
+        """The trunks to dial on: with the simulated phones switched on, only the one to them."""
+        if not self.settings.sim.enabled:
+            return self.settings.trunks, []
+        carrier = await start_carrier(self.media, speech, self.clock)
+        self._stack.push_async_callback(carrier.stop)
+        return [carrier.trunk], [heard_router(carrier.phones)]
+
+    async def stop(self, drain_s: float, hurry: asyncio.Event | None = None) -> None:
+        """No new calls; live ones may go on for so long, then everything is closed.
+
+        `hurry`, once set, ends the waiting.
+        """
+        await self.calls.drain(drain_s, hurry or asyncio.Event())
+        await self._stack.aclose()
+
+
+def run(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT. Raises ConfigError, StoreUnavailable."""
+    log.configure(settings.log.level, json=settings.log.json_)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+
+    def on_signal() -> None:
+        if stopping.is_set():
+            _log.warning("stopping now")
+            loop.call_later(HARD_STOP_S, os._exit, 1)
+            hurry.set()
+        stopping.set()
+
+    hurry = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    server = await Server.start(settings)
+    # What start-up made stays for ever: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    _announce(settings, server)
+    await stopping.wait()
+    _log.info("stopping", live=server.calls.health()["live"], drain_s=settings.calls.drain_s)
+    await server.stop(settings.calls.drain_s, hurry)
+    _log.info("stopped")
+
+
+def _announce(settings: Settings, server: Server) -> None:
+    _log.info(
+        "ready",
+        http=server.url,
+        sip=server.sip.listeners,
+        trunks=[trunk.name for trunk in server.trunks],
+        simulated=settings.sim.enabled,
+    )
+
+
+def _recordings_folder(settings: Settings) -> Path:
+    """The folder, made if it is not there. Raises ConfigError unless it can be written."""
+    folder = Path(settings.storage.recordings).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".outdial-{secrets.token_hex(4)}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            "storage.recordings",
+            f"{folder} cannot be written: {error.strerror or error}",
+            "name a folder that this user may write to",
+        ) from None
+    return folder
