@@ -80,16 +80,16 @@ class Demo:
         try:
             with self._screen, self._web:
                 self._start()
-                try:
-                    self._pin_call()
-                    self._click_to_call()
-                finally:
-                    self._screen.status("stopping")
-                    self._outdial.stop()
+                self._pin_call()
+                self._click_to_call()
+                self._screen.status("stopping")
+                self._outdial.stop()
         except (DemoFailed, RuntimeError, TimeoutError, OSError) as error:
             self._screen.note(f"\nThe demo failed: {error}", "bold red")
             self._screen.note(f"The server's log: {self._outdial.log_path}")
             return 1
+        finally:
+            self._outdial.kill()
         return self._conclude(time.monotonic() - began)
 
     def _start(self) -> None:
@@ -100,6 +100,7 @@ class Demo:
         )
         self._screen.status("starting the server")
         self._outdial.start()
+        self._screen.status("")
         self._screen.say("API", f"outdial serve listens on {self._outdial.url()}")
         self._screen.say("WEB", f"the sample voice application is at {self._web.url()}")
 
@@ -156,7 +157,7 @@ class Demo:
         except urllib.error.HTTPError as error:
             with error:
                 raise DemoFailed(f"the API refused the call: {error.read().decode()}") from None
-        self._screen.say("API", f"200 {answer['message']}: callSid {answer['callSid']}")
+        self._screen.say("API", f"200 {answer['message']} callSid {answer['callSid']}")
         return str(answer["callSid"])
 
     def _follow(self, sid: str, enough: Callable[[Any], bool]) -> dict[str, Any]:
@@ -169,6 +170,7 @@ class Demo:
                 follower.look()
             states = (f"leg {f.leg} {f.state}" for f in followers.values())
             self._screen.status(", ".join(states))
+            self._screen.settle()
             call: dict[str, Any] = self._outdial.get(f"/v1/calls/{sid}")
             if call["outcome"] and all(f.state == "completed" for f in followers.values()):
                 self._last_look(followers)

@@ -30,13 +30,21 @@ _COLOURS = {
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
+HOLD_S = 0.25
+"""Lines wait so long before they are shown: those of other sources may belong before them."""
+
+
 class Screen:
-    """Lines may be told from any thread; each is shown with its time since `begin`."""
+    """Lines may be told from any thread; each is shown with its time since the act began.
+
+    `settle` shows what has been told, in the order it happened.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._lock = threading.Lock()
         self._start = time.time()
+        self._waiting: list[Line] = []
         self._status = ""
         self._live: Live | None = None
 
@@ -57,12 +65,14 @@ class Screen:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.settle(0)
         if self._live is not None:
             self._live.stop()
             self._live = None
 
     def title(self, text: str, *explanation: str) -> None:
         """Begins an act; times count from here."""
+        self.settle(0)
         with self._lock:
             self._console.print()
             if self._console.is_terminal:
@@ -75,16 +85,31 @@ class Screen:
             self._start = time.time()
 
     def tell(self, line: Line) -> None:
-        """Shows one line."""
+        """Takes a line; it is shown when it has settled."""
+        with self._lock:
+            self._waiting.append(line)
+
+    def settle(self, hold_s: float = HOLD_S) -> None:
+        """Shows the lines that are at least so old."""
+        until = time.time() - hold_s
+        with self._lock:
+            ready = sorted(
+                (line for line in self._waiting if line.at <= until or not hold_s),
+                key=lambda line: line.at,
+            )
+            self._waiting = [line for line in self._waiting if line not in ready]
+            for line in ready:
+                self._console.print(self._row(line))
+
+    def _row(self, line: Line) -> Text:
         colour = "bold red" if line.failed else _COLOURS.get(line.lane, "white")
         row = Text(f"{max(0.0, line.at - self._start):7.3f} s  ", style="dim")
         row.append(f"{line.lane:<6}", style=colour)
         row.append(escape(line.text), style="red" if line.failed else "")
-        with self._lock:
-            self._console.print(row)
+        return row
 
     def say(self, lane: str, text: str, *, failed: bool = False) -> None:
-        """Shows a line about now."""
+        """Tells a line about now."""
         self.tell(Line(time.time(), lane, text, failed))
 
     def status(self, text: str) -> None:
@@ -93,6 +118,7 @@ class Screen:
 
     def waveform(self, name: str, sound: Sound, width: int = 60) -> None:
         """The course of loudness of a recording."""
+        self.settle(0)
         with self._lock:
             self._console.print(
                 Text.assemble(
@@ -104,6 +130,7 @@ class Screen:
 
     def table(self, title: str, rows: Sequence[tuple[str, str, bool]]) -> None:
         """The checks: what was looked at, what was found, whether that is right."""
+        self.settle(0)
         with self._lock:
             self._console.print()
             if not self._console.is_terminal:

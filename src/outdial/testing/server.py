@@ -94,20 +94,23 @@ class OutdialServer:
         self._wait_until_ready()
 
     def stop(self, timeout_s: float = 15.0) -> int:
-        """Asks it to end, insists after a while; returns the exit status."""
+        """Asks it to end, insists when calls keep it; returns the exit status.
+
+        Raises RuntimeError, with its last words, when it had to be killed.
+        """
         if self._process is None:
             return 0
         process, self._process = self._process, None
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        try:
-            return process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise RuntimeError(
-                f"still running {timeout_s} s after SIGTERM:\n{self.tail()}"
-            ) from None
+        for patience_s in (timeout_s / 3, timeout_s * 2 / 3):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            try:
+                return process.wait(patience_s)
+            except subprocess.TimeoutExpired:
+                continue
+        process.kill()
+        process.wait()
+        raise RuntimeError(f"still running {timeout_s} s after SIGTERM:\n{self.tail()}")
 
     def kill(self) -> None:
         """Ends it at once, as a power failure would."""
