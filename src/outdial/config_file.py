@@ -101,10 +101,9 @@ def _explain(model: type[BaseModel], details: ErrorDetails) -> ConfigError:
         case "value_error":
             return ConfigError(key, details["msg"].removeprefix("Value error, "))
     problem = details["msg"][0].lower() + details["msg"][1:]
-    given = details["input"]
-    if _is_secret(_annotation(model, path)) or isinstance(given, dict | list):
+    if _may_hold_secrets(_annotation(model, path)):
         return ConfigError(key, problem)
-    return ConfigError(key, f"{problem}, not {given!r}")
+    return ConfigError(key, f"{problem}, not {details['input']!r}")
 
 
 def _meant(model: type[BaseModel], path: Sequence[str]) -> str:
@@ -139,8 +138,11 @@ def _table(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _is_secret(annotation: Any) -> bool:
-    return annotation is SecretStr
+def _may_hold_secrets(annotation: Any) -> bool:
+    """Whether a value given there is not to be shown: a secret, or a table that may have one."""
+    if annotation is None or annotation is SecretStr or _table(annotation) is not None:
+        return True
+    return any(_may_hold_secrets(a) for a in get_args(annotation) if isinstance(a, type))
 
 
 def _is_list(annotation: Any) -> bool:
