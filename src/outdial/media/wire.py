@@ -278,10 +278,13 @@ class Report(NamedTuple):
     streams: int
     started: int
     bridged: int
-    ports: int
+    ports_ready: int
+    """Bound and waiting for a stream."""
     recordings: int
+    """Not yet finished on disk."""
     open_clips: int
     descriptors: int
+    """Besides those of waiting ports and open clips: back at the start when no stream is left."""
     wakeups: int
     packets_sent: int
     packets_received: int
