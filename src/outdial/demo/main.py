@@ -116,10 +116,14 @@ class Demo:
         )
         sid = self._post(PIN_PHONE, "/event.php", url=url, optional="token=123456")
         call = self._follow(sid, lambda call: False)
-        self._expect_callbacks("/event.php", sid, "the call")
+        self._expect_callbacks("/event.php", sid, "PIN call")
         fetched = len(self._web.received(path))
-        self._checks.add("document fetched", f"{fetched} time(s)", fetched == 1)
-        self._expect_completed(call)
+        self._checks.add(
+            "PIN call: document fetched",
+            "once" if fetched == 1 else f"{fetched} times",
+            fetched == 1,
+        )
+        self._expect_completed(call, "PIN call")
         self._listen_to(PIN_PHONE, "PIN call", "pin-call", least_s=1.2)
 
     def _click_to_call(self) -> None:
@@ -135,9 +139,9 @@ class Demo:
         for leg in legs:
             if leg["sid"] != sid:
                 self._expect_callbacks("/event2.php", leg["sid"], "leg B")
-        self._expect_completed(call)
+        self._expect_completed(call, "click to call")
         digits = self._digits_of(CALLER_ID)
-        self._checks.add("digits through the bridge", digits or "none", digits == "1234")
+        self._checks.add("leg B: digits through the bridge", digits or "none", digits == "1234")
         self._listen_to(TALKING_PHONE, "leg A", "click-to-call-leg-a", least_s=0.4)
         self._listen_to(CALLER_ID, "leg B", "click-to-call-leg-b", least_s=1.5)
 
@@ -198,9 +202,9 @@ class Demo:
 
     # ------------------------------------------------------------------ what is checked
 
-    def _expect_completed(self, call: dict[str, Any]) -> None:
+    def _expect_completed(self, call: dict[str, Any], name: str) -> None:
         outcome, seconds = call["outcome"], call["duration_s"]
-        self._checks.add("outcome", f"{outcome} after {seconds} s", outcome == "completed")
+        self._checks.add(f"{name}: outcome", f"{outcome} after {seconds} s", outcome == "completed")
 
     def _expect_callbacks(self, path: str, sid: str, name: str) -> None:
         def of_leg(requests: list[Received]) -> list[str]:
@@ -213,7 +217,7 @@ class Demo:
             )
         except TimeoutError:
             got = of_leg(self._web.received(path))
-        self._checks.add(f"callbacks of {name}", " ".join(got) or "none", got == wanted)
+        self._checks.add(f"{name}: callbacks", " ".join(got) or "none", got == wanted)
 
     def _digits_of(self, number: str) -> str:
         figures = self._heard_figures(number)

@@ -30,8 +30,8 @@ _COLOURS = {
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
-HOLD_S = 0.25
-"""Lines wait so long before they are shown: those of other sources may belong before them."""
+HOLD_S = 1.2
+"""Lines wait so long before they are shown: SIP messages are only readable a second later."""
 
 
 class Screen:
