@@ -436,6 +436,8 @@ class CallLeg:
         """The reason is settled; audio is closed, and the end written with its last words."""
         if self._ending is not None:
             return
+        if self.state is State.ANSWERED and ending.sip_code is None:
+            ending = replace(ending, sip_code=200)
         self._ending = ending
         self.call.ended_at = self._services.clock.now()
         self._cancel_timer("limit")
