@@ -30,7 +30,7 @@ _COLOURS = {
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
-HOLD_S = 1.2
+HOLD_S = 0.9
 """Lines wait so long before they are shown: SIP messages are only readable a second later."""
 
 
