@@ -238,6 +238,9 @@ class FakeStore:
         self.calls.append(call)
         self.events.extend(events)
 
+    async def commit(self, change: Change) -> None:
+        await self.commit_soon(change)
+
     def commit_soon(self, change: Change) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.away:

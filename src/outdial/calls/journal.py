@@ -32,6 +32,8 @@ class CallStore(Protocol):
         deliveries: Sequence[DeliveryRecord] = (),
     ) -> None: ...
 
+    async def commit(self, change: Change) -> None: ...
+
     def commit_soon(self, change: Change) -> asyncio.Future[None]: ...
 
     def note(self, event: EventRecord) -> None: ...
@@ -104,7 +106,7 @@ class Journal:
 
     async def durable(self, change: Change) -> None:
         """Durable on return; its callbacks are on their way. Raises StoreUnavailable."""
-        await self._store.commit_soon(change)
+        await self._store.commit(change)
         if change.deliveries:
             self._callbacks.submit(change.deliveries)
 
