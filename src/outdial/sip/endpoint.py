@@ -68,6 +68,7 @@ class SipEndpoint:
         self._legs: dict[OutgoingCall | IncomingCall, Leg] = {}
         self._probes: dict[Probe, Callable[[ProbeResult], None]] = {}
         self._wakeup: asyncio.TimerHandle | None = None
+        self._wakes_at = 0.0
         self._pumping = False
         self._closed = False
 
@@ -249,10 +250,11 @@ class SipEndpoint:
         """One timer of the event loop; one that comes too early does no harm and is left."""
         due = self.agent.next_timer()
         wakeup = self._wakeup
-        if due is None or self._closed or (wakeup is not None and wakeup.when() <= due):
+        if due is None or self._closed or (wakeup is not None and self._wakes_at <= due):
             return
         if wakeup is not None:
             wakeup.cancel()
+        self._wakes_at = due
         self._wakeup = self._loop.call_at(due, self._wake)
 
     async def close(self) -> None:
