@@ -58,6 +58,7 @@ class Sipp:
         self.port = free_port()
         self.media_port = free_port() & ~1
         self._timeout_s = timeout_s
+        self._calls_out = bool(target)
         self._command = [
             *_program(),
             *([target] if target else []),
@@ -102,7 +103,9 @@ class Sipp:
         deadline = time.monotonic() + 5
         while not _listens(self.port):
             if self._process.poll() is not None:
-                return  # over already: a scenario that calls may be quicker than this look
+                if self._calls_out:
+                    return  # through already: a scenario that calls may be quicker than this look
+                raise RuntimeError(f"sipp ended at once: {self._text('errors')}")
             if time.monotonic() > deadline:
                 self.stop()
                 raise RuntimeError(f"sipp did not start: {self._text('screen')}")
