@@ -72,6 +72,27 @@ def read_mono(source: bytes | str | Path) -> Sound:
     return read_wav(source)[0]
 
 
+def tone(
+    *frequencies_hz: float, seconds: float, peak_dbfs: float = -12.0, rate: int = 8000
+) -> Sound:
+    """The sum of sines of equal strength, whose peak is at the level; none give silence."""
+    times = np.arange(round(seconds * rate)) / rate
+    samples = np.zeros(len(times))
+    for frequency in frequencies_hz:
+        samples += np.sin(2 * np.pi * frequency * times)
+    scale = 10 ** (peak_dbfs / 20) / max(len(frequencies_hz), 1)
+    return Sound(samples * scale, rate)
+
+
+def wav(sound: Sound) -> bytes:
+    """The sound as a WAV file of 16-bit PCM; what is louder than full scale is clipped."""
+    data = np.round(np.clip(sound.samples, -1, 1) * 32767).astype("<i2").tobytes()
+    form = struct.pack("<HHIIHH", _PCM, 1, sound.rate, sound.rate * 2, 2, 16)
+    chunks = b"WAVEfmt " + struct.pack("<I", len(form)) + form
+    chunks += b"data" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(chunks)) + chunks
+
+
 def level_dbfs(sound: Sound, silence_dbfs: float = SILENCE_DBFS) -> float:
     """The active level: the mean power of the frames that are not silence.
 

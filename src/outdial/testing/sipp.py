@@ -10,8 +10,11 @@ Needs the program `sipp` (Debian: sip-tester).
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import random
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -56,7 +59,7 @@ class Sipp:
         """`scenario`: a file, or the XML itself. `keys`: values for `[name]` in the scenario."""
         self.folder = Path(tempfile.mkdtemp(prefix="outdial-sipp-"))
         self.port = free_port()
-        self.media_port = free_port() & ~1
+        self.media_port = _free_media_ports()
         self._timeout_s = timeout_s
         self._calls_out = bool(target)
         self._command = [
@@ -164,6 +167,24 @@ class Sipp:
 def is_installed() -> bool:
     """Whether the program is there: `pytest.mark.skipif(not sipp.is_installed(), ...)`."""
     return shutil.which("sipp") is not None
+
+
+def _free_media_ports() -> int:
+    """The first of four ports in a row, even: SIPp takes RTP and RTCP for audio and for video.
+
+    Below the ports that the system gives out by itself, so that no neighbour gets one of them.
+    """
+    for _ in range(100):
+        first = random.randrange(10_000, 19_000, 2)
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(first, first + 4):
+                    probe = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                    probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
+    raise RuntimeError("no four free ports in a row between 10000 and 19000")
 
 
 def _program() -> list[str]:
