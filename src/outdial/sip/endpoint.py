@@ -189,9 +189,13 @@ class SipEndpoint:
         return self.accept_source is not None and self.accept_source(host)
 
     def _received(self, data: bytes, source: Hop) -> None:
-        if not is_keep_alive(data):
+        if is_keep_alive(data):
+            return
+        try:
             self.agent.receive(data, source, self._loop.time())
-            self._pump()
+        except Exception:  # a defect of ours: it may cost this message, not the socket
+            _log.exception("a message raised", peer=source.peer)
+        self._pump()
 
     def _failed(self, host: str, port: int) -> None:
         if not self._closed:

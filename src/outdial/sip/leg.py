@@ -13,6 +13,7 @@ from outdial.legs import (
 )
 from outdial.sip.core.invite_client import OutgoingCall
 from outdial.sip.core.invite_server import IncomingCall
+from outdial.sip.core.message import Request
 from outdial.sip.core.session_description import sdp_of
 
 if TYPE_CHECKING:
@@ -136,9 +137,10 @@ class InboundLeg(Leg):
         hop = self._incoming.source
         return hop.host, hop.port
 
-    def header(self, name: str) -> str | None:
-        """A header of the INVITE, e.g. Proxy-Authorization; its first line."""
-        return self._incoming.request.headers.get(name)
+    @property
+    def request(self) -> Request:
+        """The INVITE, e.g. for checking its Proxy-Authorization."""
+        return self._incoming.request
 
     def trace(self, trace: TraceListener) -> None:
         """Who sees the messages of this leg; the INVITE is the first of them."""

@@ -378,7 +378,7 @@ class Agent:
         try:
             call = IncomingCall(self, transaction, source)
         except RemoteProtocolError as error:
-            transaction.respond(error.status_hint)
+            transaction.respond(error.status_hint, tag=self.token())
             return
         self._invites[_merge_key(request)] = key
         transaction.user = call

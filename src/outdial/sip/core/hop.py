@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -32,6 +33,7 @@ def host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+@lru_cache(1024)
 def is_literal(host: str) -> bool:
     """Whether the host is an IPv4 or (bracketed or bare) IPv6 literal rather than a name."""
     if ":" in host or host.startswith("["):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from outdial.sip.core.agent import Agent
 
 _MAX_WAITING = 8
+_LONGEST_RINGING = 10
+"""In units of 64*T1 (320 s): a caller that vanished without CANCEL must not be held for ever."""
 
 
 class _Phase(IntEnum):
@@ -32,6 +34,7 @@ class _Phase(IntEnum):
 class _Due(IntEnum):
     REPEAT = 1
     GIVE_UP = 2
+    UNANSWERED = 3
 
 
 class IncomingCall:
@@ -47,6 +50,7 @@ class IncomingCall:
         "_repeat",
         "_rseq",
         "_transaction",
+        "_unanswered",
         "_waiting",
         "authorization",
         "local_tag",
@@ -75,6 +79,8 @@ class IncomingCall:
         self._interval = 0.0
         self._repeat: Timer | None = None
         self._end: Timer | None = None
+        longest = agent.now + _LONGEST_RINGING * agent.timings.timeout
+        self._unanswered = agent.timers.start(longest, self, _Due.UNANSWERED)
 
     @property
     def call_id(self) -> str:
@@ -152,6 +158,7 @@ class IncomingCall:
 
     def _accept(self, sdp: bytes) -> None:
         self._phase = _Phase.ANSWERED
+        self._agent.timers.stop(self._unanswered)
         request, agent = self.request, self._agent
         interval, timer_fields = answer_to(request)
         self.session = Session(agent, self, self._dialog, sdp, we_called=False)
@@ -178,8 +185,11 @@ class IncomingCall:
         self._end = agent.timers.start(agent.now + agent.timings.timeout, self, _Due.GIVE_UP)
 
     def on_timer(self, what: int) -> None:
-        """A reliable response has no PRACK yet (RFC 3262 section 3)."""
+        """A reliable response has no PRACK yet (RFC 3262 section 3), or nobody ever answered."""
         agent, transaction = self._agent, self._transaction
+        if what == _Due.UNANSWERED:
+            self.reject(480, "", ())
+            return
         if what == _Due.GIVE_UP:
             self.reject(504, "No PRACK", ())
             return
@@ -194,6 +204,7 @@ class IncomingCall:
     def _over(self, event: Rejected) -> None:
         self._phase = _Phase.OVER
         self._stop_repeating()
+        self._agent.timers.stop(self._unanswered)
         self.emit(event)
         self._agent.drop(self)
 

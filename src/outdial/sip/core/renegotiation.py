@@ -43,9 +43,24 @@ class Renegotiation:
     """At most one offer at a time each way; crossing ones meet 491."""
 
     __slots__ = (
-        "_acceptances", "_ack", "_agent", "_due", "_first", "_give_up", "_interval", "_local_sdp",
-        "_min_se", "_offerless", "_ours", "_retry", "_session", "_theirs", "_timer_fields",
-        "_wanted", "_we_called",
+        "_acceptances",
+        "_ack",
+        "_agent",
+        "_due",
+        "_first",
+        "_give_up",
+        "_interval",
+        "_local_sdp",
+        "_min_se",
+        "_offered",
+        "_offerless",
+        "_ours",
+        "_retry",
+        "_session",
+        "_theirs",
+        "_timer_fields",
+        "_wanted",
+        "_we_called",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +73,8 @@ class Renegotiation:
         self._ours: ClientTransaction | None = None
         self._wanted: bytes | None = None
         """An offer of the listener that is on its way or waits for its turn."""
+        self._offered = b""
+        """What our request under way carries."""
         self._ack: tuple[bytes, Hop] | None = None
         self._theirs: ServerTransaction | None = None
         self._timer_fields = ""
@@ -120,7 +137,9 @@ class Renegotiation:
         self._local_sdp = sdp
         fields = self._success_fields(transaction.hop) + "Content-Type: application/sdp\r\n"
         transaction.respond(200, "", fields, sdp)
-        if transaction.method == "INVITE":
+        if transaction.method == "UPDATE":
+            self._go_on()
+        else:
             number = transaction.request.cseq.number
             if sdp_of(transaction.request) is None:
                 self._offerless.add(number)
@@ -131,6 +150,7 @@ class Renegotiation:
         transaction, self._theirs = self._theirs, None
         if transaction is not None:
             transaction.respond(status)
+            self._go_on()
 
     def accepted_first(self, transaction: ServerTransaction, cseq: int) -> None:
         """The 2xx to the INVITE that made the session has been sent."""
@@ -153,6 +173,7 @@ class Renegotiation:
             self._offerless.discard(acceptance.cseq)
             if (sdp := sdp_of(ack)) is not None:
                 self._session.emit(Reanswered(sdp))
+        self._go_on()
 
     def on_unacknowledged(self, acceptance: Acceptance) -> None:
         """64*T1 without ACK."""
@@ -176,10 +197,14 @@ class Renegotiation:
     def reoffer(self, sdp: bytes) -> None:
         """Sends a re-INVITE, as soon as no other offer is under way."""
         self._wanted = sdp
-        if self._ours is None and self._theirs is None and not self._acceptances:
-            self._send_invite(sdp)
-        else:
-            self._try_later()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Sends the offer that waits, unless another is under way or a 491 makes it wait."""
+        busy = self._ours is not None or self._theirs is not None or self._acceptances
+        may_send = not busy and self._retry is None and self._session.is_open
+        if self._wanted is not None and may_send:
+            self._send_invite(self._wanted)
 
     def _refresh(self) -> None:
         if self._ours is not None or self._theirs is not None:
@@ -193,6 +218,7 @@ class Renegotiation:
         self._send("INVITE", sdp)
 
     def _send(self, method: str, sdp: bytes) -> None:
+        self._offered = sdp
         agent, session = self._agent, self._session
         outline = session.dialog.outline(agent.branch())
         fields = (
@@ -243,10 +269,12 @@ class Renegotiation:
             return
         self.run_timer(agreed_by_answer(response))
         if transaction.method == "INVITE":
-            if self._wanted is not None:
-                self._local_sdp, self._wanted = self._wanted, None
+            self._local_sdp = self._offered
+            if self._wanted is self._offered:
+                self._wanted = None
             if (sdp := sdp_of(response)) is not None:
                 session.emit(Reanswered(sdp))
+        self._go_on()
 
     def _acknowledge(self, transaction: ClientTransaction, *, first: bool) -> None:
         """ACK to a 2xx, the very same one to each repetition."""
@@ -259,17 +287,18 @@ class Renegotiation:
 
     def _on_failure(self, transaction: ClientTransaction, response: Response, source: Hop) -> None:
         session, status = self._session, response.status
-        sdp = self._wanted if self._wanted is not None else self._local_sdp
         if status in (408, 481):
             session.lost(status, response.reason)
         elif status == 491:
             self._try_later()
         elif session.authorization.takes(response, source) or self._raise_min_se(response):
-            self._send(transaction.method, sdp if transaction.method == "INVITE" else b"")
+            self._send(transaction.method, self._offered)
         elif transaction.method == "UPDATE":
-            self._send_invite(sdp)
+            self._send_invite(self._local_sdp)
         else:
-            self._wanted = None
+            if self._wanted is self._offered:
+                self._wanted = None
+            self._go_on()
 
     def _raise_min_se(self, response: Response) -> bool:
         """Whether the peer asks for a longer session interval than it was offered."""
@@ -315,7 +344,7 @@ class Renegotiation:
     def _on_retry(self) -> None:
         self._retry = None
         if self._wanted is not None:
-            self.reoffer(self._wanted)
+            self._go_on()
         else:
             self._refresh()
 

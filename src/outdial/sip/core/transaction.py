@@ -472,11 +472,6 @@ class ServerTransaction(Transaction):
             Event.PROVISIONAL if status < 200 else Event.SUCCESS if status < 300 else Event.FAILURE
         )
 
-    @property
-    def answered(self) -> bool:
-        """Whether a final response was sent."""
-        return self.state not in (State.TRYING, State.PROCEEDING)
-
     def _special(self, action: Action) -> None:
         if action is Action.SEND_100:
             self.data = self.head.encode(100, "Trying")

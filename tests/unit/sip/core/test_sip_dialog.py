@@ -1,0 +1,225 @@
+"""Dialogs: route sets, targets, sequence numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from outdial.errors import RemoteProtocolError
+from outdial.sip.core.dialog import Dialog
+from outdial.sip.core.hop import Hop, host_port, is_literal
+from outdial.sip.core.message import Request, Response
+from outdial.sip.core.outline import Outline, contact, field, name_addr, user_part
+from outdial.sip.core.parser import parse_message
+from outdial.sip.core.response import ResponseHead, response_hop
+
+SOURCE = Hop("udp", "10.0.0.2", 5070, "10.0.0.1:5060")
+OUTLINE = Outline(
+    "sip:b@10.0.0.2:5070", SOURCE, "z9hG4bK1", (), "<sip:a@x>;tag=a", "<sip:b@x>", "c", 1
+)
+
+
+def response(*fields: str) -> Response:
+    lines = "".join(f"{line}\r\n" for line in fields)
+    text = (
+        "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK1\r\n"
+        "From: <sip:a@x>;tag=a\r\nTo: <sip:b@x>;tag=b\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n"
+        f"{lines}\r\n"
+    )
+    message = parse_message(text.encode())
+    assert isinstance(message, Response)
+    return message
+
+
+def invite(*fields: str, via: str = "SIP/2.0/UDP 10.0.0.2:5070;branch=z9hG4bK1") -> Request:
+    lines = "".join(f"{line}\r\n" for line in fields)
+    text = (
+        f"INVITE sip:b@10.0.0.1 SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\n"
+        f"From: <sip:a@x>;tag=a\r\nTo: <sip:b@x>\r\nCall-ID: c\r\nCSeq: 5 INVITE\r\n{lines}\r\n"
+    )
+    message = parse_message(text.encode())
+    assert isinstance(message, Request)
+    return message
+
+
+def client_dialog(*fields: str, symmetric: bool = False) -> Dialog:
+    return Dialog.as_client(OUTLINE, "a", response(*fields), SOURCE, symmetric=symmetric)
+
+
+def test_without_routes_requests_go_to_the_contact() -> None:
+    dialog = client_dialog("Contact: <sip:b@10.0.0.3:5080>")
+    outline = dialog.outline("z9hG4bK2")
+    assert (outline.uri, outline.routes) == ("sip:b@10.0.0.3:5080", ())
+    assert outline.hop == SOURCE._replace(host="10.0.0.3", port=5080)
+    assert outline.cseq == 2
+    assert (outline.from_, outline.to) == ("<sip:a@x>;tag=a", "<sip:b@x>;tag=b")
+
+
+def test_loose_routes_of_a_client_are_reversed() -> None:
+    dialog = client_dialog(
+        "Contact: <sip:b@10.0.0.3>",
+        "Record-Route: <sip:10.0.0.9;lr>, <sip:10.0.0.8:5061;lr=on>",
+    )
+    outline = dialog.outline("z9hG4bK2")
+    assert outline.uri == "sip:b@10.0.0.3"
+    assert outline.routes == ("<sip:10.0.0.8:5061;lr=on>", "<sip:10.0.0.9;lr>")
+    assert (outline.hop.host, outline.hop.port) == ("10.0.0.8", 5061)
+    assert b"Route: <sip:10.0.0.8:5061;lr=on>\r\nRoute: <sip:10.0.0.9;lr>" in outline.encode("BYE")
+
+
+def test_loose_routes_of_a_server_keep_their_order() -> None:
+    request = invite(
+        "Contact: <sip:a@10.0.0.2>", "Record-Route: <sip:10.0.0.8;lr>", "Record-Route: <sip:p9;lr>"
+    )
+    dialog = Dialog.as_server(request, "mine", SOURCE)
+    outline = dialog.outline("z9hG4bK2")
+    assert outline.routes == ("<sip:10.0.0.8;lr>", "<sip:p9;lr>")
+    assert outline.from_ == "<sip:b@x>;tag=mine"
+    assert outline.to == "<sip:a@x>;tag=a"
+    assert outline.cseq == 1
+
+
+def test_a_strict_router_gets_its_own_uri() -> None:
+    """RFC 3261 section 12.2.1.1: no ``lr`` in the first route."""
+    dialog = client_dialog(
+        "Contact: <sip:b@10.0.0.3>",
+        "Record-Route: <sip:10.0.0.9;lr>",
+        "Record-Route: <sip:10.0.0.8>",
+    )
+    outline = dialog.outline("z9hG4bK2")
+    assert outline.uri == "sip:10.0.0.8"
+    assert outline.routes == ("<sip:10.0.0.9;lr>", "<sip:b@10.0.0.3>")
+    assert outline.hop.host == "10.0.0.8"
+
+
+@pytest.mark.parametrize(
+    "contact_line",
+    ["Contact: <sip:b@carrier.example>", "Contact: <sips:b@10.0.0.3>", "Contact: <tel:+1>"],
+)
+def test_what_is_no_address_is_reached_where_the_peer_is(contact_line: str) -> None:
+    assert client_dialog(contact_line).hop == SOURCE
+
+
+def test_symmetric_dialogs_ignore_private_contacts() -> None:
+    dialog = client_dialog("Contact: <sip:b@192.168.1.5>", symmetric=True)
+    assert dialog.hop == SOURCE
+    assert dialog.outline("z9hG4bK2").uri == "sip:b@192.168.1.5"
+
+
+def test_an_ipv6_contact() -> None:
+    source = Hop("udp", "::1", 5060, "[::1]:5061")
+    dialog = Dialog.as_client(
+        OUTLINE, "a", response("Contact: <sip:b@[::1]:5070>"), source, symmetric=False
+    )
+    assert dialog.hop == Hop("udp", "::1", 5070, "[::1]:5061")
+    assert dialog.hop.peer == "[::1]:5070"
+
+
+def test_without_a_contact_the_request_uri_stays_the_target() -> None:
+    assert client_dialog().target == OUTLINE.uri
+    with pytest.raises(RemoteProtocolError):
+        Dialog.as_server(invite(), "mine", SOURCE)
+
+
+def test_the_2xx_decides_the_route_set() -> None:
+    dialog = client_dialog("Contact: <sip:b@10.0.0.3>", "Record-Route: <sip:10.0.0.9;lr>")
+    final = response("Contact: <sip:b@10.0.0.4>", "Allow: INVITE, UPDATE")
+    dialog.confirm(final, SOURCE)
+    assert dialog.outline("z9hG4bK2").routes == ()
+    assert dialog.hop.host == "10.0.0.4"
+    assert dialog.peer_allows == {"INVITE", "UPDATE"}
+
+
+def test_sequence_numbers_of_the_peer() -> None:
+    dialog = Dialog.as_server(invite("Contact: <sip:a@10.0.0.2>"), "mine", SOURCE)
+    request = invite("Contact: <sip:a@10.0.0.2>")
+    assert not dialog.in_order(request)
+    request.headers.set("CSeq", "9 INVITE")
+    assert dialog.in_order(request)
+    request.headers.set("CSeq", "8 INVITE")
+    assert not dialog.in_order(request)
+
+
+# ------------------------------------------------------------ responses
+
+
+def test_received_and_rport() -> None:
+    request = invite(via="SIP/2.0/UDP 192.168.1.5:5060;branch=z9hG4bK1;rport")
+    lines = ResponseHead(request, SOURCE).encode(180, tag="t").decode().split("\r\n")
+    assert lines[0] == "SIP/2.0 180 Ringing"
+    assert "received=10.0.0.2" in lines[1]
+    assert "rport=5070" in lines[1]
+    assert "To: <sip:b@x>;tag=t" in lines
+    assert response_hop(request, SOURCE) == SOURCE
+
+
+def test_without_rport_the_port_of_via_counts_but_never_its_address() -> None:
+    request = invite(via="SIP/2.0/UDP 203.0.113.7:5999;branch=z9hG4bK1")
+    assert response_hop(request, SOURCE) == SOURCE._replace(port=5999)
+    assert "received=10.0.0.2" in ResponseHead(request, SOURCE).encode(180).decode()
+    plain = invite(via="SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK1")
+    assert response_hop(plain, SOURCE).port == 5060
+    assert "received" not in ResponseHead(plain, SOURCE).encode(180).decode()
+
+
+def test_all_vias_are_copied_in_order() -> None:
+    via = "SIP/2.0/UDP 10.0.0.2:5070;branch=z9hG4bK1;rport, SIP/2.0/TCP 10.0.0.7;branch=z9hG4bK0"
+    lines = ResponseHead(invite(via=via), SOURCE).encode(200).decode().split("\r\n")
+    assert lines[2] == "Via: SIP/2.0/TCP 10.0.0.7;branch=z9hG4bK0"
+
+
+def test_only_dialog_making_responses_carry_record_route() -> None:
+    head = ResponseHead(invite("Record-Route: <sip:p;lr>"), SOURCE)
+    assert b"Record-Route" in head.encode(180)
+    assert b"Record-Route" in head.encode(200)
+    assert b"Record-Route" not in head.encode(100)
+    assert b"Record-Route" not in head.encode(486)
+
+
+def test_on_tcp_responses_go_back_down_the_connection() -> None:
+    source = Hop("tcp", "10.0.0.2", 40000, "10.0.0.1:5060")
+    request = invite(via="SIP/2.0/TCP 10.0.0.2:5060;branch=z9hG4bK1")
+    assert response_hop(request, source) == source
+
+
+# ------------------------------------------------------------ what we write
+
+
+@pytest.mark.parametrize("text", ["+15005550001", "*31#", "a b", "ü", "1;x=y", "<sip:evil@h>"])
+def test_user_parts_come_back_as_they_were(text: str) -> None:
+    written = f"INVITE sip:{user_part(text)}@h SIP/2.0"
+    request = parse_message(
+        f"{written}\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@x>;tag=a\r\n"
+        "To: <sip:b@x>\r\nCall-ID: c\r\nCSeq: 5 INVITE\r\nContact: <sip:a@h>\r\n\r\n".encode()
+    )
+    assert isinstance(request, Request)
+    assert request.uri.user_text == text
+    assert request.uri.host == "h"
+
+
+@pytest.mark.parametrize("name", ["Bob", 'Bob "the" Builder', "back\\slash", "Zoë", ""])
+def test_display_names_come_back_as_they_were(name: str) -> None:
+    request = invite("Contact: <sip:a@h>")
+    request.headers.set("From", f"{name_addr(name, 'sip:a@x')};tag=1")
+    assert request.from_.display_name == name
+
+
+def test_controls_in_display_names_become_spaces() -> None:
+    assert name_addr("a\r\nb", "sip:x") == '"a  b" <sip:x>'
+
+
+def test_contact_and_hosts() -> None:
+    assert contact(SOURCE) == "<sip:10.0.0.1:5060>"
+    assert contact(SOURCE._replace(transport="tcp")) == "<sip:10.0.0.1:5060;transport=tcp>"
+    assert host_port("::1", 5060) == "[::1]:5060"
+    assert [is_literal(host) for host in ("10.0.0.1", "::1", "[::1]", "a.b.c.d", "h")] == [
+        True, True, True, False, False,
+    ]  # fmt: skip
+
+
+def test_extra_fields_are_checked() -> None:
+    from outdial.errors import LocalProtocolError
+
+    assert field("X-A", "b") == "X-A: b\r\n"
+    for name, value in [("X-A", "b\r\nc"), ("X A", "b"), ("", "b"), ("X:", "b"), ("X", "\x00")]:
+        with pytest.raises(LocalProtocolError):
+            field(name, value)

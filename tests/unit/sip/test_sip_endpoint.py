@@ -1,0 +1,458 @@
+"""Endpoint and plane on loopback sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import uvloop
+
+from outdial.clock import SystemClock
+from outdial.config import Sip, Trunk
+from outdial.errors import ConfigError
+from outdial.legs import (
+    Answered,
+    DialTarget,
+    Reanswered,
+    Rejected,
+    Released,
+    Reoffer,
+    Ringing,
+    SignallingEvent,
+    TracedMessage,
+)
+from outdial.sip.endpoint import SipEndpoint, parse_listener
+from outdial.sip.leg import InboundLeg
+from outdial.sip.plane import OutboundLeg, SipPlane
+from outdial.sip.resolver import Resolver, SrvRecord
+from outdial.sip.udp import shown_address
+
+OFFER = b"v=0\r\ns=offer\r\n"
+ANSWER = b"v=0\r\ns=answer\r\n"
+UDP, TCP = "udp:127.0.0.1:0", "tcp:127.0.0.1:0"
+
+
+class Events:
+    """A listener that can be waited for."""
+
+    def __init__(self) -> None:
+        self.seen: list[SignallingEvent] = []
+        self._changed = asyncio.Event()
+
+    def __call__(self, event: SignallingEvent) -> None:
+        self.seen.append(event)
+        self._changed.set()
+
+    async def wait(self, kind: type[SignallingEvent]) -> Any:
+        async with asyncio.timeout(5):
+            while not any(isinstance(event, kind) for event in self.seen):
+                self._changed.clear()
+                await self._changed.wait()
+        return next(event for event in self.seen if isinstance(event, kind))
+
+
+class Phone:
+    """An endpoint that does with calls what it is told."""
+
+    def __init__(self) -> None:
+        self.legs: list[InboundLeg] = []
+        self.events = Events()
+        self.act: Callable[[InboundLeg], None] = lambda leg: None
+
+    def on_invite(self, leg: InboundLeg) -> None:
+        self.legs.append(leg)
+        leg.listen(self.events)
+        self.act(leg)
+
+
+@pytest.fixture
+def phone() -> Phone:
+    return Phone()
+
+
+@pytest.fixture
+async def far(phone: Phone) -> AsyncIterator[SipEndpoint]:
+    endpoint = await SipEndpoint.start(
+        Sip(listen=[UDP, TCP], t1_ms=20),
+        on_invite=phone.on_invite,
+        accept_source=lambda host: host == "127.0.0.1",
+    )
+    yield endpoint
+    await endpoint.close()
+
+
+@pytest.fixture
+async def near() -> AsyncIterator[SipEndpoint]:
+    endpoint = await SipEndpoint.start(Sip(listen=[UDP, TCP], t1_ms=20))
+    yield endpoint
+    await endpoint.close()
+
+
+def port_of(endpoint: SipEndpoint, transport: str = "udp") -> int:
+    return next(parse_listener(one)[2] for one in endpoint.listeners if one.startswith(transport))
+
+
+def unused_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits for something that no event tells."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def plane_to(near: SipEndpoint, *trunks: Trunk, resolver: Resolver | None = None) -> SipPlane:
+    return SipPlane(Sip(), trunks, near, SystemClock(), resolver)
+
+
+def target(trunk: str = "t", uri: str = "") -> DialTarget:
+    return DialTarget("CA1", trunk, "15005550001", "1222", "Bob", uri)
+
+
+def answer(leg: InboundLeg) -> None:
+    leg.ring(180)
+    leg.accept(ANSWER)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_a_whole_call(
+    near: SipEndpoint, far: SipEndpoint, phone: Phone, transport: str
+) -> None:
+    phone.act = answer
+    address = f"127.0.0.1:{port_of(far, transport)}"
+    plane = plane_to(near, Trunk(name="t", address=address, transport=transport))
+    events, traced = Events(), list[TracedMessage]()
+    leg = plane.dial(target(), OFFER, events, traced.append)
+    assert events.seen == []
+    assert (await events.wait(Answered)).sdp == ANSWER
+    assert events.seen[0] == Ringing(180, "Ringing")
+    assert leg.peer is not None
+    assert leg.peer[0] == "127.0.0.1"
+    incoming = phone.legs[0]
+    assert (incoming.called, incoming.caller_id, incoming.caller_name) == (
+        "15005550001",
+        "1222",
+        "Bob",
+    )
+    assert incoming.offer == OFFER
+    assert incoming.source[0] == "127.0.0.1"
+    assert incoming.sip_call_id == leg.sip_call_id
+    assert leg.sip_call_id.startswith("CA1")
+    leg.hang_up()
+    leg.hang_up()
+    assert await events.wait(Released) == Released(by_far_end=False)
+    assert (await phone.events.wait(Released)).by_far_end is True
+    starts = [(one.outgoing, one.raw.split(b" ")[0]) for one in traced]
+    assert starts == [
+        (True, b"INVITE"),
+        (False, b"SIP/2.0"),
+        (False, b"SIP/2.0"),
+        (True, b"ACK"),
+        (True, b"BYE"),
+        (False, b"SIP/2.0"),
+    ]
+    assert {(one.peer, one.transport) for one in traced} == {(address, transport)}
+
+
+async def test_reoffers_both_ways(near: SipEndpoint, far: SipEndpoint, phone: Phone) -> None:
+    phone.act = answer
+    plane = plane_to(near, Trunk(name="t", address=f"127.0.0.1:{port_of(far)}"))
+    events = Events()
+    leg = plane.dial(target(), OFFER, events)
+    await events.wait(Answered)
+    await phone.events.wait(Answered)
+    phone.legs[0].reoffer(b"v=0\r\ns=again\r\n")
+    assert await events.wait(Reoffer) == Reoffer(b"v=0\r\ns=again\r\n")
+    leg.answer_offer(ANSWER)
+    leg.answer_offer(ANSWER)
+    assert await phone.events.wait(Reanswered) == Reanswered(ANSWER)
+    leg.reoffer(OFFER)
+    assert await phone.events.wait(Reoffer) == Reoffer(OFFER)
+    phone.legs[0].refuse_offer()
+    leg.refuse_offer()
+    phone.legs[0].hang_up()
+    assert (await events.wait(Released)).by_far_end is True
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_nobody_listens_there(near: SipEndpoint, transport: str) -> None:
+    """THE trunk is down: known at once by ICMP or a refused connection, not after 32 s."""
+    plane = plane_to(
+        near,
+        Trunk(name="t", address=f"127.0.0.1:{unused_port()}", transport=transport),
+    )
+    events = Events()
+    async with asyncio.timeout(0.6):
+        plane.dial(target(), OFFER, events)
+        rejected = await events.wait(Rejected)
+    assert (rejected.status, rejected.local) == (503, True)
+
+
+def test_the_same_on_uvloop() -> None:
+    """The program runs on uvloop: a call, and a port where nobody listens."""
+
+    async def run() -> None:
+        phone = Phone()
+        phone.act = answer
+        far = await SipEndpoint.start(
+            Sip(listen=[UDP]), on_invite=phone.on_invite, accept_source=lambda host: True
+        )
+        near = await SipEndpoint.start(Sip(listen=[UDP]))
+        plane = plane_to(
+            near,
+            Trunk(name="t", address=f"127.0.0.1:{port_of(far)}"),
+            Trunk(name="dead", address=f"127.0.0.1:{unused_port()}"),
+        )
+        events, dead = Events(), Events()
+        async with asyncio.timeout(2):
+            plane.dial(target("dead"), OFFER, dead)
+            assert (await dead.wait(Rejected)).status == 503
+            leg = plane.dial(target(), OFFER, events)
+            await events.wait(Answered)
+            leg.hang_up()
+            await events.wait(Released)
+        await near.close()
+        await far.close()
+
+    uvloop.run(run())
+
+
+async def test_cancel(near: SipEndpoint, far: SipEndpoint, phone: Phone) -> None:
+    phone.act = lambda leg: leg.ring()
+    plane = plane_to(near, Trunk(name="t", address=f"127.0.0.1:{port_of(far)}"))
+    events = Events()
+    leg = plane.dial(target(), OFFER, events)
+    await events.wait(Ringing)
+    leg.hang_up(reason="no longer wanted")
+    assert (await events.wait(Rejected)).status == 487
+    assert (await phone.events.wait(Rejected)).local is False
+
+
+async def test_an_incoming_leg_is_refused_by_hang_up(
+    near: SipEndpoint, far: SipEndpoint, phone: Phone
+) -> None:
+    phone.act = lambda leg: leg.hang_up()
+    plane = plane_to(near)
+    events = Events()
+    plane.dial(target("", f"sip:x@127.0.0.1:{port_of(far)}"), OFFER, events)
+    assert (await events.wait(Rejected)).status == 603
+
+
+async def test_a_handler_that_raises_refuses_the_call(
+    near: SipEndpoint, far: SipEndpoint, phone: Phone
+) -> None:
+    def fail(leg: InboundLeg) -> None:
+        raise RuntimeError("a defect")
+
+    phone.act = fail
+    events = Events()
+    plane_to(near).dial(target("", f"sip:x@127.0.0.1:{port_of(far)}"), OFFER, events)
+    assert (await events.wait(Rejected)).status == 500
+
+
+@pytest.mark.parametrize(
+    ("uri", "status"),
+    [
+        ("sips:x@127.0.0.1", 416),
+        ("sip:x@127.0.0.1;transport=ws", 416),
+        ("tel:+1", 416),
+        ("not a uri", 400),
+        ("sip:x@[::1]:5", 503),
+        ("sip:x@nowhere.invalid:5060", 503),
+    ],
+)
+async def test_uris_that_cannot_be_called(near: SipEndpoint, uri: str, status: int) -> None:
+    async def none(name: str) -> list[str]:
+        return []
+
+    events = Events()
+    plane_to(near, resolver=Resolver(hosts=none)).dial(target("", uri), OFFER, events)
+    assert events.seen == []
+    rejected = await events.wait(Rejected)
+    assert (rejected.status, rejected.local) == (status, True)
+
+
+async def test_an_unknown_trunk(near: SipEndpoint) -> None:
+    events = Events()
+    leg = plane_to(near).dial(target("nope"), OFFER, events)
+    assert leg.peer is None
+    assert (await events.wait(Rejected)).reason == "No trunk named nope"
+    leg.hang_up()
+    await asyncio.sleep(0)
+    assert len(events.seen) == 1
+
+
+async def test_srv_and_the_next_address(near: SipEndpoint, far: SipEndpoint, phone: Phone) -> None:
+    """The preferred target is down, the call goes to the next."""
+    dead, asked = unused_port(), list[str]()
+
+    async def srv(name: str) -> list[SrvRecord]:
+        asked.append(name)
+        return [(20, 1, "b.example", port_of(far)), (10, 1, "a.example", dead)]
+
+    async def hosts(name: str) -> list[str]:
+        return ["127.0.0.1"]
+
+    phone.act = answer
+    resolver = Resolver(srv, hosts)
+    plane = plane_to(near, Trunk(name="t", address="carrier.example"), resolver=resolver)
+    for _ in range(2):
+        events = Events()
+        leg = plane.dial(target(), OFFER, events)
+        await events.wait(Answered)
+        leg.hang_up()
+        await events.wait(Released)
+        assert [type(event) for event in events.seen] == [Ringing, Answered, Released]
+    assert asked == ["_sip._udp.carrier.example"]
+    assert plane.is_trunk("127.0.0.1")
+    assert plane.trunk_of("127.0.0.1") == "t"
+    assert plane.trunk_of("127.0.0.2") is None
+
+
+async def test_hanging_up_while_a_name_is_looked_up(near: SipEndpoint) -> None:
+    looked_up = asyncio.Event()
+
+    async def hosts(name: str) -> list[str]:
+        looked_up.set()
+        await asyncio.sleep(0.05)
+        return ["127.0.0.1"]
+
+    plane = plane_to(
+        near, Trunk(name="t", address="carrier.example:5060"), resolver=Resolver(hosts=hosts)
+    )
+    events = Events()
+    leg: OutboundLeg = plane.dial(target(), OFFER, events)
+    await looked_up.wait()
+    leg.hang_up()
+    assert (await events.wait(Rejected)).status == 487
+    await asyncio.sleep(0.1)
+    assert len(events.seen) == 1
+    assert near.agent.counters().calls == 0
+
+
+async def test_trunk_states(near: SipEndpoint, far: SipEndpoint) -> None:
+    plane = plane_to(
+        near,
+        Trunk(name="up", address=f"127.0.0.1:{port_of(far)}"),
+        Trunk(name="down", address=f"127.0.0.1:{unused_port()}"),
+    )
+    assert [state.reachable for state in plane.trunk_states()] == [None, None]
+    up, down = await plane.ping("up"), await plane.ping("down")
+    assert (up.reachable, up.last_status) == (True, 200)
+    assert up.rtt_ms is not None
+    assert up.checked_at is not None
+    assert down.reachable is False
+    assert "nobody listens" in down.detail
+    assert plane.trunk_states() == [up, down]
+    with pytest.raises(KeyError):
+        await plane.ping("nope")
+
+
+async def test_watching_pings_again_and_again(near: SipEndpoint, far: SipEndpoint) -> None:
+    address = f"127.0.0.1:{port_of(far)}"
+    plane = plane_to(near, Trunk(name="t", address=address, options_interval_s=0.02))
+    plane.watch()
+    await until(lambda: plane.trunk_states()[0].checked_at is not None)
+    first = plane.trunk_states()[0].checked_at
+    await until(lambda: plane.trunk_states()[0].checked_at != first)
+    plane.close()
+
+
+async def test_strangers_are_not_served(near: SipEndpoint, far: SipEndpoint, phone: Phone) -> None:
+    far.accept_source = None
+    events = Events()
+    plane_to(near).dial(target("", f"sip:x@127.0.0.1:{port_of(far)}"), OFFER, events)
+    assert (await events.wait(Rejected)).status == 403
+    assert phone.legs == []
+
+
+async def test_everything_is_gone_after_64_t1(
+    near: SipEndpoint, far: SipEndpoint, phone: Phone
+) -> None:
+    phone.act = answer
+    plane = plane_to(near, Trunk(name="t", address=f"127.0.0.1:{port_of(far)}"))
+    for _ in range(20):
+        events = Events()
+        leg = plane.dial(target(), OFFER, events)
+        await events.wait(Answered)
+        leg.hang_up()
+        await events.wait(Released)
+    await until(lambda: not near.agent.counters().timers + far.agent.counters().timers)
+    for endpoint in (near, far):
+        assert set(vars_of(endpoint.agent.counters())) == {0}
+        assert endpoint._legs == {}
+
+
+def vars_of(counters: Any) -> list[int]:
+    return [getattr(counters, name) for name in counters.__slots__]
+
+
+async def test_rubbish_does_no_harm(far: SipEndpoint) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for data in (
+            b"",
+            b"\r\n\r\n",
+            b"\x00",
+            b"INVITE",
+            b"x" * 60_000,
+            b"SIP/2.0 200 OK\r\n\r\n",
+        ):
+            sock.sendto(data, ("127.0.0.1", port_of(far)))
+    await until(lambda: far.agent.tally().malformed >= 3)
+    assert set(vars_of(far.agent.counters())) == {0}
+
+
+async def test_messages_split_and_joined_on_tcp(far: SipEndpoint) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(far, "tcp"))
+    one = (
+        "OPTIONS sip:x@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bK{}\r\n"
+        "From: <sip:a@x>;tag=a\r\nTo: <sip:b@x>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n"
+        "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    )
+    both = (one.format(1) + "\r\n\r\n" + one.format(2)).encode()
+    writer.write(both[:100])
+    await writer.drain()
+    await asyncio.sleep(0.01)
+    writer.write(both[100:])
+    answers = b""
+    async with asyncio.timeout(5):
+        while answers.count(b"SIP/2.0 200 OK") < 2:
+            answers += await reader.read(4096)
+    writer.write(b"rubbish\r\n\r\n")
+    async with asyncio.timeout(5):
+        while await reader.read(4096):
+            pass
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "listen", ["udp:127.0.0.1", "sctp:127.0.0.1:5060", "udp:127.0.0.1:x", "udp:127.0.0.1:99999"]
+)
+def test_bad_listeners(listen: str) -> None:
+    with pytest.raises(ConfigError, match=r"sip\.listen"):
+        parse_listener(listen)
+
+
+async def test_a_port_in_use(far: SipEndpoint) -> None:
+    for transport in ("udp", "tcp"):
+        with pytest.raises(ConfigError, match="choose a free port"):
+            await SipEndpoint.start(
+                Sip(listen=[f"{transport}:127.0.0.1:{port_of(far, transport)}"])
+            )
+
+
+def test_the_shown_address() -> None:
+    assert shown_address("", "127.0.0.1", 5060) == "127.0.0.1:5060"
+    assert shown_address("203.0.113.1", "10.0.0.1", 5060) == "203.0.113.1:5060"
+    assert shown_address("sip.example:5070", "10.0.0.1", 5060) == "sip.example:5070"
+    assert shown_address("[2001:db8::5]:5070", "::1", 5060) == "[2001:db8::5]:5070"
+    assert shown_address("2001:db8::5", "::1", 5060) == "[2001:db8::5]:5060"
+    assert shown_address("", "0.0.0.0", 5060).endswith(":5060")
+    assert not shown_address("", "0.0.0.0", 5060).startswith("0.0.0.0")
