@@ -192,6 +192,7 @@ async def _serve(settings: Settings) -> None:
     # What start-up made stays for ever: the collector need not look at it again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     _announce(settings, server)
     await stopping.wait()
     _log.info("stopping", live=server.calls.health()["live"], drain_s=settings.calls.drain_s)

@@ -45,6 +45,15 @@ class Admission(Generic[T]):
         """Leaves the queue; None when it was not in it."""
         return self._waiting.pop(sid, None)
 
+    def take(self, now: float) -> bool:
+        """Starts one at once, past the queue, if nobody waits and there is room."""
+        self._refill(now)
+        if self._waiting or self._tokens < 1 - _ROUNDING or self.live >= self._concurrent:
+            return False
+        self._tokens -= 1
+        self.live += 1
+        return True
+
     def admit(self, now: float) -> list[T]:
         """Takes from the queue all that may start now; they count as live until `release`."""
         self._refill(now)

@@ -106,7 +106,7 @@ class Bridge:
         )
         queued = leg.timeline.event("state.queued", {"parent": parent.sid})
         try:
-            await self._services.journal.create(call, (queued,))
+            await self._services.journal.create(call, queued, leg.begin())
         except StoreUnavailable:
             self._services.journal.close_timeline(call.sid)
             raise

@@ -100,9 +100,16 @@ class Journal:
         """For leak checks."""
         return len(self._timelines)
 
-    async def create(self, call: CallRecord, events: Sequence[EventRecord]) -> None:
-        """Durable on return. Raises StoreUnavailable."""
-        await self._store.create_call(call, events)
+    async def create(
+        self, call: CallRecord, queued: EventRecord, begun: Change | None = None
+    ) -> None:
+        """A new call, durable on return, `begun` with it. Raises StoreUnavailable."""
+        if begun is None:
+            await self._store.create_call(call, (queued,))
+            return
+        await self._store.create_call(call, (queued, *begun.events), begun.deliveries)
+        if begun.deliveries:
+            self._callbacks.submit(begun.deliveries)
 
     async def durable(self, change: Change) -> None:
         """Durable on return; its callbacks are on their way. Raises StoreUnavailable."""

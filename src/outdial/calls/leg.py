@@ -143,11 +143,18 @@ class CallLeg:
         """Whether the reason of the end is settled."""
         return self._ending is not None
 
+    def begin(self) -> Change:
+        """Moves to dialling; the change must be durable before `place` is called.
+
+        For a leg that is stored and dialled in one go: that saves a transaction.
+        """
+        return self._transition(Event.DIAL, {})
+
     async def place(self) -> bool:
         """Rings until somebody answers (True) or the leg is over (False)."""
         try:
             self._timer("ring", self._plan.timeout_s, self._ring_expired)
-            if await self._begin():
+            if self.state is not State.QUEUED or await self._begin():
                 await self._try_trunks()
         except MediaUnavailable as error:
             self._end(Ending(Outcome.FAILED, "media-failure", Source.OUTDIAL, detail=str(error)))

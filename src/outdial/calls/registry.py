@@ -90,14 +90,21 @@ class Registry:
         call.parent_sid = call.sid
         session = Session(services, call, request, self._keep)
         queued = session.leg.timeline.event("state.queued", {"to": call.to_number})
+        admitted = self._admission.take(services.clock.monotonic())
         try:
-            await services.journal.create(call, (queued,))
+            begun = session.leg.begin() if admitted else None
+            await services.journal.create(call, queued, begun)
         except BaseException:
             services.journal.close_timeline(call.sid)
+            if admitted:
+                self._released()
             raise
         self._keep(session.leg)
-        self._admission.wait(call.sid, session)
-        self._admit()
+        if admitted:
+            self._start(session)
+        else:
+            self._admission.wait(call.sid, session)
+            self._admit()
         return call
 
     async def hang_up(self, sid: str) -> bool:
@@ -206,12 +213,15 @@ class Registry:
             return
         now = self._services.clock.monotonic()
         for session in self._admission.admit(now):
-            task = self._services.tasks.start(self._run(session), f"call {session.leg.sid}")
-            task.add_done_callback(lambda _: self._released())
+            self._start(session)
         next_at = self._admission.next_at()
         if next_at is not None:
             delay = max(0.001, next_at - now)
             self._admit_timer = asyncio.get_running_loop().call_later(delay, self._admit)
+
+    def _start(self, session: Session) -> None:
+        task = self._services.tasks.start(self._run(session), f"call {session.leg.sid}")
+        task.add_done_callback(lambda _: self._released())
 
     async def _run(self, session: Session) -> None:
         if not session.leg.is_over:

@@ -55,8 +55,27 @@ def test_withdrawing_leaves_the_queue() -> None:
     assert admission.is_full
     assert admission.withdraw("a") == "a"
     assert admission.withdraw("a") is None
-    assert not admission.is_full
+    assert admission.waiting == 1
     assert admission.admit(0.0) == ["b"]
+
+
+def test_there_is_room_again_after_a_withdrawal() -> None:
+    admission: Admission[str] = Admission(1.0, 1, 1, now=0.0)
+    waiting(admission, "a")
+    admission.withdraw("a")
+    assert not admission.is_full
+
+
+def test_taking_at_once_does_not_overtake_those_who_wait() -> None:
+    admission: Admission[str] = Admission(2.0, 2, 10, now=0.0)
+    assert admission.take(0.0)
+    waiting(admission, "a")
+    assert not admission.take(0.0)
+    assert admission.admit(0.0) == ["a"]
+    assert admission.live == 2
+    assert not admission.take(5.0)
+    admission.release()
+    assert admission.take(5.0)
 
 
 def test_time_that_goes_back_takes_nothing_away() -> None:

@@ -87,6 +87,24 @@ def test_a_long_stall_is_skipped(make: Callable[[int], Stream]) -> None:
     assert slots.next_at() == pytest.approx(3.02)
 
 
+def test_an_idle_wheel_serves_the_stream_that_ends_its_rest(
+    make: Callable[[int], Stream],
+) -> None:
+    for rested_ms in range(0, 2000, 7):
+        slots, stream = Slots(0.0), make(20)
+        now = rested_ms / 1000
+        slots.insert(stream, now)
+        sent = []
+        while len(sent) < 10:
+            due = slots.next_at()
+            assert due is not None
+            now = max(now, due) + 0.0002
+            assert slots.skip(now) == 0
+            while slots.due(now) is not None:
+                sent.append(now)
+        assert sent[-1] - sent[0] == pytest.approx(9 * 0.020, abs=0.001)
+
+
 def test_a_removed_stream_is_due_no_more(make: Callable[[int], Stream]) -> None:
     slots, stream = Slots(0.0), make(20)
     slots.insert(stream, 0.0)
