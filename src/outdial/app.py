@@ -27,6 +27,7 @@ from outdial.calls.tasks import Tasks
 from outdial.clock import SystemClock
 from outdial.config import Settings, Trunk
 from outdial.errors import ConfigError
+from outdial.gauges import Gauges
 from outdial.keys import KeyRing
 from outdial.media.plane import WorkerPool
 from outdial.net.addresses import AddressPolicy, check_url
@@ -123,6 +124,7 @@ class Server:
             sdp_session_id=partial(secrets.randbits, 62),
         )
         self.calls = Registry(services, self.store)
+        gauges = Gauges(self.sip.agent, self.media, self.deliverer)
         app = create_app(
             calls=self.calls,
             store=self.store,
@@ -130,6 +132,8 @@ class Server:
             settings=settings,
             check_url=lambda url: check_url(url, policy),
             extra=routers,
+            collectors=[gauges],
+            refresh=gauges.refresh,
         )
         await self.deliverer.start()
         stack.push_async_callback(self.deliverer.stop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,13 @@ def create_app(
     check_url: Callable[[str], None],
     extra: Iterable[APIRouter] = (),
     collectors: Iterable[Collector] = (),
+    refresh: Callable[[], Awaitable[None]] | None = None,
 ) -> FastAPI:
     """The whole API.
 
     `check_url` raises FetchError for a URL that may never be requested. `extra` are further
-    routers (the simulated phones'), `collectors` further metrics.
+    routers (the simulated phones'), `collectors` further metrics, and `refresh` is awaited before
+    each scrape of them.
     """
     counters = metrics.Metrics(calls, collectors)
     rules = Rules.of(settings, check_url)
@@ -67,7 +69,7 @@ def create_app(
     recordings = Path(settings.storage.recordings).absolute()
     own = (
         v1.router(calls, store, keys, rules, recordings, largest),
-        health.router(calls, counters),
+        health.router(calls, counters, refresh),
     )
     for router in (*own, *extra):
         # not include_router: that hides the routes' methods, which a 405 must name

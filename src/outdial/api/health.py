@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from fastapi import APIRouter, Response
 
 from outdial.api import metrics, schemas
 from outdial.calls.service import CallService
 
 
-def router(calls: CallService, counters: metrics.Metrics) -> APIRouter:
-    """The routes."""
+def router(
+    calls: CallService,
+    counters: metrics.Metrics,
+    refresh: Callable[[], Awaitable[None]] | None = None,
+) -> APIRouter:
+    """The routes. `refresh` is awaited before each scrape."""
     routes = APIRouter()
 
     @routes.get("/healthz", response_model=schemas.Alive, summary="The process answers")
@@ -40,6 +46,8 @@ def router(calls: CallService, counters: metrics.Metrics) -> APIRouter:
         summary="Metrics for Prometheus",
     )
     async def exposition() -> Response:
+        if refresh is not None:
+            await refresh()
         return Response(counters.exposition(), media_type=metrics.CONTENT_TYPE)
 
     return routes

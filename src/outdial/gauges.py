@@ -1,0 +1,79 @@
+"""What the SIP user agent, the media workers and the process hold, for `/metrics`.
+
+All but the totals are back where they started once the last call has been over for 64*T1: what is
+not has leaked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from outdial.media.plane import WorkerPool
+from outdial.sip.core.agent import Agent
+from outdial.webhooks.deliver import Deliverer
+
+_MEDIA_GAUGES = {
+    "legs": "Audio streams that calls hold.",
+    "plays": "Clips, tones and digits that are playing or queued.",
+    "streams": "Streams of the media workers.",
+    "started": "Streams that send.",
+    "bridged": "Streams that are bridged to another.",
+    "recordings": "Recordings not yet finished on disk.",
+    "workers": "Media workers that answer.",
+}
+_MEDIA_COUNTERS = {
+    "packets_sent": "RTP packets sent.",
+    "packets_received": "RTP packets received.",
+    "packets_relayed": "RTP packets passed from one side of a bridge to the other.",
+    "send_errors": "RTP packets that the system would not send.",
+    "slots_skipped": "Sending slots lost because a worker was too busy.",
+    "restarts": "Media workers that died and were started again.",
+}
+
+
+class Gauges(Collector):
+    """Read at every scrape; `refresh` first, because the workers have to be asked."""
+
+    def __init__(self, agent: Agent, media: WorkerPool, deliverer: Deliverer) -> None:
+        self._agent = agent
+        self._media = media
+        self._deliverer = deliverer
+        self._of_media: dict[str, Any] = {}
+
+    async def refresh(self) -> None:
+        """Asks the media workers."""
+        self._of_media = await self._media.stats()
+
+    def collect(self) -> Iterator[Metric]:
+        """One scrape."""
+        held = self._agent.counters()
+        yield _gauge("sip_client_transactions", "Requests of ours.", held.client_transactions)
+        yield _gauge("sip_server_transactions", "Requests to us.", held.server_transactions)
+        yield _gauge("sip_calls", "Calls of the SIP user agent.", held.calls)
+        yield _gauge("sip_dialogs", "Confirmed dialogs.", held.dialogs)
+        yield _gauge("sip_early_dialogs", "Dialogs before the answer.", held.early_dialogs)
+        yield _gauge("sip_timers", "SIP timers that run.", held.timers)
+        tally = self._agent.tally()
+        dropped = CounterMetricFamily(
+            "outdial_sip_dropped", "SIP messages thrown away, by the reason.", labels=["reason"]
+        )
+        for reason in ("malformed", "denied", "strays", "overload"):
+            dropped.add_metric([reason], getattr(tally, reason))
+        yield dropped
+        for name, what in _MEDIA_GAUGES.items():
+            yield _gauge(f"media_{name}", what, self._of_media.get(name, 0))
+        for name, what in _MEDIA_COUNTERS.items():
+            yield CounterMetricFamily(
+                f"outdial_media_{name}", what, value=self._of_media.get(name, 0)
+            )
+        yield _gauge("callbacks_held", "Callbacks not delivered yet.", self._deliverer.held)
+        yield _gauge("tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
+
+
+def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"outdial_{name}", what, value=value)
