@@ -39,6 +39,9 @@ class Slots:
         The nearest slot is taken, or an occupied one that is a little earlier: this interval is
         up to 5 ms too long or 15 ms too short, all later ones are exact.
         """
+        if not self.count:
+            # The wheel has stood still: its time starts anew with this stream.
+            self._base = due - (self._done + stream.samples // 80) * SLOT_S
         number = max(self._done + 1, round((due - self._base) / SLOT_S))
         if not self._ring[number % RING] and number > self._done + 1:
             earlier = self._ring[(number - 1) % RING]
