@@ -15,6 +15,7 @@ import csv
 import random
 import shutil
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -48,6 +49,8 @@ class Sipp:
         scenario: str | Path,
         *,
         target: str = "",
+        host: str = "127.0.0.1",
+        port: int = 0,
         calls: int = 1,
         rate: float = 10.0,
         transport: str = "u1",
@@ -56,9 +59,13 @@ class Sipp:
         timeout_s: float = 60.0,
         options: Sequence[str] = (),
     ) -> None:
-        """`scenario`: a file, or the XML itself. `keys`: values for `[name]` in the scenario."""
+        """`scenario`: a file, or the XML itself. `keys`: values for `[name]` in the scenario.
+
+        `host`: the address it binds, of all of 127.0.0.0/8. `port` 0: a free one.
+        """
         self.folder = Path(tempfile.mkdtemp(prefix="outdial-sipp-"))
-        self.port = free_port()
+        self.host = host
+        self.port = port or free_port()
         self.media_port = _free_media_ports()
         self._timeout_s = timeout_s
         self._calls_out = bool(target)
@@ -66,8 +73,8 @@ class Sipp:
             *_program(),
             *([target] if target else []),
             *("-sf", str(self._scenario_file(scenario))),
-            *("-i", "127.0.0.1", "-p", str(self.port)),
-            *("-mi", "127.0.0.1", "-mp", str(self.media_port)),
+            *("-i", host, "-p", str(self.port), "-bind_local"),
+            *("-mi", host, "-mp", str(self.media_port)),
             *("-m", str(calls), "-r", str(rate), "-t", transport),
             *("-timeout", f"{timeout_s:.0f}s", "-timeout_error"),
             *("-nostdin", "-trace_err", "-trace_stat", "-fd", "1s"),
@@ -104,7 +111,7 @@ class Sipp:
                 stderr=subprocess.STDOUT,
             )
         deadline = time.monotonic() + 5
-        while not _listens(self.port):
+        while not _listens(self.host, self.port):
             if self._process.poll() is not None:
                 if self._calls_out:
                     return  # through already: a scenario that calls may be quicker than this look
@@ -194,12 +201,13 @@ def _program() -> list[str]:
     return [path]
 
 
-def _listens(port: int) -> bool:
-    """Whether a UDP or TCP socket of this machine is bound to the port."""
-    wanted = f":{port:04X}"
+def _listens(host: str, port: int) -> bool:
+    """Whether a UDP or TCP socket of this machine is bound to the address."""
+    (address,) = struct.unpack("=I", socket.inet_aton(host))
+    wanted = f"{address:08X}:{port:04X}"
     for table in ("udp", "tcp"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            if line.split()[1].endswith(wanted):
+            if line.split()[1] == wanted:
                 return True
     return False
 
