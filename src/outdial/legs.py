@@ -325,6 +325,10 @@ class MediaStats:
     round_trip_ms: float = 0.0
     """From RTCP, 0 when unknown."""
 
+    def to_json(self) -> dict[str, int | float]:
+        """By name, as stored with the call."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 MediaEvent = Digit | NoRtp | MediaLost | RecordingDone | MediaStats
 MediaListener = Callable[[MediaEvent], None]

@@ -41,12 +41,14 @@ MAX_SECRET_KEY = 256
 MAX_OPTIONAL = 1024
 MAX_CALLER_NAME = 64
 MAX_TRUNK = 64
+MAX_EVENT_LISTS = 16
+"""How often the events parameter may be given."""
 MAX_TIMEOUT_S = 600
 MAX_TIME_LIMIT_S = 86_400
 
 _METHODS = ("GET", "POST")
-_TRUE = frozenset(("true", "1", "yes", "on"))
-_FALSE = frozenset(("false", "0", "no", "off"))
+TRUE = ("true", "1", "yes", "on")
+FALSE = ("false", "0", "no", "off")
 _DIGITS = re.compile(r"[0-9*#A-DwW]+")
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -130,7 +132,7 @@ class _Given:
             raise self._refuse(
                 name, codes.REPEATED_FIELD, "is given more than once, with different values"
             )
-        return given[0].strip()
+        return given[0].strip(" ")
 
     def required(self, name: str) -> str:
         value = self.one(name)
@@ -194,12 +196,11 @@ class _Given:
         return value
 
     def events(self, name: str) -> tuple[str, ...]:
-        words = [
-            word
-            for given in self._values.get(name, ())
-            for word in _SPLIT.split(given.lower())
-            if word
-        ]
+        lists = self._values.get(name, ())
+        if len(lists) > MAX_EVENT_LISTS:
+            problem = f"is given {len(lists)} times; {MAX_EVENT_LISTS} are allowed"
+            raise self._refuse(name, codes.OUT_OF_RANGE, problem)
+        words = [word for given in lists for word in _SPLIT.split(given.lower()) if word]
         unknown = sorted(set(words).difference(STATUS_EVENTS))
         if unknown:
             shown = _CONTROL.sub("?", unknown[0][:40])
@@ -227,8 +228,8 @@ class _Given:
 
     def truth(self, name: str) -> bool:
         value = self.one(name).lower()
-        if not value or value in _FALSE:
+        if not value or value in FALSE:
             return False
-        if value not in _TRUE:
+        if value not in TRUE:
             raise self._refuse(name, codes.BAD_VALUE, "must be true or false")
         return True

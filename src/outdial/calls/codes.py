@@ -20,6 +20,8 @@ DESTINATION = 40301
 """The number is not under `limits.destinations`."""
 PREMIUM = 40302
 """The number is premium-rate, shared-cost or satellite."""
+REFUSED_ADDRESS = 40303
+"""The URL leads to an address or port that may not be reached."""
 UNKNOWN_PATH = 40401
 """Nothing is served there."""
 UNKNOWN_CALL = 40402
@@ -28,6 +30,8 @@ UNKNOWN_RECORDING = 40403
 """There is no recording with that sid, or its file is gone."""
 UNKNOWN_PAGE = 40404
 """The cursor is not one that a page of calls gave."""
+UNKNOWN_TRUNK = 40405
+"""No trunk of that name is set up."""
 BAD_METHOD = 40501
 """The path does not take this HTTP method."""
 SLOW_BODY = 40801
@@ -36,12 +40,10 @@ TOO_LARGE = 41301
 """The body is larger than `http.max_body_bytes`."""
 BAD_TYPE = 41501
 """The Content-Type (or Content-Encoding, or charset) is not one that is taken."""
+BAD_RANGE = 41601
+"""The bytes asked for are behind the recording's end."""
 IMPOSSIBLE_NUMBER = 42201
 """No telephone number looks like that."""
-REFUSED_ADDRESS = 42202
-"""The URL leads to an address that may not be reached."""
-UNKNOWN_TRUNK = 42203
-"""No trunk of that name is set up."""
 OUT_OF_RANGE = 42204
 """A number or a text is well formed but outside its limits."""
 NO_ROUTE = 42205

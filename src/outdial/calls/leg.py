@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from outdial import ids, log
@@ -469,7 +469,7 @@ class CallLeg:
         call.cause = ending.cause
         call.hangup_source = ending.source.value
         call.detail = ending.detail
-        call.media = asdict(stats) if call.answered_at is not None else None
+        call.media = stats.to_json() if call.answered_at is not None else None
         self._write(
             Event.END,
             {

@@ -61,7 +61,7 @@ def normalise(text: str, field: str) -> str:
             f"{field} must be a telephone number of digits only; {_EXAMPLE}",
             field=field,
         )
-    if len(digits) == 10 and not (international and _possible(digits)):
+    if len(digits) == 10 and not (international and _significant(digits)):
         digits = "1" + digits
     elif not 10 <= len(digits) <= 15:
         size = "short" if len(digits) < 10 else "long"
@@ -72,7 +72,8 @@ def normalise(text: str, field: str) -> str:
             f"{_EXAMPLE}",
             field=field,
         )
-    if not _possible(digits):
+    dialled = _significant(digits)
+    if not dialled:
         raise Refused(
             422,
             codes.IMPOSSIBLE_NUMBER,
@@ -80,7 +81,30 @@ def normalise(text: str, field: str) -> str:
             f"{_EXAMPLE}",
             field=field,
         )
-    return digits
+    return dialled
+
+
+@lru_cache(maxsize=1)
+def pattern() -> str:
+    """A regular expression for the numbers that `normalise` takes when nothing needs taking off.
+
+    Made of the lengths that each country code has, so it is as exact as they are; the first call
+    takes 30 ms. A national prefix behind the country code, which `normalise` drops, does not fit.
+    """
+    from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
+
+    codes_by_lengths: dict[tuple[int, ...], list[str]] = {}
+    for country, regions in COUNTRY_CODE_TO_REGION_CODE.items():
+        plan = PhoneMetadata.metadata_for_region_or_calling_code(country, regions[0])
+        lengths = plan.general_desc.possible_length if plan and plan.general_desc else ()
+        fit = tuple(n for n in lengths if 10 <= len(str(country)) + n <= 15)
+        if fit:
+            codes_by_lengths.setdefault(fit, []).append(str(country))
+    plans = (
+        f"(?:{'|'.join(countries)})(?:{'|'.join(f'[0-9]{{{n}}}' for n in lengths)})"
+        for lengths, countries in sorted(codes_by_lengths.items())
+    )
+    return rf"^(?:[0-9]{{10}}|\+?(?:{'|'.join(plans)}))$"
 
 
 def check_destination(number: str, limits: Limits, field: str, *, sim: bool = False) -> None:
@@ -164,10 +188,17 @@ def _national(number: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _possible(digits: str) -> bool:
+def _significant(digits: str) -> str:
+    """The digits without a national prefix behind the country code; "" when impossible.
+
+    Many people write +44 (0)20 7946 0000: that 0 must not be dialled from abroad.
+    """
     import phonenumbers
 
     try:
-        return phonenumbers.is_possible_number(phonenumbers.parse("+" + digits))
+        parsed = phonenumbers.parse("+" + digits)
     except phonenumbers.NumberParseException:
-        return False
+        return ""
+    if not phonenumbers.is_possible_number(parsed):
+        return ""
+    return f"{parsed.country_code}{phonenumbers.national_significant_number(parsed)}"

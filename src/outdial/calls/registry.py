@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from outdial import ids, log
@@ -65,6 +67,7 @@ class Registry:
             services.clock.monotonic(),
         )
         self._legs: dict[str, CallLeg] = {}
+        self._ended: Counter[tuple[str, str]] = Counter()
         self._admit_timer: asyncio.TimerHandle | None = None
         self._draining = False
         self._ready = False
@@ -119,6 +122,10 @@ class Registry:
         else:
             leg.hang_up(_BY_API if leg.state is State.ANSWERED else _CANCELLED_BY_API)
         return True
+
+    def ended(self) -> Mapping[tuple[str, str], int]:
+        """See CallService."""
+        return self._ended
 
     def health(self) -> dict[str, Any]:
         """See CallService."""
@@ -188,7 +195,7 @@ class Registry:
         if request.trunk and routes.named(request.trunk) is None:
             known = ", ".join(routes.names()) or "none"
             raise Refused(
-                422,
+                404,
                 codes.UNKNOWN_TRUNK,
                 f"there is no trunk named {request.trunk!r}; the settings have: {known}",
                 field="trunk",
@@ -204,7 +211,11 @@ class Registry:
 
     def _keep(self, leg: CallLeg) -> None:
         self._legs[leg.sid] = leg
-        leg.retired.add_done_callback(lambda _: self._legs.pop(leg.sid, None))
+        leg.retired.add_done_callback(lambda _: self._forget(leg))
+
+    def _forget(self, leg: CallLeg) -> None:
+        self._legs.pop(leg.sid, None)
+        self._ended[leg.call.outcome or "", leg.call.cause or ""] += 1
 
     def _admit(self) -> None:
         """Starts every call there is room for."""

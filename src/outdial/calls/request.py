@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 STATUS_EVENTS = ("initiated", "ringing", "answered", "completed")
@@ -39,7 +39,7 @@ class CallRequest:
 
     def to_json(self) -> dict[str, Any]:
         """As stored with the call."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CallRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from outdial.calls.request import CallRequest
@@ -22,6 +23,9 @@ class CallService(Protocol):
 
         Raises Refused (404) when there is no such call.
         """
+
+    def ended(self) -> Mapping[tuple[str, str], int]:
+        """How many calls ended since the start, by outcome and cause (docs/reference/causes.md)."""
 
     def health(self) -> dict[str, Any]:
         """``{"ready": bool, "draining": bool, "live": n, "queued": n, "checks": {...}}``."""
