@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,9 @@ class Record:
         call.outcome = "canceled"
         call.ended_at = call.created_at + 1
         return live
+
+    def ended(self) -> Mapping[tuple[str, str], int]:
+        return {("canceled", "originator-cancel"): 1}
 
     def health(self) -> dict[str, Any]:
         live = len(self.kept)

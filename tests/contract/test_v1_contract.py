@@ -139,7 +139,7 @@ REFUSED = [
     ({"to": 19499300360}, 400, codes.BAD_VALUE, "to"),
     ({"to": "911"}, 422, codes.IMPOSSIBLE_NUMBER, "to"),
     ({"to": "19005550100"}, 403, codes.PREMIUM, "to"),
-    ({"url": "http://10.0.0.1/"}, 422, codes.REFUSED_ADDRESS, "url"),
+    ({"url": "http://10.0.0.1/"}, 403, codes.REFUSED_ADDRESS, "url"),
     ({"method": "PUT"}, 400, codes.BAD_VALUE, "method"),
     ({"send_digits": "x"}, 400, codes.BAD_VALUE, "send_digits"),
     ({"status_callback_event": ["rung"]}, 400, codes.BAD_VALUE, "status_callback_event"),
@@ -264,8 +264,8 @@ async def test_health_readiness_and_metrics(door: Door) -> None:
     async with door.http.get(door.base + "/metrics") as response:
         assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
         text = await response.text()
-    assert 'outdial_call_posts_total{status="200"} 1.0' in text
-    assert 'outdial_call_posts_total{status="400"} 1.0' in text
+    assert 'outdial_api_requests_total{door="v2",status="200"} 1.0' in text
+    assert 'outdial_api_requests_total{door="v2",status="400"} 1.0' in text
     assert "outdial_calls_live 1.0" in text
     door.record.ready = False
     assert (await door.get("/readyz"))[0] == 503

@@ -11,9 +11,13 @@ from prometheus_client.registry import Collector
 
 import outdial
 from outdial.api import document, health, metrics, problems, v1, v2
+from outdial.api.intake import Intake
 from outdial.api.keys import Keys
+from outdial.api.rate import PostRate
+from outdial.api.record import Record
 from outdial.calls.checks import Rules
 from outdial.calls.service import CallService
+from outdial.clock import Clock, SystemClock
 from outdial.config import Settings
 
 
@@ -24,13 +28,16 @@ class Api(FastAPI):
     """
 
     termination: v2.CallTermination
+    counters: metrics.Metrics
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request."""
-        if scope["type"] == "http" and scope["path"] in v2.PATHS:
-            await self.termination(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+        if scope["type"] == "http":
+            if scope["path"] in v2.PATHS:
+                await self.termination(scope, receive, send)
+                return
+            send = self.counters.counting(metrics.door(scope["path"]), send)
+        await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
@@ -40,13 +47,14 @@ class Api(FastAPI):
 def create_app(
     *,
     calls: CallService,
-    store: v1.Record,
+    store: Record,
     keys: Keys,
     settings: Settings,
     check_url: Callable[[str], None],
     extra: Iterable[APIRouter] = (),
     collectors: Iterable[Collector] = (),
     refresh: Callable[[], Awaitable[None]] | None = None,
+    clock: Clock | None = None,
 ) -> FastAPI:
     """The whole API.
 
@@ -55,8 +63,12 @@ def create_app(
     each scrape of them.
     """
     counters = metrics.Metrics(calls, collectors)
-    rules = Rules.of(settings, check_url)
-    largest = settings.http.max_body_bytes
+    intake = Intake(
+        calls,
+        Rules.of(settings, check_url),
+        PostRate(settings.limits.posts_per_second, clock or SystemClock()),
+        settings.http.max_body_bytes,
+    )
     app = Api(
         title="Outdial",
         version=outdial.__version__,
@@ -64,11 +76,12 @@ def create_app(
         docs_url=None,  # those pages load scripts from elsewhere
         redoc_url=None,
     )
-    app.termination = v2.CallTermination(calls, keys, rules, counters, largest)
+    app.counters = counters
+    app.termination = v2.CallTermination(intake, keys, counters)
     problems.install(app)
     recordings = Path(settings.storage.recordings).absolute()
     own = (
-        v1.router(calls, store, keys, rules, recordings, largest),
+        v1.router(intake, store, keys, recordings),
         health.router(calls, counters, refresh),
     )
     for router in (*own, *extra):

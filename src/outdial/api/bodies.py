@@ -83,7 +83,7 @@ def pairs(content_type: str, body: bytes) -> Pairs:
     """The parameters in the order given: form, multipart or JSON as `content_type` says.
 
     Without a content type a body that looks like JSON or a form is taken as that. JSON values keep
-    their types; an array gives one pair for each of its elements.
+    their types.
     """
     kind, _, rest = content_type.partition(";")
     kind = kind.strip().lower()
@@ -190,13 +190,7 @@ def _json(body: bytes) -> Pairs:
         raise Refused(
             400, codes.MALFORMED_BODY, f"The JSON has more than {_MAX_PARAMETERS} parameters"
         )
-    result: Pairs = []
-    for name, given in value:
-        if isinstance(given, list):
-            result.extend((name, element) for element in given[:_MAX_PARAMETERS])
-        else:
-            result.append((name, given))
-    return result
+    return list(value)
 
 
 def _multipart(content_type: str, body: bytes) -> Pairs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hmac import compare_digest
 from typing import Protocol
 
 from outdial.calls import codes
@@ -17,15 +18,26 @@ class Keys(Protocol):
 
 
 def from_headers(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The key in `apikey`, `X-API-Key` or `Authorization: Bearer`; "" when there is none."""
+    """The key in `apikey`, `X-API-Key` or `Authorization: Bearer`; "" when there is none.
+
+    Raises Refused (401) for different keys in several of them: which is meant cannot be told.
+    """
+    found: str | None = None
     for name, value in headers:
         if name in (b"apikey", b"x-api-key"):
-            return value.decode("latin-1").strip()
-        if name == b"authorization":
+            presented = value.decode("latin-1").strip()
+        elif name == b"authorization":
             scheme, _, token = value.decode("latin-1").partition(" ")
-            if scheme.lower() == "bearer":
-                return token.strip()
-    return ""
+            if scheme.lower() != "bearer":
+                continue
+            presented = token.strip()
+        else:
+            continue
+        if found is not None and not compare_digest(presented.encode(), found.encode()):
+            message = "The headers have different API keys; send one"
+            raise Refused(401, codes.BAD_KEY, message, field="apikey")
+        found = presented
+    return found or ""
 
 
 def authenticate(keys: Keys, presented: str, where: str) -> str:

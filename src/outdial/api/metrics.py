@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
+from starlette.types import Message, Send
 
 from outdial.calls.service import CallService
 
@@ -19,36 +20,59 @@ class Metrics:
 
     def __init__(self, calls: CallService, collectors: Iterable[Collector] = ()) -> None:
         self._registry = CollectorRegistry()
-        self._posts = Counter(
-            "outdial_call_posts",
-            "Posts that asked for a call, by the HTTP status they were answered with.",
-            ["status"],
+        self._requests = Counter(
+            "outdial_api_requests",
+            "Requests by the door they came to and the HTTP status they were answered with.",
+            ["door", "status"],
             registry=self._registry,
         )
-        self._by_status: dict[str, Counter] = {}
+        self._by_door: dict[tuple[str, str], Counter] = {}
         ProcessCollector(registry=self._registry)
-        self._registry.register(_CallGauges(calls))
+        self._registry.register(_CallCollector(calls))
         for collector in collectors:
             self._registry.register(collector)
 
-    def posted(self, status: str) -> None:
-        """Counts a post; `status` is the HTTP status, or ``gone`` when the client went away."""
-        counter = self._by_status.get(status)
+    def answered(self, door: str, status: str) -> None:
+        """Counts a request; `status` is the HTTP status, ``gone`` when the client went away."""
+        counter = self._by_door.get((door, status))
         if counter is None:
-            counter = self._by_status[status] = self._posts.labels(status)
+            counter = self._by_door[door, status] = self._requests.labels(door, status)
         counter.inc()
+
+    def counting(self, door: str, send: Send) -> Send:
+        """An ASGI `send` that also counts the answer."""
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.answered(door, str(message["status"]))
+            await send(message)
+
+        return counted
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
         return generate_latest(self._registry)
 
 
-class _CallGauges(Collector):
+def door(path: str) -> str:
+    """The `door` label of a path that is not V2's."""
+    return "v1" if path.startswith("/v1/") else "other"
+
+
+class _CallCollector(Collector):
     def __init__(self, calls: CallService) -> None:
         self._calls = calls
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """Asked at every scrape, so that nothing is counted twice."""
+        ended = CounterMetricFamily(
+            "outdial_calls_ended",
+            "Calls that ended since the start, by outcome and cause.",
+            labels=["outcome", "cause"],
+        )
+        for (outcome, cause), count in self._calls.ended().items():
+            ended.add_metric([outcome, cause], count)
+        yield ended
         health = self._calls.health()
         yield GaugeMetricFamily("outdial_calls_live", "Calls now.", value=health["live"])
         yield GaugeMetricFamily("outdial_calls_queued", "Calls waiting.", value=health["queued"])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from outdial.calls import checks
 from outdial.clock import iso8601
@@ -17,6 +17,14 @@ Event = Literal["initiated", "ringing", "answered", "completed"]
 Method = Literal["GET", "POST"]
 
 _MASK = "***"
+
+
+def _whole(value: object) -> object:
+    """JSON knows one kind of number: 60.0 is the integer 60."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 class NewCall(BaseModel):
@@ -50,7 +58,7 @@ class NewCall(BaseModel):
     )
     status_callback: str = Field("", max_length=checks.MAX_URL, description="Told of events.")
     status_callback_event: list[Event] = Field(
-        ["completed"], max_length=100, description="Which events are told."
+        ["completed"], max_length=checks.MAX_EVENT_LISTS, description="Which events are told."
     )
     status_callback_method: Method = "POST"
     secret_key: str = Field(
@@ -59,8 +67,8 @@ class NewCall(BaseModel):
     optional: str = Field(
         "", max_length=checks.MAX_OPTIONAL, description="Echoed with callbacks, e.g. token=1."
     )
-    timeout: int = Field(60, ge=1, le=checks.MAX_TIMEOUT_S, description="Ringing seconds.")
-    time_limit: int = Field(
+    timeout: Whole = Field(60, ge=1, le=checks.MAX_TIMEOUT_S, description="Ringing seconds.")
+    time_limit: Whole = Field(
         14_400, ge=1, le=checks.MAX_TIME_LIMIT_S, description="Longest answered seconds."
     )
     record: bool = Field(False, description="Record both directions to a WAV file.")

@@ -7,15 +7,15 @@ larger than its own.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any, cast
 
 from outdial import log
 from outdial.api import bodies, keys
+from outdial.api.intake import Intake
 from outdial.api.metrics import Metrics
 from outdial.calls import codes
-from outdial.calls.checks import FIELDS, Rules, check
-from outdial.calls.service import CallService
+from outdial.calls.checks import FIELDS
 from outdial.errors import Refused, StoreUnavailable
 
 Scope = MutableMapping[str, Any]
@@ -53,17 +53,13 @@ class CallTermination:
 
     def __init__(
         self,
-        calls: CallService,
+        intake: Intake,
         key_ring: keys.Keys,
-        rules: Rules,
         metrics: Metrics,
-        max_body_bytes: int,
     ) -> None:
-        self._calls = calls
+        self._intake = intake
         self._keys = key_ring
-        self._rules = rules
         self._metrics = metrics
-        self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
         """One request."""
@@ -72,7 +68,7 @@ class CallTermination:
         except Refused as refused:
             await self._answer_refusal(send, refused)
         except bodies.Disconnected:
-            self._metrics.posted("gone")
+            self._metrics.answered("v2", "gone")
         except StoreUnavailable:
             message = "The call could not be stored now and was not placed; try again"
             await self._answer_refusal(
@@ -83,7 +79,7 @@ class CallTermination:
             message = "An internal error; the server's log has it"
             await self._answer_refusal(send, Refused(500, codes.INTERNAL, message))
         else:
-            self._metrics.posted("200")
+            self._metrics.answered("v2", "200")
             await _send(send, 200, _ACCEPTED % sid.encode(), ())
 
     async def _place(self, scope: Scope, receive: bodies.Receive) -> str:
@@ -94,15 +90,15 @@ class CallTermination:
         # A key in a header is judged before the body is even read.
         key_name = keys.authenticate(self._keys, presented, _KEY_PLACE) if presented else ""
         content_type = _content_type(headers)
-        body = await bodies.read(receive, self._max_body_bytes)
+        body = await bodies.read(receive, self._intake.max_body_bytes)
         pairs = bodies.pairs(content_type, body)
         if not key_name:
             key_name = keys.authenticate(self._keys, _body_key(pairs), _KEY_PLACE)
-        request = check(collect(pairs), SPELLING, self._rules)
-        return (await self._calls.place(request, key_name)).sid
+        self._intake.rate.take(key_name)
+        return (await self._intake.place(collect(pairs), SPELLING, key_name)).sid
 
     async def _answer_refusal(self, send: Send, refused: Refused) -> None:
-        self._metrics.posted(str(refused.status))
+        self._metrics.answered("v2", str(refused.status))
         await _send(send, refused.status, refusal_json(refused), refusal_headers(refused, "POST"))
 
 
@@ -126,9 +122,12 @@ def collect(pairs: bodies.Pairs) -> dict[str, list[str]]:
         name = _NAMES.get(written) or _NAMES.get(written.lower().removesuffix("[]"))
         if name is None:
             continue
-        text = value if isinstance(value, str) else _scalar(SPELLING.get(name, name), value)
-        if text:
-            values.setdefault(name, []).append(text)
+        listed = isinstance(value, list) and name == "status_callback_event"
+        given: Sequence[object] = cast("list[object]", value) if listed else (value,)
+        for one in given:
+            text = one if isinstance(one, str) else _scalar(SPELLING[name], one)
+            if text:
+                values.setdefault(name, []).append(text)
     return values
 
 
@@ -145,7 +144,7 @@ def _scalar(label: str, value: object) -> str:
     raise Refused(
         400,
         codes.BAD_VALUE,
-        f"{label} must be text, a whole number or true/false, or an array of those",
+        f"{label} must be text, a whole number or true/false",
         field=label,
     )
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import JSONResponse
 
+from outdial.api.problems import documented
 from outdial.clock import iso8601
 from outdial.sim.carrier import SimulatedCarrier
 from outdial.sim.heard import HeardCall
@@ -52,7 +53,7 @@ def heard_router(carrier: SimulatedCarrier) -> APIRouter:
         "/phones/{number}/heard",
         summary="What a simulated phone heard",
         response_class=Response,
-        responses={200: _HEARD, 404: _PROBLEM},
+        responses={200: _HEARD, 404: _PROBLEM, **documented(400, 422)},
     )
     async def get_heard(
         number: str,

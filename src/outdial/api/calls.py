@@ -1,0 +1,182 @@
+"""`/v1/calls`: place a call, list calls, show one, hang up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ValidationError
+
+from outdial.api import bodies, problems, schemas
+from outdial.api.intake import Intake
+from outdial.api.record import Record, known_call
+from outdial.calls import codes
+from outdial.calls.checks import FIELDS
+from outdial.errors import Refused
+from outdial.store.records import CallFilter
+
+_SPELLING = {name: name for name in FIELDS}
+_JSON_KINDS = (bodies.JSON, "text/json")
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _rfc3339(text: object) -> object:
+    # pydantic alone would also take numbers as seconds
+    if not isinstance(text, str) or _RFC3339.fullmatch(text) is None:
+        raise ValueError("it must be an RFC 3339 time, e.g. 2026-05-04T12:00:00Z")
+    return text
+
+
+_Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
+_Number = Annotated[str, Query(max_length=32)]
+
+
+class CallRoutes:
+    """The handlers."""
+
+    def __init__(self, intake: Intake, record: Record) -> None:
+        self._intake = intake
+        self._record = record
+
+    def add_to(self, routes: APIRouter) -> None:
+        """Adds each handler with what the OpenAPI document says of it."""
+        routes.post("/calls", **_CREATE)(self.create)
+        routes.get("/calls", **_LIST)(self.index)
+        routes.get("/calls/{sid}", **_SHOW)(self.show)
+        routes.post("/calls/{sid}", **_CHANGE)(self.change)
+
+    async def create(self, request: Request, response: Response) -> schemas.Call:
+        """Answered once the call is durably stored."""
+        key_name = request.state.key_name
+        self._intake.rate.take(key_name)
+        wanted = await self._model(request, schemas.NewCall)
+        call = await self._intake.place(wanted.values(), _SPELLING, key_name)
+        response.headers["location"] = f"/v1/calls/{call.sid}"
+        return schemas.Call.of(call)
+
+    async def index(
+        self,
+        state: schemas.State | None = None,
+        outcome: schemas.Outcome | None = None,
+        to: _Number = "",
+        from_: Annotated[str, Query(alias="from", max_length=32)] = "",
+        parent_sid: Annotated[str, Query(max_length=34)] = "",
+        created_after: _Moment | None = None,
+        created_before: _Moment | None = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 50,
+        cursor: Annotated[str, Query(max_length=200)] = "",
+    ) -> schemas.Calls:
+        """Filters are joined by "and"."""
+        wanted = CallFilter(
+            state=state or "",
+            outcome=outcome or "",
+            to_number=to.strip().removeprefix("+"),  # an unescaped + in a query is a space
+            from_number=from_.strip().removeprefix("+"),
+            parent_sid=parent_sid,
+            created_after=_seconds(created_after),
+            created_before=_seconds(created_before),
+        )
+        try:
+            page = await self._record.calls(wanted, cursor, limit)
+        except ValueError:
+            message = "cursor is not one that a page of calls gave; leave it out to start"
+            raise Refused(404, codes.UNKNOWN_PAGE, message, field="cursor") from None
+        return schemas.Calls(
+            calls=[schemas.Call.of(call) for call in page.calls], next_cursor=page.next_cursor
+        )
+
+    async def show(self, sid: str) -> schemas.Call:
+        """The call as it stands now."""
+        return schemas.Call.of(await known_call(self._record, sid))
+
+    async def change(self, request: Request, response: Response, sid: str) -> schemas.Call:
+        """A call that is queued or rings is cancelled, one that was answered is hung up."""
+        await self._model(request, schemas.CallChange)
+        await known_call(self._record, sid)
+        if await self._intake.calls.hang_up(sid):
+            response.status_code = 202
+        return schemas.Call.of(await known_call(self._record, sid))
+
+    async def _model(self, request: Request, kind: type[Model]) -> Model:
+        body = await bodies.read(request.receive, self._intake.max_body_bytes)
+        return _parse(request, body, kind)
+
+
+def _parse(request: Request, body: bytes, kind: type[Model]) -> Model:
+    content_type = request.headers.get("content-type", bodies.JSON).partition(";")[0]
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if content_type.strip().lower() not in _JSON_KINDS or encoding != "identity":
+        raise Refused(415, codes.BAD_TYPE, f"Send the body as plain {bodies.JSON}")
+    value = bodies.load_json(body)
+    if not isinstance(value, dict):
+        raise Refused(400, codes.MALFORMED_BODY, "The JSON body must be an object")
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise problems.first_invalid(error) from None
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
+
+
+def _body(kind: type[BaseModel]) -> dict[str, Any]:
+    reference = {"$ref": f"#/components/schemas/{kind.__name__}"}
+    return {"requestBody": {"required": True, "content": {bodies.JSON: {"schema": reference}}}}
+
+
+_LINKS = {
+    name: {"operationId": operation, "parameters": {parameter: "$response.body#/sid"}}
+    for name, operation, parameter in (
+        ("call", "show_call", "sid"),
+        ("hang_up", "change_call", "sid"),
+        ("events", "call_events", "sid"),
+        ("ladder", "call_ladder", "sid"),
+        ("deliveries", "list_deliveries", "call_sid"),
+    )
+}
+_CREATE: dict[str, Any] = {
+    "status_code": 201,
+    "response_model": schemas.Call,
+    "responses": {
+        201: {
+            "headers": {"Location": {"required": True, "schema": {"type": "string"}}},
+            "links": _LINKS,
+        },
+        **problems.documented(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
+    },
+    "openapi_extra": _body(schemas.NewCall),
+    "summary": "Place a call",
+    "operation_id": "create_call",
+}
+_LIST: dict[str, Any] = {
+    "response_model": schemas.Calls,
+    "responses": problems.documented(400, 401, 404, 422, 503),
+    "summary": "List calls, newest first",
+    "operation_id": "list_calls",
+}
+_SHOW: dict[str, Any] = {
+    "response_model": schemas.Call,
+    "responses": problems.documented(401, 404, 503),
+    "summary": "Show a call",
+    "operation_id": "show_call",
+}
+_CHANGE: dict[str, Any] = {
+    "response_model": schemas.Call,
+    "responses": {
+        200: {"description": "The call was over already."},
+        202: {"description": "The call is being ended.", "model": schemas.Call},
+        **problems.documented(400, 401, 404, 408, 413, 415, 422, 503),
+    },
+    "openapi_extra": _body(schemas.CallChange),
+    "summary": "Hang up",
+    "operation_id": "change_call",
+}
+
+BODIES: Sequence[type[BaseModel]] = (schemas.NewCall, schemas.CallChange)
+"""Models that only request bodies refer to; the OpenAPI document must be told of them."""

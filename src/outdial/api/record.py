@@ -1,0 +1,46 @@
+"""What the API reads of the record; `store.store.Store` fulfils it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from outdial import ids
+from outdial.calls import codes
+from outdial.errors import Refused
+from outdial.legs import TracedMessage
+from outdial.store.records import (
+    CallFilter,
+    CallPage,
+    CallRecord,
+    DeliveryRecord,
+    EventRecord,
+    RecordingRecord,
+)
+
+
+class Record(Protocol):
+    """The reading half of the store. Everything raises StoreUnavailable."""
+
+    async def call(self, sid: str) -> CallRecord | None: ...
+
+    async def calls(
+        self, wanted: CallFilter | None = None, cursor: str = "", limit: int = 50
+    ) -> CallPage: ...
+
+    async def events(
+        self, call_sid: str, after_seq: int = -1, limit: int = 1000
+    ) -> list[EventRecord]: ...
+
+    async def ladder(self, call_sid: str) -> list[TracedMessage]: ...
+
+    async def deliveries(self, call_sid: str) -> list[DeliveryRecord]: ...
+
+    async def recording(self, sid: str) -> RecordingRecord | None: ...
+
+
+async def known_call(record: Record, sid: str, field: str = "sid") -> CallRecord:
+    """The call of that sid. Raises Refused (404)."""
+    call = await record.call(sid) if ids.is_sid(sid, ids.CALL) else None
+    if call is None:
+        raise Refused(404, codes.UNKNOWN_CALL, "There is no call with this sid", field=field)
+    return call
