@@ -36,7 +36,7 @@ from outdial.store.records import (
 from outdial.store.writer import Rows, Writer
 
 _SQLITE = "sqlite:///"
-_SOON_S = 0.04
+_SOON_S = 0.08
 _TEMPORARY_RATE = 1e6
 
 
