@@ -94,7 +94,7 @@ def test_an_idle_wheel_serves_the_stream_that_ends_its_rest(
         slots, stream = Slots(0.0), make(20)
         now = rested_ms / 1000
         slots.insert(stream, now)
-        sent = []
+        sent: list[float] = []
         while len(sent) < 10:
             due = slots.next_at()
             assert due is not None
