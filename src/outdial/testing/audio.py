@@ -84,6 +84,12 @@ def tone(
     return Sound(samples * scale, rate)
 
 
+def joined(*sounds: Sound) -> Sound:
+    """One after the other. Raises ValueError unless they have the same rate."""
+    (rate,) = {sound.rate for sound in sounds}
+    return Sound(np.concatenate([sound.samples for sound in sounds]), rate)
+
+
 def wav(sound: Sound) -> bytes:
     """The sound as a WAV file of 16-bit PCM; what is louder than full scale is clipped."""
     data = np.round(np.clip(sound.samples, -1, 1) * 32767).astype("<i2").tobytes()

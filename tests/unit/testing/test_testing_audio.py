@@ -140,3 +140,18 @@ def test_what_is_not_a_wav_file_is_refused(data: bytes) -> None:
 def test_cutting_takes_the_part_between() -> None:
     assert tone(100, 2).cut(0.5, 1.25).duration_s == pytest.approx(0.75)
     assert tone(100, 2).cut(0.5).duration_s == pytest.approx(1.5)
+
+
+def test_a_tone_is_written_and_read_back_as_it_was() -> None:
+    sound = audio.joined(audio.tone(440, 480, seconds=0.5), audio.tone(seconds=0.25))
+    back = audio.read_mono(audio.wav(sound))
+    assert back.rate == sound.rate
+    assert np.abs(back.samples - sound.samples).max() < 1e-4
+    assert audio.tone_share(back, 440, 480) > 0.95
+    assert audio.active_s(back) == pytest.approx(0.5, abs=0.02)
+    assert np.abs(back.samples).max() == pytest.approx(10 ** (-12 / 20), rel=0.02)
+
+
+def test_sounds_of_different_rates_are_not_joined() -> None:
+    with pytest.raises(ValueError):
+        audio.joined(audio.tone(440, seconds=0.1), audio.tone(440, seconds=0.1, rate=16000))

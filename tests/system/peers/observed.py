@@ -1,0 +1,43 @@
+"""What a call looked like from outside, as the API and the callbacks tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from outdial.testing.server import OutdialServer
+from outdial.testing.web import WebServer
+
+
+def callbacks(web: WebServer, path: str, sid: str) -> list[dict[str, str]]:
+    """The call's callbacks up to `completed`, in the order they came. Raises TimeoutError."""
+    got = web.wait_until(
+        path,
+        lambda requests: any(
+            (r.params.get("callSid"), r.params.get("CallStatus")) == (sid, "completed")
+            for r in requests
+        ),
+    )
+    return [request.params for request in got if request.params.get("callSid") == sid]
+
+
+def kinds(outdial: OutdialServer, sid: str) -> list[str]:
+    """The kinds of the timeline's entries, oldest first."""
+    return [event["kind"] for event in outdial.get(f"/v1/calls/{sid}/events")["events"]]
+
+
+def seconds_answered(call: Mapping[str, Any]) -> float:
+    """From the answer to the end."""
+    ended, answered = (datetime.fromisoformat(call[name]) for name in ("ended_at", "answered_at"))
+    return (ended - answered).total_seconds()
+
+
+def leg_of(outdial: OutdialServer, sid: str) -> dict[str, Any]:
+    """The second leg of a call, once it is over."""
+    (other,) = [
+        call
+        for call in outdial.get("/v1/calls?limit=100")["calls"]
+        if call["parent_sid"] == sid and call["sid"] != sid
+    ]
+    return outdial.wait_until_over(other["sid"])
