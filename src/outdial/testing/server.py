@@ -192,6 +192,16 @@ class OutdialServer:
             memory_kib=sum(_memory_kib(pid) for pid in pids),
         )
 
+    def gauges(self) -> dict[str, float]:
+        """What `/metrics` says, by name; with labels: ``name{label="value"}``."""
+        text = self.get_bytes("/metrics").decode()
+        samples = (line.rpartition(" ") for line in text.splitlines() if line[:1] not in ("#", ""))
+        return {name: float(value) for name, _, value in samples}
+
+    def own_descriptors(self) -> int:
+        """The open files and sockets of the control process."""
+        return _count(f"/proc/{self.pid}/fd")
+
     def wait_until_back_at(self, start: Usage, timeout_s: float = 10.0, spare: int = 0) -> Usage:
         """The usage once it is not above `start` any more: nothing leaked.
 
