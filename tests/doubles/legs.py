@@ -248,6 +248,7 @@ class FakeStore:
         else:
             self.changes.append(change)
             self.events.extend(change.events)
+            self.recordings.extend(change.recordings)
             future.set_result(None)
         return future
 
@@ -256,9 +257,6 @@ class FakeStore:
 
     def save_ladder(self, call_sid: str, messages: Sequence[TracedMessage]) -> None:
         self.ladders[call_sid] = len(messages)
-
-    async def save_recording(self, recording: RecordingRecord) -> None:
-        self.recordings.append(recording)
 
     def states(self, sid: str = "") -> list[str]:
         """The states written, in order."""

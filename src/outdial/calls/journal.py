@@ -15,7 +15,7 @@ from outdial import log
 from outdial.clock import Clock
 from outdial.errors import StoreUnavailable
 from outdial.legs import TracedMessage
-from outdial.store.records import CallRecord, Change, DeliveryRecord, EventRecord, RecordingRecord
+from outdial.store.records import CallRecord, Change, DeliveryRecord, EventRecord
 
 RETRY_S = 1.0
 
@@ -39,8 +39,6 @@ class CallStore(Protocol):
     def note(self, event: EventRecord) -> None: ...
 
     def save_ladder(self, call_sid: str, messages: Sequence[TracedMessage]) -> None: ...
-
-    async def save_recording(self, recording: RecordingRecord) -> None: ...
 
 
 class CallbackQueue(Protocol):
@@ -128,10 +126,6 @@ class Journal:
             self._hold_back(change, error)
             return
         future.add_done_callback(lambda done: self._settled(change, done))
-
-    async def save_recording(self, recording: RecordingRecord) -> None:
-        """Raises StoreUnavailable."""
-        await self._store.save_recording(recording)
 
     def save_ladder(self, sid: str, messages: Sequence[TracedMessage]) -> None:
         """Keeps the call's SIP messages as they stand; a later one replaces them."""

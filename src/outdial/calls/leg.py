@@ -12,13 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from outdial import ids, log
+from outdial import log
 from outdial.calls.audio import Audio
 from outdial.calls.callbacks import Subscription
 from outdial.calls.endings import may_try_next_trunk, of_rejection, of_release
+from outdial.calls.ladder import Ladder
 from outdial.calls.numbers import for_trunk
+from outdial.calls.recording import Recording
 from outdial.calls.services import Services
 from outdial.calls.states import ENTERED_AT, STATUS_EVENT, Event, State, following
+from outdial.calls.timers import Timers
 from outdial.config import Trunk
 from outdial.errors import (
     MediaUnavailable,
@@ -41,7 +44,6 @@ from outdial.legs import (
     Outcome,
     Reanswered,
     RecordingDone,
-    RecordingPlan,
     Rejected,
     Released,
     Reoffer,
@@ -49,18 +51,13 @@ from outdial.legs import (
     SignallingEvent,
     SignallingLeg,
     Source,
-    TracedMessage,
 )
-from outdial.store.records import CallRecord, Change, RecordingRecord
+from outdial.store.records import CallRecord, Change
 
 CANCEL_WAIT_S = 2.0
 """How long a cancelled INVITE may take to confirm before the call is over without it."""
 LAST_WORDS_WAIT_S = 2.0
 """How long the media worker may take to close a recording and give its counters."""
-LADDER_DELAY_S = 0.5
-"""SIP messages are written together: so long after the first that is not written yet."""
-LADDER_MAX = 300
-"""Messages kept of one leg; a peer that sends more is not worth the memory."""
 TIMELINE_LINGER_S = 10.0
 """How long after the end callbacks are still noted on the timeline."""
 STORE_RETRY_S = 1.0
@@ -114,9 +111,9 @@ class CallLeg:
         self._sequence_number = sum(
             getattr(call, column) is not None for column in ENTERED_AT.values()
         )
-        self._recording: RecordingRecord | None = None
-        self._ladder: list[TracedMessage] = []
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._recording: Recording | None = None
+        self._ladder = Ladder(call.sid, services.journal, loop)
+        self._timers = Timers(loop)
         self._signalling_over = True
         self._early_answer: bytes | None = None
         self.on_digit: Callable[[str, str], None] | None = None
@@ -153,7 +150,7 @@ class CallLeg:
     async def place(self) -> bool:
         """Rings until somebody answers (True) or the leg is over (False)."""
         try:
-            self._timer("ring", self._plan.timeout_s, self._ring_expired)
+            self._timers.start("ring", self._plan.timeout_s, self._ring_expired)
             if self.state is not State.QUEUED or await self._begin():
                 await self._try_trunks()
         except MediaUnavailable as error:
@@ -163,7 +160,7 @@ class CallLeg:
             self._drop_signalling()
             self._end(Ending(Outcome.FAILED, "internal-error", Source.OUTDIAL))
         finally:
-            self._cancel_timer("ring")
+            self._timers.cancel("ring")
         return self.state is State.ANSWERED and not self.is_over
 
     def hang_up(self, ending: Ending) -> None:
@@ -178,7 +175,7 @@ class CallLeg:
         else:
             self._decided = ending
             self._drop_signalling()
-            self._timer("cancel", CANCEL_WAIT_S, self._cancel_unconfirmed)
+            self._timers.start("cancel", CANCEL_WAIT_S, self._cancel_unconfirmed)
 
     def abandon(self, ending: Ending) -> None:
         """A leg of an earlier process: nothing of it is left but to say how it ended."""
@@ -186,7 +183,7 @@ class CallLeg:
 
     def limit(self, seconds: float) -> None:
         """The leg is ended that long from now."""
-        self._timer("limit", seconds, self._limit_reached)
+        self._timers.start("limit", seconds, self._limit_reached)
 
     def note(self, kind: str, **data: Any) -> None:
         """A line on the timeline."""
@@ -259,7 +256,7 @@ class CallLeg:
         )
         offer = self._audio.offer(learn_address=trunk is not None and trunk.nat)
         self._signalling = services.signalling.dial(
-            target, offer, self._on_signalling, self._on_trace
+            target, offer, self._on_signalling, self._ladder.add
         )
         return await self._attempt
 
@@ -333,7 +330,8 @@ class CallLeg:
         else:
             self._write(Event.ANSWER, {"trunk": self.call.trunk})
             audio.media.watch_silence(self._services.settings.media.silence_timeout_s)
-            self._start_recording(audio)
+            if self._plan.record:
+                self._recording = Recording(self._services, self.timeline, audio.media)
         self._resolve_attempt(event)
 
     def _agree(self, audio: Audio, answer: bytes | None) -> str:
@@ -394,7 +392,8 @@ class CallLeg:
                     )
                 )
             case RecordingDone():
-                self._on_recording_done(event)
+                if self._recording is not None:
+                    self.call.recording_sid = self._recording.done(event) or None
             case MediaLost():
                 self.hang_up(
                     Ending(Outcome.FAILED, "media-failure", Source.OUTDIAL, detail=event.reason)
@@ -406,31 +405,6 @@ class CallLeg:
     def _on_digit(self, digit: str, source: str) -> None:
         if self.on_digit is not None:
             self.on_digit(digit, source)
-
-    # ------------------------------------------------------------------ recording
-
-    def _start_recording(self, audio: Audio) -> None:
-        if not self._plan.record:
-            return
-        sid = ids.new(ids.RECORDING)
-        self._recording = RecordingRecord(
-            sid, self.sid, f"{sid}.wav", self._services.clock.now(), channels=2
-        )
-        audio.media.record(RecordingPlan(sid, str(self._services.recordings / f"{sid}.wav")))
-        self.note("recording.started", recording=sid)
-
-    def _on_recording_done(self, event: RecordingDone) -> None:
-        recording = self._recording
-        if recording is None or event.recording_id != recording.sid:
-            return
-        recording.duration_ms = event.duration_ms
-        recording.size_bytes = event.size_bytes
-        recording.error = event.error
-        if event.error:
-            self.note("recording.failed", recording=recording.sid, error=event.error)
-        else:
-            self.call.recording_sid = recording.sid
-            self.note("recording.done", recording=recording.sid, ms=event.duration_ms)
 
     # ------------------------------------------------------------------ the end
 
@@ -447,22 +421,24 @@ class CallLeg:
             ending = replace(ending, sip_code=200)
         self._ending = ending
         self.call.ended_at = self._services.clock.now()
-        self._cancel_timer("limit")
-        self._cancel_timer("cancel")
+        self._timers.cancel("limit")
+        self._timers.cancel("cancel")
         if not self.ended.done():
             self.ended.set_result(ending)
         if self._audio is None:
             self._complete(MediaStats())
         else:
             self._audio.media.close()
-            self._timer("last words", LAST_WORDS_WAIT_S, lambda: self._complete(MediaStats()))
+            self._timers.start(
+                "last words", LAST_WORDS_WAIT_S, lambda: self._complete(MediaStats())
+            )
 
     def _complete(self, stats: MediaStats) -> None:
         """Writes the terminal state, once."""
         ending = self._ending
         if ending is None or self.state is State.COMPLETED:
             return
-        self._cancel_timer("last words")
+        self._timers.cancel("last words")
         call = self.call
         call.outcome = ending.outcome.value
         call.sip_code = ending.sip_code
@@ -487,26 +463,15 @@ class CallLeg:
             media=call.media,
             recording_sid=call.recording_sid,
         )
-        if self._recording is not None:
-            task = self._loop.create_task(self._keep_recording(self._recording))
-            task.add_done_callback(lambda _: self._retire_if_done())
         self._retire_if_done()
-
-    async def _keep_recording(self, recording: RecordingRecord) -> None:
-        try:
-            await self._services.journal.save_recording(recording)
-        except StoreUnavailable as error:
-            _log.error("recording.not_listed", recording=recording.sid, error=str(error))
 
     def _retire_if_done(self) -> None:
         """Once signalling has nothing more to say, the ladder is complete: let go of everything."""
         if self.state is not State.COMPLETED or not self._signalling_over or self.retired.done():
             return
         self.retired.set_result(None)
-        for handle in self._timers.values():
-            handle.cancel()
-        self._timers.clear()
-        self._save_ladder()
+        self._timers.cancel_all()
+        self._ladder.complete()
         self._loop.call_later(TIMELINE_LINGER_S, self._services.journal.close_timeline, self.sid)
 
     # ------------------------------------------------------------------ writing
@@ -522,6 +487,7 @@ class CallLeg:
         setattr(call, column, reached_at)
         fields.update({"state": call.state, column: reached_at, "trunk": call.trunk})
         status = STATUS_EVENT[self.state]
+        ends = self.state is State.COMPLETED
         delivery = None
         if self._subscription is not None:
             delivery = self._subscription.delivery(
@@ -533,6 +499,7 @@ class CallLeg:
             fields,
             (self.timeline.event(f"state.{call.state}", data),),
             (delivery,) if delivery else (),
+            (self._recording.record,) if ends and self._recording is not None else (),
         )
 
     def _write(self, event: Event, data: dict[str, Any], **fields: Any) -> None:
@@ -541,28 +508,3 @@ class CallLeg:
     def _recording_url(self) -> str:
         sid = self.call.recording_sid
         return f"{self._services.public_url}/v1/recordings/{sid}.wav" if sid else ""
-
-    def _on_trace(self, message: TracedMessage) -> None:
-        if len(self._ladder) >= LADDER_MAX:
-            return
-        self._ladder.append(message)
-        if self.retired.done():
-            self._save_ladder()
-        elif "ladder" not in self._timers:
-            self._timer("ladder", LADDER_DELAY_S, self._save_ladder)
-
-    def _save_ladder(self) -> None:
-        self._timers.pop("ladder", None)
-        if self._ladder:
-            self._services.journal.save_ladder(self.sid, tuple(self._ladder))
-
-    # ------------------------------------------------------------------ timers
-
-    def _timer(self, name: str, seconds: float, action: Callable[[], None]) -> None:
-        self._cancel_timer(name)
-        self._timers[name] = self._loop.call_later(seconds, action)
-
-    def _cancel_timer(self, name: str) -> None:
-        handle = self._timers.pop(name, None)
-        if handle is not None:
-            handle.cancel()

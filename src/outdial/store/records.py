@@ -81,31 +81,6 @@ class DeliveryRecord:
     done_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What happens to a call at one moment, committed as a whole."""
-
-    call_sid: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    """Columns of CallRecord and their new values."""
-    events: tuple[EventRecord, ...] = ()
-    deliveries: tuple[DeliveryRecord, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """An API key as stored: its hash, never itself."""
-
-    id: str
-    name: str
-    prefix: str
-    """The first characters, so that people can tell keys apart."""
-    digest: str
-    """SHA-256 of the key, hex: keys are 160 random bits, a slow hash would add nothing."""
-    created_at: float
-    revoked_at: float | None = None
-
-
 @dataclass(slots=True)
 class RecordingRecord:
     """A recording on disk."""
@@ -120,6 +95,32 @@ class RecordingRecord:
     channels: int = 2
     size_bytes: int | None = None
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happens to a call at one moment, committed as a whole."""
+
+    call_sid: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Columns of CallRecord and their new values."""
+    events: tuple[EventRecord, ...] = ()
+    deliveries: tuple[DeliveryRecord, ...] = ()
+    recordings: tuple[RecordingRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """An API key as stored: its hash, never itself."""
+
+    id: str
+    name: str
+    prefix: str
+    """The first characters, so that people can tell keys apart."""
+    digest: str
+    """SHA-256 of the key, hex: keys are 160 random bits, a slow hash would add nothing."""
+    created_at: float
+    revoked_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

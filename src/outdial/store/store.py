@@ -105,6 +105,8 @@ class Store:
         if change.fields:
             update = self._queries.update_call(tuple(change.fields))
             written.append((update, rows.call_fields(change.call_sid, change.fields)))
+        for recording in change.recordings:
+            written.append((self._queries.save_recording, rows.recording_row(recording)))
         self._add(written, change.events, change.deliveries)
         return self._writer.submit(written, within_s)
 

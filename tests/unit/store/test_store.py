@@ -201,6 +201,15 @@ async def test_a_change_is_written_as_a_whole(store: Store) -> None:
     assert await store.deliveries(call.sid) == [delivery]
 
 
+async def test_a_recording_is_listed_with_the_change_that_tells_of_it(store: Store) -> None:
+    call = a_call()
+    await store.create_call(call)
+    recording = RecordingRecord("RE1", call.sid, "RE1.wav", 1.0, 1500, 2, 48044)
+    change = Change(call.sid, {"recording_sid": "RE1"}, recordings=(recording,))
+    await store.commit(change)
+    assert await store.recording("RE1") == recording
+
+
 async def test_changes_of_one_call_are_applied_in_order(store: Store) -> None:
     """Also when a group holds the same statement for another call before them."""
     one, two = a_call(), a_call()

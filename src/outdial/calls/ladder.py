@@ -1,0 +1,49 @@
+"""The SIP messages of one leg, kept for the people who look at the call."""
+
+from __future__ import annotations
+
+import asyncio
+
+from outdial.calls.journal import Journal
+from outdial.legs import TracedMessage
+
+DELAY_S = 0.5
+"""Messages are written together: so long after the first that is not written yet."""
+MOST = 300
+"""Messages kept of one leg; a peer that sends more is not worth the memory."""
+
+
+class Ladder:
+    """Collects messages and writes all of them again whenever there are new ones."""
+
+    __slots__ = ("_is_complete", "_journal", "_loop", "_messages", "_sid", "_timer")
+
+    def __init__(self, sid: str, journal: Journal, loop: asyncio.AbstractEventLoop) -> None:
+        self._sid = sid
+        self._journal = journal
+        self._loop = loop
+        self._messages: list[TracedMessage] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_complete = False
+
+    def add(self, message: TracedMessage) -> None:
+        """A message of the leg; late ones come even after `complete`."""
+        if len(self._messages) >= MOST:
+            return
+        self._messages.append(message)
+        if self._is_complete:
+            self._write()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(DELAY_S, self._write)
+
+    def complete(self) -> None:
+        """Nothing more is expected: what there is, is written."""
+        self._is_complete = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._write()
+
+    def _write(self) -> None:
+        self._timer = None
+        if self._messages:
+            self._journal.save_ladder(self._sid, tuple(self._messages))
