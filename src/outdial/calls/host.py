@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
+from urllib.parse import unquote
 
 from outdial.calls.bridge import Bridge, Party
 from outdial.calls.callbacks import Lane, Subscription
@@ -12,6 +14,9 @@ from outdial.calls.services import Services
 from outdial.didml.run.host import DialEnd, DialLeg, DialPlan, Fetched, Params
 from outdial.errors import FetchError, Refused
 from outdial.legs import Clip, MediaLeg
+
+_LOOKS_LIKE_A_NUMBER = re.compile(r"\+?[0-9().\s-]{7,}")
+"""User parts that a gateway would dial as a number: they pass the gate of numbers."""
 
 
 class LegHost:
@@ -91,6 +96,7 @@ class LegHost:
         try:
             if leg.uri:
                 uri = leg.uri if leg.uri.startswith(("sip:", "sips:")) else self._at_host(leg.uri)
+                self._check_number_of(uri)
             else:
                 number = normalise(leg.number, "Number")
                 self._services.check_destination(number, "Number")
@@ -100,6 +106,12 @@ class LegHost:
             return None
         plan = LegPlan(number, caller_id, uri=uri, timeout_s=leg.timeout_s)
         return Party(plan, lambda sid: _subscription(leg, sid), leg.time_limit_s, leg.send_digits)
+
+    def _check_number_of(self, uri: str) -> None:
+        """A telephone number dialled as a URI is a destination like any other. Raises Refused."""
+        user = unquote(uri.partition(":")[2]).rpartition("@")[0].partition(";")[0]
+        if _LOOKS_LIKE_A_NUMBER.fullmatch(user.partition(":")[0]):
+            self._services.check_destination(normalise(user.partition(":")[0], "Sip"), "Sip")
 
     def _at_host(self, host: str) -> str:
         """A bare host is called as the dialled number at that host (spec 4.9)."""

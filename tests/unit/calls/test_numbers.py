@@ -21,6 +21,9 @@ from outdial.errors import Refused
         ("+9499300360", "19499300360"),
         ("15005550001", "15005550001"),
         ("+44 20 7946 0000", "442079460000"),
+        ("+44 (0)20 7946 0000", "442079460000"),  # the 0 is for callers inside the country
+        ("330142685300", "33142685300"),
+        ("390612345678", "390612345678"),  # Italy's 0 belongs to the number
         ("33142685300", "33142685300"),
         ("+4512345678", "4512345678"),  # ten digits, and Denmark has such numbers
         ("4512345678", "14512345678"),  # without the + they are North American

@@ -300,6 +300,32 @@ async def test_dial_to_a_refused_destination_rings_nobody() -> None:
     assert "dial.refused" in world.store.kinds()
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sip:19005550111@192.0.2.7",
+        "sip:+1-900-555-0111@192.0.2.7",
+        "sip:%31%39005550111@192.0.2.7",
+        "sip:19005550111;phone-context=x@192.0.2.7",
+        "sip:19005550111:secret@192.0.2.7",
+    ],
+)
+async def test_a_refused_number_is_refused_as_a_uri_too(uri: str) -> None:
+    world = SessionWorld(document=f"<Response><Sip>{uri}</Sip></Response>".encode())
+    checked: list[str] = []
+
+    def refuse(number: str, field: str) -> None:
+        checked.append(number)
+        raise Refused(403, 40302, f"{field} is a premium-rate number", field=field)
+
+    object.__setattr__(world.services, "check_destination", refuse)
+    await world.answered()
+    await world.over()
+    assert checked == ["19005550111"]
+    assert len(world.signalling.legs) == 1
+    assert "dial.refused" in world.store.kinds()
+
+
 async def test_dial_with_an_action_tells_the_application() -> None:
     world = SessionWorld(
         document=b'<Response><Dial action="after">12025550111</Dial><Say>never</Say></Response>'
