@@ -187,7 +187,7 @@ class TimelineEvent(BaseModel):
 
     seq: int = Field(description="Counts from 0 within the call.")
     at: str
-    kind: str = Field(description="state.ringing, document.fetched, callback.delivered, ...")
+    kind: str = Field(description="state.ringing, document.fetched, callback.failed, ...")
     data: dict[str, Any]
 
     @classmethod

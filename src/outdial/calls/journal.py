@@ -132,9 +132,12 @@ class Journal:
         self._store.save_ladder(sid, messages)
 
     def delivered(self, delivery: DeliveryRecord, elapsed_ms: float) -> None:
-        """Notes on the timeline how an attempt to deliver went, while the timeline is open."""
+        """Notes trouble with a callback on the timeline, while that is open.
+
+        That a callback arrived at the first attempt stands with the delivery; it is the rule.
+        """
         timeline = self._timelines.get(delivery.call_sid)
-        if timeline is None:
+        if timeline is None or (delivery.state == "done" and delivery.attempts <= 1):
             return
         kind = {"done": "callback.delivered", "dead": "callback.dead"}.get(
             delivery.state, "callback.failed"
