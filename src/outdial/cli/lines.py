@@ -49,9 +49,10 @@ def ending(call: Mapping[str, Any]) -> str:
 def call_lines(
     call: Mapping[str, Any],
     events: Iterable[Mapping[str, Any]],
+    deliveries: Sequence[Mapping[str, Any]],
     messages: Sequence[Mapping[str, Any]],
 ) -> Iterator[str]:
-    """A call in full: who and when, what was asked for, the timeline, the ladder."""
+    """A call in full: who and when, what was asked for, the timeline, callbacks, the ladder."""
     who = f"{escape(call['from'])} -> {escape(call['to'])}"
     yield f"{escape(call['sid'])}  {who}  {escape(call['direction'])}"
     if call["parent_sid"] != call["sid"]:
@@ -63,9 +64,22 @@ def call_lines(
             yield f"  {escape(name)}: {_short(value)}"
     yield ""
     yield from map(event_line, events)
+    if deliveries:
+        yield ""
+        yield from map(delivery_line, deliveries)
     if messages:
         yield ""
         yield from ladder_lines(messages)
+
+
+def delivery_line(delivery: Mapping[str, Any]) -> str:
+    """``10:00:03.310  callback ringing    done, 200  POST http://...``"""
+    when = clock_time(delivery["done_at"] or delivery["created_at"])
+    said = escape(str(delivery["last_status"] or delivery["last_error"] or "not tried yet"))
+    tries = f" after {delivery['attempts']} tries" if delivery["attempts"] > 1 else ""
+    result = f"{escape(delivery['state'])}, {said}{tries}"
+    target = f"{escape(delivery['method'])} {_short(delivery['url'])}"
+    return f"{when}  callback {escape(delivery['event']):<9}  {result}  {target}"
 
 
 def ladder_lines(messages: Sequence[Mapping[str, Any]], width: int = 64) -> Iterator[str]:

@@ -145,7 +145,7 @@ def calls_show(
     key: Key = "",
     as_json: Json = False,
 ) -> None:
-    """Show a call: what was asked, its timeline, and its SIP messages as a ladder."""
+    """Show a call: what was asked, its timeline, its callbacks, and its SIP ladder."""
     from urllib.parse import quote
 
     from outdial.cli import lines
@@ -155,11 +155,18 @@ def calls_show(
     path = f"/v1/calls/{quote(sid, safe='')}"
     shown = client.get(path)
     timeline = client.get(f"{path}/events")["events"]
+    callbacks = client.get(f"/v1/deliveries?call_sid={quote(sid, safe='')}")["deliveries"]
     messages = client.get(f"{path}/ladder")["messages"]
     if as_json:
-        print_line(json.dumps({"call": shown, "events": timeline, "messages": messages}))
+        everything = {
+            "call": shown,
+            "events": timeline,
+            "deliveries": callbacks,
+            "messages": messages,
+        }
+        print_line(json.dumps(everything))
         return
-    for line in lines.call_lines(shown, timeline, messages):
+    for line in lines.call_lines(shown, timeline, callbacks, messages):
         print_line(line)
 
 

@@ -24,6 +24,18 @@ CALL: dict[str, Any] = {
     "request": {"to": "19499300360", "url": "http://a/", "trunk": ""},
 }
 
+DELIVERY: dict[str, Any] = {
+    "event": "completed",
+    "url": "http://app/events",
+    "method": "POST",
+    "state": "done",
+    "attempts": 1,
+    "created_at": "2027-01-15T08:00:03.000Z",
+    "done_at": "2027-01-15T08:00:03.100Z",
+    "last_status": 200,
+    "last_error": "",
+}
+
 
 def message(direction: str, start_line: str, peer: str = "127.0.0.1:5090") -> dict[str, str]:
     return {
@@ -60,13 +72,23 @@ def test_a_ladder_names_another_peer() -> None:
 
 def test_a_call_in_full() -> None:
     event = {"at": "2027-01-15T08:00:01.000Z", "kind": "state.ringing", "data": {"sip_code": 180}}
-    text = "\n".join(lines.call_lines(CALL, [event], [message("out", "INVITE x SIP/2.0")]))
+    text = "\n".join(
+        lines.call_lines(CALL, [event], [DELIVERY], [message("out", "INVITE x SIP/2.0")])
+    )
     assert "18005797676 -> 19499300360" in text
     assert "busy, SIP 486, user-busy, by callee" in text
     assert "url: http://a/" in text
     assert "trunk" not in text
     assert "08:00:01.000  state.ringing        sip_code 180" in text
+    assert "08:00:03.100  callback completed  done, 200  POST http://app/events" in text
     assert "|INVITE x -" in text
+
+
+def test_a_callback_in_trouble_says_what_is_wrong() -> None:
+    waiting = {"state": "pending", "attempts": 3, "done_at": None, "last_status": None}
+    line = lines.delivery_line({**DELIVERY, **waiting, "last_error": "connection refused"})
+    assert line.startswith("08:00:03.000  callback completed  pending, connection refused")
+    assert "after 3 tries" in line
 
 
 def test_nothing_from_the_network_reaches_the_terminal_raw() -> None:
@@ -74,9 +96,11 @@ def test_nothing_from_the_network_reaches_the_terminal_raw() -> None:
     call = {name: nasty if isinstance(v, str) else v for name, v in CALL.items()}
     call["request"] = {nasty: nasty}
     event = {"at": nasty, "kind": nasty, "data": {nasty: nasty}}
+    delivery = {n: nasty if isinstance(v, str) else v for n, v in DELIVERY.items()}
+    delivery["last_status"] = None
     text = "\n".join(
         [
-            *lines.call_lines(call, [event], [message("in", nasty, nasty)]),
+            *lines.call_lines(call, [event], [delivery], [message("in", nasty, nasty)]),
             *lines.table([[nasty, "x"]]),
         ]
     )
