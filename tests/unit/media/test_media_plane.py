@@ -108,6 +108,22 @@ async def test_stop_playing_ends_everything_that_is_queued(
     await far.until(lambda packet, payload: payload == SILENCE)
 
 
+async def test_totals_keep_what_closed_streams_sent_and_heard(
+    pool: WorkerPool, far: FarEnd
+) -> None:
+    for calls in (1, 2):
+        leg = pool.open("CA1", Listener())
+        leg.start(far.params())
+        await far.receive()
+        far.send(leg, SILENCE)
+        await settled(pool, "packets_received", calls)
+        leg.close()
+        await settled(pool, "streams", 0)
+        stats = await pool.stats()
+        assert stats["packets_received"] == calls
+        assert stats["packets_sent"] >= calls
+
+
 async def test_tones(pool: WorkerPool, far: FarEnd) -> None:
     leg = pool.open("CA1", Listener())
     leg.start(far.params())

@@ -62,6 +62,8 @@ class Worker:
         self._bridged = 0
         self._running = True
         self._relayed = self._wakeups = self._skipped = 0
+        # of streams that are closed: totals must not sink when a call ends
+        self._sent_before = self._received_before = self._send_errors_before = 0
         self._late = [0] * (len(_LATENESS_S) + 1)
         self._commands: dict[int, Callable[[int, bytes], None]] = {
             wire.OPEN: self._open,
@@ -321,6 +323,9 @@ class Worker:
                 self._arrivals.unregister(reader.fileno())
                 del self._by_descriptor[reader.fileno()]
         stream.close(time.monotonic())
+        self._sent_before += stream.sent
+        self._received_before += stream.reception.received
+        self._send_errors_before += stream.send_errors
         if self._bridged:
             self._count_bridged()
         if number in self._unwritten:
@@ -340,10 +345,12 @@ class Worker:
             open_clips=len(self._clips),
             descriptors=len(os.listdir("/proc/self/fd")) - 2 * ready - len(self._clips),
             wakeups=self._wakeups,
-            packets_sent=sum(stream.sent for stream in streams),
-            packets_received=sum(stream.reception.received for stream in streams),
+            packets_sent=sum((stream.sent for stream in streams), self._sent_before),
+            packets_received=sum(
+                (stream.reception.received for stream in streams), self._received_before
+            ),
             packets_relayed=self._relayed,
-            send_errors=sum(stream.send_errors for stream in streams),
+            send_errors=sum((stream.send_errors for stream in streams), self._send_errors_before),
             slots_skipped=self._skipped,
             late_1ms=self._late[0],
             late_2ms=self._late[1],
