@@ -10,6 +10,7 @@ from outdial.calls import checks
 from outdial.clock import iso8601
 from outdial.legs import TracedMessage
 from outdial.store.records import CallRecord, DeliveryRecord, EventRecord
+from outdial.webhooks.payloads import duration_s
 
 State = Literal["queued", "dialling", "ringing", "answered", "completed"]
 Outcome = Literal["completed", "busy", "no-answer", "failed", "canceled"]
@@ -116,7 +117,7 @@ class Call(BaseModel):
     answered_at: str | None
     ended_at: str | None
     duration_s: int | None = Field(
-        description="Seconds from answer to end; 0 when it was never answered, null before the end."
+        description="Whole seconds from answer to end; 0: never answered, null: not over."
     )
     sip_code: int | None
     cause: str | None = Field(description="A word of docs/reference/causes.md.")
@@ -149,7 +150,7 @@ class Call(BaseModel):
                 "ringing_at": _time(record.ringing_at),
                 "answered_at": _time(record.answered_at),
                 "ended_at": _time(record.ended_at),
-                "duration_s": _duration(record),
+                "duration_s": None if record.ended_at is None else duration_s(record),
                 "sip_code": record.sip_code,
                 "cause": record.cause,
                 "hangup_source": record.hangup_source,
@@ -165,14 +166,6 @@ class Call(BaseModel):
 
 def _time(seconds: float | None) -> str | None:
     return None if seconds is None else iso8601(seconds)
-
-
-def _duration(record: CallRecord) -> int | None:
-    if record.ended_at is None:
-        return None
-    if record.answered_at is None:
-        return 0
-    return max(0, round(record.ended_at - record.answered_at))
 
 
 class Calls(BaseModel):

@@ -19,6 +19,7 @@ from outdial.didml.run.host import DialEnd
 from outdial.errors import StoreUnavailable
 from outdial.legs import Ending, Outcome, Source
 from outdial.store.records import CallRecord
+from outdial.webhooks.payloads import duration_s
 
 _PARENT_GONE = Ending(
     Outcome.COMPLETED, "normal-clearing", Source.CALLER, detail="the other party hung up"
@@ -73,7 +74,7 @@ class Bridge:
             if chosen is None:
                 return _failure(legs)
             ending = await asyncio.shield(chosen.ended)
-            return DialEnd(ending.outcome.value, chosen.sid, _duration_s(chosen.call))
+            return DialEnd(ending.outcome.value, chosen.sid, duration_s(chosen.call))
         except StoreUnavailable as error:
             self._parent.note("warning", text=f"the second leg could not be stored: {error}")
             return DialEnd("failed")
@@ -162,12 +163,6 @@ def _forward_to(leg: CallLeg) -> Callable[[str, str], None]:
             leg.media.send_digits(digit)
 
     return forward
-
-
-def _duration_s(call: CallRecord) -> int:
-    if call.answered_at is None or call.ended_at is None:
-        return 0
-    return round(call.ended_at - call.answered_at)
 
 
 def _failure(legs: Sequence[CallLeg]) -> DialEnd:
