@@ -97,7 +97,7 @@ class Store:
         await self._writer.submit(written)
 
     def commit_soon(self, change: Change, within_s: float = _SOON_S) -> asyncio.Future[None]:
-        """Commits the change with the next group, within 40 ms; the future is done once durable.
+        """Commits the change with the next group, within 80 ms; the future is done once durable.
 
         Cheaper than `commit`, which makes a group of its own when nothing else is going on.
         """
@@ -115,7 +115,7 @@ class Store:
         await self.commit_soon(change, within_s=0.0)
 
     def note(self, event: EventRecord) -> None:
-        """Adds to a call's timeline within 40 ms, or with the next commit; nobody waits."""
+        """Adds to a call's timeline within 80 ms, or with the next commit; nobody waits."""
         self._writer.add(self._queries.insert_event, rows.event_row(event), _SOON_S)
 
     def settle_delivery(self, delivery: DeliveryRecord) -> None:

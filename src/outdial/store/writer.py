@@ -56,7 +56,7 @@ class Writer:
         self,
         connect: Callable[[], sqlite3.Connection],
         *,
-        rate: float = 100.0,
+        rate: float = 50.0,
         most_waiting: int = 20_000,
     ) -> None:
         self._loop = asyncio.get_running_loop()
