@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from outdial.sip.endpoint import SipEndpoint
 
 
+_TERMINAL = (Rejected, Released)
+
+
 class Leg:
     """What outgoing and incoming legs share. Fulfils `outdial.legs.SignallingLeg`."""
 
@@ -76,7 +79,7 @@ class Leg:
 
     def deliver(self, event: SignallingEvent) -> None:
         """An event of the agent."""
-        if isinstance(event, Rejected | Released):
+        if isinstance(event, _TERMINAL):
             self._over = True
             if self._call is not None:
                 self._endpoint.forget(self._call)

@@ -17,6 +17,7 @@ from outdial.sip.core.hop import Hop, host_port
 _IP_RECVERR = 11
 _IPV6_RECVERR = 25
 _RECEIVE_BUFFER_BYTES = 1 << 22
+_MAX_HOPS = 1024
 
 Received = Callable[[bytes, Hop], None]
 Failed = Callable[[str, int], None]
@@ -30,6 +31,8 @@ class UdpListener(asyncio.DatagramProtocol):
         self._failed = failed
         self._socket: socket.socket | None = None
         self._transport: asyncio.DatagramTransport | None = None
+        self._hops: dict[tuple[str | Any, int], Hop] = {}
+        """The peers of late: few send most of what comes, and all their calls share one object."""
         self.local = ""
         """host:port as shown in Via and Contact."""
         self.address = ("", 0)
@@ -52,7 +55,16 @@ class UdpListener(asyncio.DatagramProtocol):
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
-        self._received(data, Hop("udp", addr[0], addr[1], self.local))
+        hop = self._hops.get(addr)
+        if hop is None:
+            hop = self._note(addr)
+        self._received(data, hop)
+
+    def _note(self, addr: tuple[str | Any, int]) -> Hop:
+        if len(self._hops) >= _MAX_HOPS:
+            self._hops.clear()
+        hop = self._hops[addr] = Hop("udp", addr[0], addr[1], self.local)
+        return hop
 
     def error_received(self, exc: Exception) -> None:
         """Reads the error queue to the end: the event loop would be woken for ever otherwise."""

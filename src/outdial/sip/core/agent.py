@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from outdial.errors import LocalProtocolError, RemoteProtocolError
 from outdial.legs import Rejected, SignallingEvent
@@ -77,8 +77,7 @@ class Invited:
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A message to send."""
 
     data: bytes

@@ -65,7 +65,7 @@ class Dialog:
             remote_tag=response.to.tag or "",
             local_cseq=outline.cseq,
             remote_cseq=None,
-            routes=tuple(str(route) for route in reversed(response.record_routes)),
+            routes=_route_set(response)[::-1],
             target=contact_uri(response) or outline.uri,
             source=source,
             symmetric=symmetric,
@@ -88,7 +88,7 @@ class Dialog:
             remote_tag=request.from_.tag or "",
             local_cseq=0,
             remote_cseq=request.cseq.number,
-            routes=tuple(str(route) for route in request.record_routes),
+            routes=_route_set(request),
             target=target,
             source=source,
             symmetric=False,
@@ -98,10 +98,8 @@ class Dialog:
 
     def confirm(self, response: Response, source: Hop) -> None:
         """The 2xx of an early dialog: its route set and target are the ones that count."""
-        self.routes = tuple(str(route) for route in reversed(response.record_routes))
-        self._source = source
-        self.target = contact_uri(response) or self.target
-        self.hop = self._next_hop()
+        self.routes = _route_set(response)[::-1]
+        self.refresh_target(response, source)
         self.learn(response)
 
     def learn(self, message: Request | Response) -> None:
@@ -157,13 +155,18 @@ class Dialog:
         host = uri.params.get("maddr") or uri.host
         if not is_literal(host):
             return self._source
-        return self._source._replace(host=host.strip("[]"), port=uri.port or 5060)
+        source = self._source
+        return Hop(source.transport, host.strip("[]"), uri.port or 5060, source.local)
 
 
 def contact_uri(message: Request | Response) -> str:
     """The URI of the first Contact; "" when there is none that can be read."""
     contacts = message.contacts
     return str(contacts[0].uri) if contacts else ""
+
+
+def _route_set(message: Request | Response) -> tuple[str, ...]:
+    return tuple([str(route) for route in message.record_routes])
 
 
 def _route_uri(route: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -20,6 +20,7 @@ from outdial.sip.core.grammar import (
 )
 from outdial.sip.core.limits import CACHE_ENTRIES, MAX_CACHED, MAX_CSEQ
 
+_NOTHING: Final[frozenset[str]] = frozenset()
 MAX_DELTA_S: Final = 2**32 - 1
 """The largest delta-seconds (RFC 3261 section 20.19)."""
 
@@ -79,9 +80,7 @@ class SessionExpires:
     @classmethod
     def parse(cls, text: str) -> SessionExpires:
         """RemoteProtocolError when malformed. Other parameters are passed over."""
-        seconds, params = parse_delta(text, "Session-Expires")
-        refresher = (params.get("refresher") or "").lower()
-        return cls(seconds, refresher if refresher in ("uac", "uas") else None)
+        return _cached_expires(text) if len(text) <= MAX_CACHED else _parse_expires(text)
 
     def __str__(self) -> str:
         return str(self.seconds) + (f";refresher={self.refresher}" if self.refresher else "")
@@ -148,6 +147,12 @@ def _parse_cseq(text: str) -> CSeq:
     return CSeq(parse_number(match[1], MAX_CSEQ, "CSeq"), match[2])
 
 
+def _parse_expires(text: str) -> SessionExpires:
+    seconds, params = parse_delta(text, "Session-Expires")
+    refresher = (params.get("refresher") or "").lower()
+    return SessionExpires(seconds, refresher if refresher in ("uac", "uas") else None)
+
+
 def _parse_type(text: str) -> MediaType:
     match = _media_type.match(text)
     if match is None:
@@ -157,6 +162,7 @@ def _parse_type(text: str) -> MediaType:
 
 _cached_cseq = lru_cache(CACHE_ENTRIES)(_parse_cseq)
 _cached_type = lru_cache(CACHE_ENTRIES)(_parse_type)
+_cached_expires = lru_cache(CACHE_ENTRIES)(_parse_expires)
 
 
 def parse_delta(text: str, what: str) -> tuple[int, Params]:
@@ -176,9 +182,28 @@ def retry_after_s(text: str | None) -> int | None:
     return min(int(match[1]), MAX_DELTA_S) if match else None
 
 
-def option_tags(lines: Iterable[str]) -> frozenset[str]:
-    """The tags of Supported, Require, Allow and the like, in lower case."""
-    return frozenset(tag.lower() for tag in token_list(lines))
+def option_tags(lines: Sequence[str]) -> frozenset[str]:
+    """The tags of Supported, Require and the like, in lower case."""
+    if not lines:
+        return _NOTHING
+    return _cached_tags(tuple(lines)) if sum(map(len, lines)) <= MAX_CACHED else _tags(lines)
+
+
+def words(lines: Sequence[str]) -> frozenset[str]:
+    """The words of Allow, as they are written."""
+    return _cached_words(tuple(lines)) if sum(map(len, lines)) <= MAX_CACHED else _words(lines)
+
+
+def _tags(lines: Sequence[str]) -> frozenset[str]:
+    return frozenset([tag.lower() for tag in token_list(lines)])
+
+
+def _words(lines: Sequence[str]) -> frozenset[str]:
+    return frozenset(token_list(lines))
+
+
+_cached_tags = lru_cache(CACHE_ENTRIES)(_tags)
+_cached_words = lru_cache(CACHE_ENTRIES)(_words)
 
 
 def token_list(lines: Iterable[str]) -> list[str]:

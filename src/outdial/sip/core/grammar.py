@@ -133,6 +133,8 @@ def format_params(params: Params) -> str:
 
 def parse_number(text: str, limit: int, what: str) -> int:
     """A decimal number from 0 to `limit`, leading zeros allowed. RemoteProtocolError otherwise."""
+    if len(text) <= 9 and text.isascii() and text.isdigit() and (number := int(text)) <= limit:
+        return number
     digits = text.lstrip("0")
     if text and len(digits) <= 19 and text.isascii() and text.isdigit():
         number = int(digits or "0")

@@ -7,7 +7,7 @@ stand on the wire, one text per line, with folding undone; typed views are made 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, KeysView, Sequence
-from typing import Final
+from typing import Any, Final
 
 from outdial.errors import LocalProtocolError, RemoteProtocolError
 from outdial.sip.core.grammar import check_text, is_token
@@ -96,18 +96,21 @@ class Headers:
     written: RFC 3261 section 7.3.1 gives the order across names no meaning.
     """
 
-    __slots__ = ("_lines",)
+    __slots__ = ("_lines", "views")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
         self._lines: dict[str, list[str]] = {}
+        self.views: dict[str, Any] = {}
+        """What `message` has read from the lines; emptied whenever a line changes."""
         for name, value in items:
             self.add(name, value)
 
     @classmethod
     def received(cls, lines: dict[str, list[str]]) -> Headers:
         """Takes over what the parser has checked: canonical names, no control characters."""
-        headers = cls()
+        headers = cls.__new__(cls)
         headers._lines = lines
+        headers.views = {}
         return headers
 
     def get(self, name: str) -> str | None:
@@ -126,15 +129,18 @@ class Headers:
     def add(self, name: str, value: str) -> None:
         """Appends a line. LocalProtocolError if it holds a control character."""
         check_text(value)
+        self.views.clear()
         self._lines.setdefault(CANONICAL.get(name) or _own_name(name), []).append(value)
 
     def set(self, name: str, value: str) -> None:
         """Makes this the only line of `name`, in the place of the first one."""
         self._lines[CANONICAL.get(name) or _own_name(name)] = [check_text(value)]
+        self.views.clear()
 
     def set_all(self, name: str, values: Iterable[str]) -> None:
         """Makes these the lines of `name`; none removes it."""
         checked = [check_text(value) for value in values]
+        self.views.clear()
         if checked:
             self._lines[_own_name(name)] = checked
         else:
@@ -143,11 +149,13 @@ class Headers:
     def remove(self, name: str) -> None:
         """Removes all lines of `name`, if any."""
         self._lines.pop(_own_name(name), None)
+        self.views.clear()
 
     def insert_first(self, name: str, value: str) -> None:
         """Puts a line before all others of `name`; a name not there yet goes to the top."""
         check_text(value)
         known = _own_name(name)
+        self.views.clear()
         lines = self._lines.get(known)
         if lines is None:
             self._lines = {known: [value], **self._lines}
@@ -156,6 +164,7 @@ class Headers:
 
     def copy_from(self, other: Headers, *names: str) -> None:
         """Takes over all lines of these names from `other`, where it has them."""
+        self.views.clear()
         for name in names:
             known = CANONICAL.get(name) or _own_name(name)
             lines = other._lines.get(known)

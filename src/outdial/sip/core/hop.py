@@ -28,6 +28,7 @@ class Hop(NamedTuple):
         return host_port(self.host, self.port)
 
 
+@lru_cache(1024)
 def host_port(host: str, port: int) -> str:
     """``host:port``, with brackets round an IPv6 literal."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

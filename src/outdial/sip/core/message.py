@@ -1,8 +1,9 @@
 """Requests and responses (RFC 3261 section 7).
 
-A message holds its header lines as text; the typed views (`from_`, `vias`, `contacts` ...) read
-that text each time, so they are never out of step with it. Addresses, URIs and Vias of usual
-length are cached by their text, which makes a second look cheap.
+A message holds its header lines as text; the typed views (`from_`, `vias`, `contacts` ...) are
+read from it. Those that every message is asked for several times are kept until a line of the
+headers changes, so no view is ever out of step with the text. Lists among them are not copied:
+they are for reading.
 
 Views of a parsed message never raise: the parser has called `check`. On messages of our own
 making they raise RemoteProtocolError if what was put in is malformed.
@@ -11,7 +12,7 @@ making they raise RemoteProtocolError if what was put in is malformed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from outdial.errors import LocalProtocolError, RemoteProtocolError
@@ -25,7 +26,7 @@ from outdial.sip.core.fields import (
     parse_delta,
     q850_cause,
     retry_after_s,
-    token_list,
+    words,
 )
 from outdial.sip.core.grammar import check_text, is_token, parse_number
 from outdial.sip.core.headers import Headers
@@ -103,22 +104,29 @@ class Message:
     @property
     def vias(self) -> list[Via]:
         """All Vias, top first."""
-        lines = self.headers.lines("Via")
-        if not lines:
-            raise RemoteProtocolError("no Via")
-        if len(lines) == 1 and "," not in lines[0]:
-            return [Via.parse(lines[0])]
-        return _at_most([via for line in lines for via in Via.parse_list(line)])
+        kept = self.headers.views
+        vias: list[Via] | None = kept.get("Via")
+        if vias is None:
+            vias = kept["Via"] = _vias(self.headers.lines("Via"))
+        return vias
 
     @property
     def from_(self) -> Address:
         """The From address."""
-        return Address.parse(self._one("From"))
+        kept = self.headers.views
+        address: Address | None = kept.get("From")
+        if address is None:
+            address = kept["From"] = Address.parse(self._one("From"))
+        return address
 
     @property
     def to(self) -> Address:
         """The To address."""
-        return Address.parse(self._one("To"))
+        kept = self.headers.views
+        address: Address | None = kept.get("To")
+        if address is None:
+            address = kept["To"] = Address.parse(self._one("To"))
+        return address
 
     @property
     def call_id(self) -> str:
@@ -128,12 +136,21 @@ class Message:
     @property
     def cseq(self) -> CSeq:
         """The CSeq."""
-        return CSeq.parse(self._one("CSeq"))
+        kept = self.headers.views
+        cseq: CSeq | None = kept.get("CSeq")
+        if cseq is None:
+            cseq = kept["CSeq"] = CSeq.parse(self._one("CSeq"))
+        return cseq
 
     @property
     def contacts(self) -> list[Address]:
         """The Contact addresses; empty for ``Contact: *`` too (see `is_wildcard_contact`)."""
-        return [] if self.is_wildcard_contact else _addresses(self.headers.lines("Contact"))
+        kept = self.headers.views
+        contacts: list[Address] | None = kept.get("Contact")
+        if contacts is None:
+            lines = () if self.is_wildcard_contact else self.headers.lines("Contact")
+            contacts = kept["Contact"] = _addresses(lines)
+        return contacts
 
     @property
     def is_wildcard_contact(self) -> bool:
@@ -159,18 +176,18 @@ class Message:
     @property
     def supported(self) -> frozenset[str]:
         """Option tags in Supported."""
-        return option_tags(self.headers.get_all("Supported"))
+        return option_tags(self.headers.lines("Supported"))
 
     @property
     def required(self) -> frozenset[str]:
         """Option tags in Require."""
-        return option_tags(self.headers.get_all("Require"))
+        return option_tags(self.headers.lines("Require"))
 
     @property
     def allowed(self) -> frozenset[str] | None:
         """Methods in Allow; None when there is no Allow, which then says nothing."""
-        lines = self.headers.get_all("Allow")
-        return frozenset(token_list(lines)) if lines else None
+        lines = self.headers.lines("Allow")
+        return words(lines) if lines else None
 
     @property
     def session_expires(self) -> SessionExpires | None:
@@ -227,11 +244,10 @@ class Message:
         raise NotImplementedError
 
     def _check_common(self) -> CSeq:
-        headers = self.headers
         _ = self.vias, self.from_, self.to
         if not _is_call_id(self.call_id):
             raise RemoteProtocolError(f"malformed Call-ID: {self.call_id[:60]!r}")
-        for name in _CHECKED.keys() & headers.names():
+        for name in _CHECKED_NAMES.intersection(self.headers.names()):
             _CHECKED[name](self)
         return self.cseq
 
@@ -242,7 +258,7 @@ class Message:
         return lines[0]
 
 
-_CHECKED: Final = {
+_CHECKED: Final[dict[str, Callable[[Message], object]]] = {
     "Contact": lambda message: message.contacts,
     "Route": lambda message: message.routes,
     "Record-Route": lambda message: message.record_routes,
@@ -252,6 +268,7 @@ _CHECKED: Final = {
     "RSeq": lambda message: message.rseq,
     "RAck": lambda message: message.rack,
 }
+_CHECKED_NAMES: Final = frozenset(_CHECKED)
 
 
 class Request(Message):
@@ -342,6 +359,14 @@ class Response(Message):
 def _is_call_id(text: str) -> bool:
     """One word without white space, comma and semicolon; the grammar's finer rules tell nothing."""
     return _call_id.fullmatch(text) is not None
+
+
+def _vias(lines: Sequence[str]) -> list[Via]:
+    if not lines:
+        raise RemoteProtocolError("no Via")
+    if len(lines) == 1 and "," not in lines[0]:
+        return [Via.parse(lines[0])]
+    return _at_most([via for line in lines for via in Via.parse_list(line)])
 
 
 def _addresses(lines: Sequence[str]) -> list[Address]:

@@ -88,11 +88,19 @@ def _split(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _lines(head: bytes) -> list[str]:
-    """Start line and unfolded header lines, without control characters other than HTAB."""
-    text = _text(head)
-    if "\r\n " in text or "\r\n\t" in text:
-        text = _fold.sub(" ", text)
-    lines = text.split("\r\n")
+    """Start line and unfolded header lines, without control characters other than HTAB.
+
+    What is printable but for its CRLFs needs no closer look: nearly every message is.
+    """
+    try:
+        text = head.decode()
+        lines = text.split("\r\n")
+        plain = "".join(lines).isprintable() and "\r\n " not in text
+    except UnicodeDecodeError:
+        plain = False
+    if not plain:
+        text = _fold.sub(" ", _text(head))
+        lines = text.split("\r\n")
     if len(lines) > MAX_HEADERS + 1:
         raise RemoteProtocolError(f"more than {MAX_HEADERS} headers", 513)
     if len(text) > MAX_LINE and max(map(len, lines)) > MAX_LINE:
@@ -130,20 +138,21 @@ def _header_lines(lines: list[str]) -> dict[str, list[str]]:
         if not colon:
             raise RemoteProtocolError(f"header without a colon: {line[:40]!r}")
         name = known(name) or canonical(name)
-        if name not in found:
+        others = found.get(name)
+        if others is None:
             found[name] = [value.strip(" \t")]
         elif name in SINGLE:
             raise RemoteProtocolError(f"{name} comes twice")
         else:
-            found[name].append(value.strip(" \t"))
+            others.append(value.strip(" \t"))
     return found
 
 
 def _body(headers: Headers, rest: bytes) -> bytes:
-    declared = headers.get("Content-Length")
+    declared = headers.lines("Content-Length")
     length = len(rest)
-    if declared is not None:
-        length = parse_number(declared, 2**31, "Content-Length")
+    if declared:
+        length = parse_number(declared[0], 2**31, "Content-Length")
         if length > len(rest):
             raise RemoteProtocolError(f"body of {len(rest)} octets, Content-Length {length}")
     if length > MAX_BODY_BYTES:

@@ -13,13 +13,14 @@ class ResponseHead:
 
     def __init__(self, request: Request, source: Hop) -> None:
         headers = request.headers
-        to = headers.get("To") or ""
+        to = headers.lines("To")[0]
         self.to = to
         self.has_tag = request.to.tag is not None
-        self._before_to = f"{_via_lines(request, source)}From: {headers.get('From')}\r\nTo: {to}"
-        self._after_to = f"\r\nCall-ID: {headers.get('Call-ID')}\r\nCSeq: {headers.get('CSeq')}\r\n"
-        routes = headers.get_all("Record-Route")
-        self._record_routes = "".join(f"Record-Route: {route}\r\n" for route in routes)
+        from_, call_id, cseq = (headers.lines(name)[0] for name in ("From", "Call-ID", "CSeq"))
+        self._before_to = f"{_via_lines(request, source)}From: {from_}\r\nTo: {to}"
+        self._after_to = f"\r\nCall-ID: {call_id}\r\nCSeq: {cseq}\r\n"
+        routes = headers.lines("Record-Route")
+        self._record_routes = "".join([f"Record-Route: {route}\r\n" for route in routes])
 
     def encode(
         self, status: int, reason: str = "", fields: str = "", body: bytes = b"", tag: str = ""
@@ -49,7 +50,7 @@ def response_hop(request: Request, source: Hop) -> Hop:
     via = request.top_via
     if via.wants_rport:
         return source
-    return source._replace(port=via.port or 5060)
+    return Hop(source.transport, source.host, via.port or 5060, source.local)
 
 
 def _via_lines(request: Request, source: Hop) -> str:

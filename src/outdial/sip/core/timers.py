@@ -7,42 +7,28 @@ the living. It lets go of its target at once, so a finished call is not kept ali
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
 from typing import Protocol
 
 _TOLERATED_DEAD = 256
 
 
-@dataclass(frozen=True, slots=True)
 class Timings:
     """All in seconds. T1 is the only one that is set; the others keep their ratio to it."""
 
-    t1: float = 0.5
+    __slots__ = ("release_wait", "t1", "t2", "t4", "timeout", "trying")
 
-    @property
-    def t2(self) -> float:
+    def __init__(self, t1: float = 0.5) -> None:
+        self.t1 = t1
+        self.t2 = 8 * t1
         """The longest interval between repeats: 4 s for T1 = 0.5 s."""
-        return 8 * self.t1
-
-    @property
-    def t4(self) -> float:
+        self.t4 = 10 * t1
         """How long a message stays in the network: 5 s for T1 = 0.5 s."""
-        return 10 * self.t1
-
-    @property
-    def timeout(self) -> float:
+        self.timeout = 64 * t1
         """64*T1, the length of timers B, F, H, J, L and M, and of D (32 s or more)."""
-        return 64 * self.t1
-
-    @property
-    def trying(self) -> float:
+        self.trying = 0.4 * t1
         """How long a server may stay silent before 100 is due: 200 ms (section 17.2.1)."""
-        return 0.4 * self.t1
-
-    @property
-    def release_wait(self) -> float:
+        self.release_wait = 4 * t1
         """How long `Released` waits for the answer to our BYE, which is only a courtesy."""
-        return 4 * self.t1
 
 
 class Target(Protocol):
@@ -103,9 +89,11 @@ class TimerHeap:
 
     def fire(self, now: float) -> None:
         """Calls every target that is due, in order of time; those they start may be due as well."""
-        while (at := self.next()) is not None and at <= now:
-            timer = heapq.heappop(self._entries)[2]
+        entries = self._entries
+        while entries and entries[0][0] <= now:
+            timer = heapq.heappop(entries)[2]
             target, timer.target = timer.target, None
-            self.live -= 1
             if target is not None:
+                self.live -= 1
                 target.on_timer(timer.what)
+                entries = self._entries

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -22,7 +22,7 @@ from outdial.sip.core.uri import check_host, check_port
 MAGIC_COOKIE: Final = "z9hG4bK"
 """What a branch of RFC 3261 starts with."""
 
-_via = re.compile(
+_hop = re.compile(
     r"[Ss][Ii][Pp][ \t]*+/[ \t]*+2\.0[ \t]*+/[ \t]*+"
     rf"({TOKEN})[ \t]++({HOST})(?:[ \t]*+:[ \t]*+([0-9]{{1,5}}))?+[ \t]*+"
 )
@@ -41,8 +41,16 @@ class Via:
 
     @classmethod
     def parse(cls, text: str) -> Via:
-        """Parses one value. RemoteProtocolError (400) when it is none."""
-        return _parse_cached(text) if len(text) <= MAX_CACHED else _parse(text)
+        """Parses one value. RemoteProtocolError (400) when it is none.
+
+        What stands before the parameters comes again and again; the branch is never the same.
+        """
+        end = text.find(";")
+        if end < 0:
+            end = len(text)
+        hop = text[:end]
+        transport, host, port = _cached_hop(hop) if end <= MAX_CACHED else _parse_hop(hop)
+        return cls(transport, host, port, parse_params(text, end))
 
     @classmethod
     def parse_list(cls, text: str) -> list[Via]:
@@ -91,7 +99,7 @@ class Via:
 
     def with_params(self, **params: str | None) -> Via:
         """A copy with these parameters added or replaced."""
-        return replace(self, params={**self.params, **params})
+        return Via(self.transport, self.host, self.port, {**self.params, **params})
 
     def with_source(self, address: str, port: int) -> Via:
         """What a server notes on the top Via (RFC 3261 section 18.2.1, RFC 3581 section 4).
@@ -106,13 +114,12 @@ class Via:
         return f"SIP/2.0/{self.transport} {self.sent_by}{format_params(self.params)}"
 
 
-def _parse(text: str) -> Via:
-    match = _via.match(text)
+def _parse_hop(text: str) -> tuple[str, str, int | None]:
+    match = _hop.fullmatch(text)
     if match is None:
         raise RemoteProtocolError(f"malformed Via: {text[:60]!r}")
     transport, host, port = match.groups()
-    params = parse_params(text, match.end())
-    return Via(transport.upper(), check_host(host), check_port(port), params)
+    return transport.upper(), check_host(host), check_port(port)
 
 
-_parse_cached = lru_cache(CACHE_ENTRIES)(_parse)
+_cached_hop = lru_cache(CACHE_ENTRIES)(_parse_hop)
