@@ -38,7 +38,8 @@ class Refused(OutdialError):
     """A request is refused.
 
     `status` is the HTTP status, `code` Outdial's number for the reason (docs/reference/errors.md),
-    `field` the parameter at fault ("" when none is), `retry_after_s` set on 429 and 503.
+    `field` the parameter at fault ("" when none is), `retry_after_s` set on 429 and 503,
+    `size_bytes` on 416.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class Refused(OutdialError):
         *,
         field: str = "",
         retry_after_s: int | None = None,
+        size_bytes: int | None = None,
     ) -> None:
         self.status = status
         self.code = code
         self.message = message
         self.field = field
         self.retry_after_s = retry_after_s
+        self.size_bytes = size_bytes
         super().__init__(message)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -163,13 +164,12 @@ class Door:
             return response.status, await response.json(content_type=None)
 
 
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[Door]:
+@asynccontextmanager
+async def running(folder: Path, limits: Limits) -> AsyncIterator[Door]:
+    """The API under those limits, recordings in that folder."""
     record = Record()
     policy = AddressPolicy(["127.0.0.0/8"])
-    settings = Settings(
-        limits=Limits(destinations=["1", "44"]), storage=Storage(recordings=str(tmp_path))
-    )
+    settings = Settings(limits=limits, storage=Storage(recordings=str(folder)))
     app = create_app(
         calls=record,
         store=record,
@@ -182,6 +182,12 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     base = f"http://127.0.0.1:{server.port}"
     try:
         async with aiohttp.ClientSession() as http:
-            yield Door(base, http, record, tmp_path, server.port)
+            yield Door(base, http, record, folder, server.port)
     finally:
         await server.stop()
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
+    async with running(tmp_path, Limits(destinations=["1", "44"])) as opened:
+        yield opened

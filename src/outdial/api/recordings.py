@@ -85,7 +85,7 @@ def _window(wanted: str, size: int) -> tuple[int, int, int]:
     end = min(size, int(last) + 1) if first and last else size
     if start >= end:
         message = f"The recording has {size} bytes; the range asked for has none of them"
-        raise Refused(416, codes.BAD_RANGE, message, field="Range")
+        raise Refused(416, codes.BAD_RANGE, message, field="Range", size_bytes=size)
     return start, end, size
 
 

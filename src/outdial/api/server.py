@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 
+from outdial.api.connections import Connection
 from outdial.errors import ConfigError
 
 _SHUTDOWN_S = 5
@@ -35,7 +36,7 @@ class HttpServer:
             uvicorn.Config(
                 app,
                 loop="none",
-                http="httptools",
+                http=Connection,
                 ws="none",
                 interface="asgi3",
                 lifespan="off",

@@ -182,6 +182,8 @@ def refusal_headers(refused: Refused, allow: str) -> tuple[tuple[bytes, bytes], 
     if refused.status in (408, 413):
         # the rest of the body may still be on its way: this connection cannot be used again
         return ((b"connection", b"close"),)
+    if refused.status == 416:
+        return ((b"content-range", f"bytes */{refused.size_bytes or 0}".encode()),)
     if refused.status in (429, 503):
         return ((b"retry-after", str(refused.retry_after_s or 1).encode()),)
     return ()

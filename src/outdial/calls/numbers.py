@@ -199,6 +199,8 @@ def _significant(digits: str) -> str:
         parsed = phonenumbers.parse("+" + digits)
     except phonenumbers.NumberParseException:
         return ""
-    if not phonenumbers.is_possible_number(parsed):
+    # not is_possible_number: that also takes numbers that only work inside one town
+    how = phonenumbers.is_possible_number_with_reason(parsed)
+    if how != phonenumbers.ValidationResult.IS_POSSIBLE:
         return ""
     return f"{parsed.country_code}{phonenumbers.national_significant_number(parsed)}"
