@@ -5,9 +5,12 @@ own network (server-side request forgery). `parse_target` reads it, once, and ju
 that needs no lookup; `AddressPolicy.check_address` judges each address that a name resolves to.
 The client connects to addresses that passed, and to no others.
 
-Sources: the IANA special-purpose registries for IPv4 and IPv6 (RFC 6890 and its successors),
-RFC 6052 and 8215 (NAT64), RFC 3056 (6to4), RFC 4291 2.5.5 (IPv4 inside IPv6), RFC 6761 6.3
-(localhost).
+The judgement depends on nothing but scheme, host and port, so it is kept by these (`Origin`):
+callback URLs carry an id of their own in each query, and are judged again at each request.
+
+Sources: RFC 3986 (URLs), the IANA special-purpose registries for IPv4 and IPv6 (RFC 6890 and its
+successors), RFC 6052 and 8215 (NAT64), RFC 3056 (6to4), RFC 4291 2.5.5 (IPv4 inside IPv6),
+RFC 6761 6.3 (localhost), UTS 46 (names that are not ASCII).
 """
 
 from __future__ import annotations
@@ -23,9 +26,7 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
-from urllib.parse import quote, urlsplit
-
-from yarl import URL
+from urllib.parse import quote
 
 from outdial.errors import ConfigError, FetchError
 
@@ -77,22 +78,52 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 _SIX_TO_FOUR = IPv6Network("2002::/16")
 _IPV4_COMPATIBLE = IPv6Network("::/96")
 
+_PORTS = {"http": 80, "https": 443}
+_ORIGINS_KEPT = 1024
+
 _KEPT = "%/:@!$&'()*+,;=~-._[]"
+_USUAL = re.compile(
+    r"(https?)://([A-Za-z0-9.-]+(?::[0-9]{1,5})?)((?:[/?][A-Za-z0-9%/:@!$&'()*+,;=~._\[\]?-]*)?)"
+)
+"""The URLs that need nothing escaped, in parts: what it takes must be what `_take_apart` gives."""
+_PARTS = re.compile(
+    r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.DOTALL
+)
+_PLACE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:]*))(?::([0-9]{0,5}))?")
 _BAD_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 _HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """A server that may be asked: a scheme, host and port that passed."""
+
+    scheme: str
+    """http or https."""
+    host: str
+    """Lower case, ASCII, without a trailing dot and without brackets."""
+    port: int
+    address: str
+    """`host` if it is an address, else ""."""
+    authority: str
+    """For the Host header: with brackets, and with the port unless it is the scheme's own."""
+    text: str
+    """``scheme://authority``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A URL that passed every check that needs no DNS."""
 
-    url: URL
-    """As it will be requested, quoted, without its fragment."""
-    host: str
-    """Lower case, without a trailing dot and without brackets."""
-    address: str
-    """`host` if it is an address, else ""."""
+    origin: Origin
+    path: str
+    """Path and query as they will be requested: ASCII, quoted, from the first slash on."""
+
+    @property
+    def url(self) -> str:
+        """The whole URL, without its fragment."""
+        return self.origin.text + self.path
 
 
 class AddressPolicy:
@@ -102,11 +133,13 @@ class AddressPolicy:
     80 and 443, empty for any port. Raises ConfigError for what is not a network.
     """
 
-    __slots__ = ("_networks", "_ports")
+    __slots__ = ("_networks", "_ports", "origins")
 
     def __init__(self, allow_private: Sequence[str] = (), allow_ports: Sequence[int] = ()) -> None:
         self._networks = tuple(_network(text) for text in allow_private)
         self._ports = frozenset((80, 443, *allow_ports)) if allow_ports else frozenset[int]()
+        self.origins: dict[tuple[str, str], Origin] = {}
+        """Those that passed lately, by scheme and authority as they were written."""
 
     def check_address(self, text: str) -> None:
         """Raises FetchError(refused-address) unless requests may go to the address."""
@@ -149,24 +182,16 @@ def check_url(url: str, policy: AddressPolicy) -> None:
 
 def parse_target(text: str, policy: AddressPolicy) -> Target:
     """Reads a URL as the client will use it, and judges it. Raises FetchError as `check_url`."""
-    url = _parse(text.strip())
-    host = _host(url)
-    policy.check_port(url.port or 0)
-    if is_localhost(host):
-        if not policy.loopbacks():
-            raise FetchError(
-                "refused-address",
-                f"{host} is this machine; give a public host name, "
-                "or allow 127.0.0.0/8 in webhooks.allow_private",
-            )
-        return Target(url, host, "")
-    if ":" in host or _looks_like_ipv4(host):
-        address = _literal(host)
-        policy.check_address(address)
-        return Target(url, host, address)
-    if len(host) > 253 or not _HOST_NAME.fullmatch(host):
-        raise FetchError("bad-url", f"{host!r} is not a host name")
-    return Target(url, host, "")
+    text = text.strip()
+    usual = _USUAL.fullmatch(text) if len(text) <= MAX_URL_LENGTH else None
+    scheme, authority, path = usual.groups() if usual else _take_apart(text)
+    origin = policy.origins.get((scheme, authority))
+    if origin is None:
+        origin = _judge(scheme, authority, policy)
+        if len(policy.origins) >= _ORIGINS_KEPT:
+            del policy.origins[next(iter(policy.origins))]
+        policy.origins[scheme, authority] = origin
+    return Target(origin, path if path.startswith("/") else "/" + path)
 
 
 def is_localhost(host: str) -> bool:
@@ -174,48 +199,86 @@ def is_localhost(host: str) -> bool:
     return host == "localhost" or host.endswith(".localhost")
 
 
-def _parse(text: str) -> URL:
+def _take_apart(text: str) -> tuple[str, str, str]:
+    """Scheme, authority, and path with query (RFC 3986 appendix B).
+
+    Path and query stay as they were written, escaping only what must be: a server may have
+    signed its URLs, so ``%2F`` stays ``%2F``.
+    """
     if len(text) > MAX_URL_LENGTH:
         raise FetchError("bad-url", f"the URL is longer than {MAX_URL_LENGTH} characters")
     if _BAD_IN_URL.search(text):
         raise FetchError("bad-url", "the URL contains a space, backslash or control character")
-    try:
-        url = URL(text)
-        scheme, host, port = url.scheme, url.raw_host, url.port
-    except (ValueError, UnicodeError):
-        raise FetchError("bad-url", f"{text!r} is not a URL; write http://host/path") from None
-    if scheme not in ("http", "https"):
+    parts = _PARTS.fullmatch(text)
+    scheme, authority, path, query = parts.groups() if parts else ("", "", "", "")
+    scheme = (scheme or "").lower()
+    if scheme not in _PORTS:
         said = f"{scheme!r} URLs are not fetched" if scheme else f"{text!r} has no scheme"
         raise FetchError("bad-url", f"{said}; write http://… or https://…")
-    if not host or port is None:
+    if not authority:
         raise FetchError("bad-url", "the URL names no host; write http://host/path")
-    if url.raw_user is not None or url.raw_password is not None:
+    try:
+        path = quote(path, safe=_KEPT)
+        if query is not None:
+            path += "?" + quote(query, safe=_KEPT + "?")
+        return scheme, authority, path
+    except UnicodeError:
+        raise FetchError("bad-url", "the URL contains half a character") from None
+
+
+def _judge(scheme: str, authority: str, policy: AddressPolicy) -> Origin:
+    host, port = _place(scheme, authority)
+    policy.check_port(port)
+    address = ""
+    if is_localhost(host):
+        if not policy.loopbacks():
+            raise FetchError(
+                "refused-address",
+                f"{host} is this machine; give a public host name, "
+                "or allow 127.0.0.0/8 in webhooks.allow_private",
+            )
+    elif ":" in host or _looks_like_ipv4(host):
+        host = address = _literal(host)
+        policy.check_address(address)
+    elif len(host) > 253 or not _HOST_NAME.fullmatch(host):
+        raise FetchError("bad-url", f"{host!r} is not a host name")
+    written = f"[{host}]" if ":" in host else host
+    if port != _PORTS[scheme]:
+        written += f":{port}"
+    return Origin(scheme, host, port, address, written, f"{scheme}://{written}")
+
+
+def _place(scheme: str, authority: str) -> tuple[str, int]:
+    """Host (lower case, ASCII, no trailing dot) and port."""
+    credentials, _, place = authority.rpartition("@")
+    if credentials:
         raise FetchError("bad-url", "the URL contains credentials; leave out user:password@")
-    return _as_written(url, text)
-
-
-def _as_written(url: URL, text: str) -> URL:
-    """The URL with path and query as they were written, escaping only what must be.
-
-    A server may have signed its URLs, so ``%2F`` stays ``%2F``. Scheme, host and port are those
-    that were read, whatever another reader would make of the text.
-    """
-    parts = urlsplit(text)
-    return URL.build(
-        scheme=url.scheme,
-        authority=url.host_port_subcomponent or "",
-        path=quote(parts.path, safe=_KEPT) or "/",
-        query_string=quote(parts.query, safe=_KEPT + "?"),
-        encoded=True,
-    )
-
-
-def _host(url: URL) -> str:
-    host = (url.raw_host or "").lower()
-    host = host.removesuffix(".")
+    found = _PLACE.fullmatch(place)
+    if found is None:
+        raise FetchError("bad-url", f"{place!r} is not a host; write http://host:port/path")
+    host = (found[1] or _ascii(found[2] or "")).lower().removesuffix(".")
+    port = int(found[3]) if found[3] else _PORTS[scheme]
+    if not host:
+        raise FetchError("bad-url", "the URL names no host; write http://host/path")
+    if port > 65535:
+        raise FetchError("bad-url", f"there is no port {port}")
     if "%" in host:
         raise FetchError("bad-url", f"{host!r} has an escape or zone; write a plain host")
-    return host
+    return host, port
+
+
+def _ascii(host: str) -> str:
+    """The name as the DNS has it; digits and dots of other scripts become the usual ones."""
+    if host.isascii():
+        return host
+    import idna  # most machines never need it
+
+    try:
+        if len(host) > 253:  # the library's time grows with the square of the length
+            raise idna.IDNAError
+        return idna.encode(host, uts46=True).decode("ascii")
+    except UnicodeError:
+        raise FetchError("bad-url", f"{host[:80]!r} is not a host name") from None
 
 
 def _looks_like_ipv4(host: str) -> bool:

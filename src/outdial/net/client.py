@@ -7,6 +7,8 @@ the caller says how many, each hop judged like the first URL. Addresses are judg
 
 Connections are kept for a short while and used again. A request whose kept connection turns out
 to be dead is repeated only when that is safe (RFC 9110 section 9.2.2: not for POST).
+
+docs/design/http-client.md says why this is not a library's session.
 """
 
 from __future__ import annotations
@@ -15,33 +17,51 @@ import asyncio
 import re
 import ssl
 import zlib
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-
-import aiohttp
-from yarl import URL
+from urllib.parse import urljoin
 
 import outdial
 from outdial.errors import FetchError
 from outdial.net import form
-from outdial.net.addresses import AddressPolicy, Target, parse_target
+from outdial.net.addresses import AddressPolicy, Origin, parse_target
+from outdial.net.connection import Answer, Disconnected
+from outdial.net.pool import Pool
 from outdial.net.resolver import CheckedResolver, Resolver, SystemResolver
 
 Params = Sequence[tuple[str, str]]
 FORM = "application/x-www-form-urlencoded"
 
-_CONNECTIONS = 1024
-_CONNECTIONS_PER_HOST = 256
-_KEEP_ALIVE_S = 4.0
-"""Shorter than the 5 s after which many servers close: a POST seldom meets a closing one."""
-_DNS_KEPT_S = 10
-_TARGETS_KEPT = 1024
+_METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE"))
+_IN_QUERY = frozenset(("GET", "DELETE"))
+_REPEATABLE = frozenset(("GET", "PUT", "DELETE"))
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _BAD_IN_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_ALWAYS = (
+    f"User-Agent: Outdial/{outdial.__version__}\r\nAccept: */*\r\nAccept-Encoding: identity\r\n"
+)
 
 
-@dataclass(frozen=True, slots=True)
+class Headers(Mapping[str, str]):
+    """An answer's header lines: case-insensitive, of repeated ones the first."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[bytes, bytes]) -> None:
+        self._fields = fields
+
+    def __getitem__(self, name: str) -> str:
+        return self._fields[name.lower().encode()].decode("utf-8", "replace")
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("ascii") for name in self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+
+@dataclass(slots=True)
 class HttpResponse:
     """A complete answer, of any status; a redirect that was not followed is one."""
 
@@ -58,15 +78,20 @@ class HttpResponse:
 class HttpClient:
     """Makes requests within the rules. One for the whole program; `close` it.
 
-    Must be used on one event loop. `resolver` is given by tests.
+    Must be used on one event loop. `resolver` and `tls` are given by tests.
     """
 
-    def __init__(self, policy: AddressPolicy, *, resolver: Resolver | None = None) -> None:
+    def __init__(
+        self,
+        policy: AddressPolicy,
+        *,
+        resolver: Resolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.policy = policy
         self._resolver = resolver
-        self._session: aiohttp.ClientSession | None = None
-        self._targets: OrderedDict[str, Target] = OrderedDict()
-        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._tls = tls
+        self._pool: Pool | None = None
 
     async def request(
         self,
@@ -83,156 +108,116 @@ class HttpClient:
     ) -> HttpResponse:
         """One request and its whole answer.
 
-        GET (and HEAD, DELETE) adds `params` to the query the URL has; other methods send them as
-        a form, or `body` as `content_type`. `follow` is how many redirects may be followed; the
+        GET and DELETE add `params` to the query the URL has; POST, PUT and PATCH send them as a
+        form, or `body` as `content_type`. `follow` is how many redirects may be followed; the
         parameters are not sent again.
 
         Raises FetchError for everything but an answer; an answer of any status is returned.
         """
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._follow(
-                    method, url, params, body, content_type, headers, timeout_s, max_bytes, follow
-                )
-        except TimeoutError:
-            raise FetchError("timeout", f"no complete answer within {timeout_s:g} s") from None
-
-    async def close(self) -> None:
-        """Closes every connection."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-
-    async def _follow(
-        self,
-        method: str,
-        url: str,
-        params: Params,
-        body: bytes | None,
-        content_type: str,
-        headers: Params,
-        timeout_s: float,
-        max_bytes: int,
-        follow: int,
-    ) -> HttpResponse:
-        target = self._target(url)
-        for name, value in headers:
-            if _BAD_IN_HEADER.search(name) or _BAD_IN_HEADER.search(value):
-                raise FetchError("protocol", f"header {name!r} contains a control character")
-        requested = target.url
-        if method in ("GET", "HEAD", "DELETE"):
+        pool = self._pool or self._open()
+        target = parse_target(url, self.policy)
+        origin, path = target.origin, target.path
+        further = _lines(headers) if headers else ""
+        if method in _IN_QUERY:
             if params:
-                requested = with_params(requested, params)
+                path = with_params(path, params)
+        elif method not in _METHODS:
+            raise FetchError("protocol", f"{method!r} is not a method that is sent")
         elif body is None:
             body = form.encode(params).encode("ascii")
+        deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
-            sent = [*headers, ("Content-Type", content_type)] if body is not None else headers
-            response = await self._once(method, requested, body, sent, max_bytes)
-            location = response.headers.get("Location")
-            if follow <= 0 or response.status not in _REDIRECTS or not location:
+            request = _encode(method, origin, path, further, content_type, body)
+            try:
+                answer = await _exchange(
+                    pool, origin, request, method in _REPEATABLE, max_bytes, deadline
+                )
+            except TimeoutError:
+                raise FetchError("timeout", f"no complete answer within {timeout_s:g} s") from None
+            response = _response(answer, origin.text + path, max_bytes)
+            if follow <= 0 or answer.status not in _REDIRECTS or "Location" not in response.headers:
                 return response
             follow -= 1
-            requested = self._target(_join(requested, location)).url
-            if response.status == 303 or (method == "POST" and response.status in (301, 302)):
+            target = parse_target(_join(response.url, response.headers["Location"]), self.policy)
+            origin, path = target.origin, target.path
+            if answer.status == 303 or (method == "POST" and answer.status in (301, 302)):
                 method, body = "GET", None
 
-    async def _once(
-        self, method: str, url: URL, body: bytes | None, headers: Params, max_bytes: int
-    ) -> HttpResponse:
+    async def close(self) -> None:
+        """Closes every connection; it cannot be used again."""
+        if self._pool is not None:
+            await self._pool.close()
+
+    def _open(self) -> Pool:
+        resolver = CheckedResolver(self.policy, self._resolver or SystemResolver())
+        self._pool = Pool(resolver, self._tls)
+        return self._pool
+
+
+def with_params(url: str, params: Params) -> str:
+    """The URL, or path, with the parameters after those it has; what it has stays as it is."""
+    before, _, query = url.partition("?")
+    joint = "&" if query else ""
+    return f"{before}?{query}{joint}{form.encode(params)}"
+
+
+async def _exchange(
+    pool: Pool, origin: Origin, request: bytes, repeatable: bool, max_bytes: int, deadline: float
+) -> Answer:
+    """Raises TimeoutError and FetchError."""
+    while True:
+        connection = pool.take(origin)
+        if connection is None:
+            async with asyncio.timeout_at(deadline):
+                connection = await pool.connect(origin)
         try:
-            answer = await self._open().request(
-                method, url, data=body, headers=headers, allow_redirects=False
-            )
-        except FetchError as failure:  # from the resolver, possibly shared by several requests
-            raise FetchError(failure.kind, str(failure)) from None
-        except (aiohttp.ClientError, OSError, ValueError) as failure:
-            raise _failure(url, failure) from None
-        try:
-            content = await _read(answer, max_bytes)
-        except (aiohttp.ClientError, OSError, ValueError) as failure:
-            raise _failure(url, failure) from None
+            return await connection.ask(request, max_bytes, deadline)
+        except Disconnected:
+            # the server closed a kept connection just when it was used again; each such
+            # connection is gone then, so this ends with a new one
+            if not repeatable or connection.asked == 1:
+                raise
         finally:
-            answer.close() if not answer.content.is_eof() else answer.release()
-        kind = answer.headers.get("Content-Type", "")
-        return HttpResponse(
-            answer.status,
-            answer.headers,
-            content,
-            str(url),
-            kind.partition(";")[0].strip().lower(),
-        )
-
-    def _target(self, url: str) -> Target:
-        """The judged URL, from memory when it was asked for lately (parsing is slow)."""
-        target = self._targets.get(url)
-        if target is not None:
-            self._targets.move_to_end(url)
-            return target
-        target = parse_target(url, self.policy)
-        self._targets[url] = target
-        if len(self._targets) > _TARGETS_KEPT:
-            self._targets.popitem(last=False)
-        return target
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector = aiohttp.TCPConnector(
-                resolver=CheckedResolver(self.policy, self._resolver or SystemResolver()),
-                limit=_CONNECTIONS,
-                limit_per_host=_CONNECTIONS_PER_HOST,
-                ttl_dns_cache=_DNS_KEPT_S,
-                keepalive_timeout=_KEEP_ALIVE_S,
-            )
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                # the total time is kept by `request`, over redirects too
-                timeout=aiohttp.ClientTimeout(total=None),
-                auto_decompress=False,
-                headers={
-                    "User-Agent": f"Outdial/{outdial.__version__}",
-                    "Accept": "*/*",
-                    "Accept-Encoding": "identity",
-                },
-            )
-        return self._session
+            pool.give(origin, connection)
 
 
-def with_params(url: URL, params: Params) -> URL:
-    """The URL with the parameters after those it has; nothing it has is changed or re-quoted."""
-    added = form.encode(params)
-    joint = "&" if url.raw_query_string else "?"
-    return URL(f"{str(url).removesuffix('?')}{joint}{added}", encoded=True)
+def _encode(
+    method: str, origin: Origin, path: str, further: str, content_type: str, body: bytes | None
+) -> bytes:
+    head = f"{method} {path} HTTP/1.1\r\nHost: {origin.authority}\r\n{_ALWAYS}{further}"
+    if body is None:
+        return f"{head}\r\n".encode("utf-8", "replace")
+    head = f"{head}Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode("utf-8", "replace") + body
 
 
-def _join(url: URL, location: str) -> str:
+def _lines(headers: Params) -> str:
+    for name, value in headers:
+        if not _NAME.fullmatch(name) or _BAD_IN_HEADER.search(value):
+            raise FetchError("protocol", f"header {name!r} contains what a header may not")
+    return "".join([f"{name}: {value}\r\n" for name, value in headers])
+
+
+def _join(url: str, location: str) -> str:
     try:
-        return str(url.join(URL(location.strip())))
+        return urljoin(url, location.strip())
     except ValueError:
         raise FetchError("protocol", f"redirected to {location!r}, which is not a URL") from None
 
 
-async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    declared = answer.content_length
-    if declared is not None and declared > max_bytes:
-        raise _too_large(max_bytes)
-    encoding = answer.headers.get("Content-Encoding", "").strip().lower()
-    chunks: list[bytes] = []
-    size = 0
-    while not answer.content.at_eof():
-        chunk = await answer.content.readany()
-        size += len(chunk)
-        if size > max_bytes:
-            raise _too_large(max_bytes)
-        chunks.append(chunk)
-    content = b"".join(chunks)
-    if encoding in ("", "identity") or not content:
-        return content
-    return _decompress(content, encoding, max_bytes)
+def _response(answer: Answer, url: str, max_bytes: int) -> HttpResponse:
+    fields, body = answer.fields, answer.body
+    encoding = fields.get(b"content-encoding")
+    if encoding and body:
+        body = _decompress(body, encoding.decode("latin-1").strip().lower(), max_bytes)
+    kind = fields.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    return HttpResponse(answer.status, Headers(fields), body, url, kind.decode("utf-8", "replace"))
 
 
 def _decompress(content: bytes, encoding: str, max_bytes: int) -> bytes:
     """For servers that compress although told not to; the cap is on what comes out."""
+    if encoding == "identity":
+        return content
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise FetchError("protocol", f"the answer is encoded as {encoding!r}, unasked")
     # 15 bits of window; +32 takes the gzip or zlib header, whichever there is
@@ -242,33 +227,7 @@ def _decompress(content: bytes, encoding: str, max_bytes: int) -> bytes:
     except zlib.error:
         raise FetchError("protocol", f"the answer is not the {encoding} it says") from None
     if len(plain) > max_bytes:
-        raise _too_large(max_bytes)
+        raise FetchError("too-large", f"the answer is larger than {max_bytes} bytes")
     if not inflater.eof:
         raise FetchError("protocol", "the compressed answer is cut short")
     return plain
-
-
-def _too_large(max_bytes: int) -> FetchError:
-    return FetchError("too-large", f"the answer is larger than {max_bytes} bytes")
-
-
-def _failure(url: URL, error: Exception) -> FetchError:
-    """What went wrong, in our words."""
-    place = url.host_port_subcomponent
-    match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError() | ssl.SSLError():
-            return FetchError("tls", f"no secure connection to {place}: {error}")
-        case aiohttp.ClientConnectorError() | ConnectionRefusedError():
-            reason = getattr(error, "strerror", None) or error
-            return FetchError("connect", f"cannot connect to {place}: {reason}")
-        case aiohttp.ServerDisconnectedError() | ConnectionResetError():
-            return FetchError("protocol", f"{place} closed the connection before it answered")
-        case aiohttp.ClientPayloadError():
-            return FetchError("protocol", f"{place} broke off its answer")
-        case aiohttp.ClientResponseError():
-            said = error.message.partition("\n")[0]
-            return FetchError("protocol", f"{place} does not speak HTTP: {said}")
-        case OSError():
-            return FetchError("connect", f"cannot reach {place}: {error.strerror or error}")
-        case _:
-            return FetchError("protocol", f"{place}: {error or type(error).__name__}")

@@ -234,11 +234,12 @@ def test_bad_network_in_the_settings_is_named(network: str) -> None:
 
 def test_target_is_read_once_and_normalised() -> None:
     target = parse_target("HTTP://Example.COM.:8080/a%2Fb?q=%41&r=a+b#frag", PUBLIC)
-    assert (target.host, target.address) == ("example.com", "")
-    assert target.url.port == 8080
-    assert target.url.raw_fragment == ""
-    assert target.url.raw_path == "/a%2Fb"
-    assert parse_target("http://8.8.8.8/", PUBLIC).address == "8.8.8.8"
+    assert (target.origin.host, target.origin.address) == ("example.com", "")
+    assert (target.origin.scheme, target.origin.port) == ("http", 8080)
+    assert target.origin.authority == "example.com:8080"
+    assert target.path == "/a%2Fb?q=%41&r=a+b"
+    assert target.url == "http://example.com:8080/a%2Fb?q=%41&r=a+b"
+    assert parse_target("http://8.8.8.8/", PUBLIC).origin.address == "8.8.8.8"
 
 
 @pytest.mark.parametrize("address", ["not an address", "", "1.2.3", "fe80::1%eth0"])
@@ -258,7 +259,8 @@ def test_nothing_but_fetch_errors(text: str) -> None:
     except FetchError as refusal:
         assert refusal.kind in ("bad-url", "refused-address")  # noqa: PT017
     else:
-        assert target.url.scheme in ("http", "https")
-        assert str(target.url).isascii()
-        if target.address:
-            PUBLIC.check_address(target.address)
+        assert target.origin.scheme in ("http", "https")
+        assert target.url.isascii()
+        assert target.path.startswith("/")
+        if target.origin.address:
+            PUBLIC.check_address(target.origin.address)
