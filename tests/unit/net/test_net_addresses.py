@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outdial.errors import ConfigError, FetchError
+from outdial.net import addresses
 from outdial.net.addresses import AddressPolicy, check_url, parse_target
 
 PUBLIC = AddressPolicy()
@@ -240,6 +241,41 @@ def test_target_is_read_once_and_normalised() -> None:
     assert target.path == "/a%2Fb?q=%41&r=a+b"
     assert target.url == "http://example.com:8080/a%2Fb?q=%41&r=a+b"
     assert parse_target("http://8.8.8.8/", PUBLIC).origin.address == "8.8.8.8"
+
+
+@given(st.from_regex(r"https?://[a-z0-9.-]{1,12}(:[0-9]{1,4})?[/?]?[!-~]{0,20}", fullmatch=True))
+@settings(max_examples=300)
+def test_the_short_way_reads_as_the_long_one(text: str) -> None:
+    usual = addresses._USUAL.fullmatch(text)
+    if usual:
+        assert addresses._take_apart(text) == usual.groups()
+
+
+def test_judgement_is_kept_by_origin_and_not_by_query() -> None:
+    policy = AddressPolicy(["127.0.0.1"])
+    first = parse_target("http://127.0.0.1:9000/cb?id=1", policy)
+    second = parse_target("http://127.0.0.1:9000?id=2", policy)
+    assert second.origin is first.origin
+    assert second.url == "http://127.0.0.1:9000/?id=2"
+    for url in ("http://127.0.0.2:9000/cb?id=1", "http://10.0.0.1/?http://127.0.0.1:9000"):
+        with pytest.raises(FetchError):
+            parse_target(url, policy)
+    assert len(policy.origins) == 1
+    for number in range(3000):
+        check_url(f"http://h{number}.example/", policy)
+    assert len(policy.origins) == 1024
+
+
+def test_each_spelling_of_an_origin_is_one() -> None:
+    for url in (
+        "http://Example.com/",
+        "HTTP://example.com.:80",
+        "http://ｅxample.com:/",
+        "http://@example.com:080/",
+    ):
+        assert parse_target(url, PUBLIC).origin.text == "http://example.com"
+    for url in ("https://[2606:4700::1]/", "https://[2606:4700:0::0:0001]:443/"):
+        assert parse_target(url, PUBLIC).origin.text == "https://[2606:4700::1]"
 
 
 @pytest.mark.parametrize("address", ["not an address", "", "1.2.3", "fe80::1%eth0"])

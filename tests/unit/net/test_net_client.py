@@ -606,3 +606,84 @@ async def test_certificate_must_be_for_the_name_and_trusted(tmp_path: Path) -> N
         await ask("other.example", trusting)
     assert caught.value.kind == "tls"
     await peer.stop()
+
+
+# --- kept connections
+
+
+def closing_after_one(peer: Peer) -> Handler:
+    """The first connection answers once, takes a second request, and closes without a word."""
+    connections = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        lasting = connections > 1
+        await peer.take(reader)
+        writer.write(OK)
+        while await peer.take(reader) and lasting:
+            writer.write(OK)
+
+    return handle
+
+
+async def test_get_on_a_dead_connection_is_repeated(peer: Peer, client: HttpClient) -> None:
+    peer.handler = closing_after_one(peer)
+    await client.request("GET", peer.url)
+    assert (await client.request("GET", peer.url)).status == 200
+    assert (peer.connections, len(peer.requests)) == (2, 3)
+
+
+async def test_post_on_a_dead_connection_is_not_repeated(peer: Peer, client: HttpClient) -> None:
+    peer.handler = closing_after_one(peer)
+    await client.request("POST", peer.url)
+    failure = None
+    try:
+        await client.request("POST", peer.url)
+    except FetchError as error:
+        failure = error
+    assert failure is not None and failure.kind == "protocol"
+    assert len(peer.requests) == 2
+
+
+async def test_server_that_closes_each_connection(peer: Peer, client: HttpClient) -> None:
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await peer.take(reader)
+        writer.write(OK.replace(b"200 OK\r\n", b"200 OK\r\nConnection: close\r\n"))
+
+    peer.handler = once
+    for _ in range(3):
+        assert (await client.request("POST", peer.url)).status == 200
+    assert peer.connections == 3
+
+
+async def test_time_includes_waiting_for_a_name() -> None:
+    class Slow(Names):
+        async def resolve(self, host: str) -> Sequence[str]:
+            await asyncio.sleep(30)
+            return []
+
+    client = HttpClient(AddressPolicy(), resolver=Slow())
+    assert (await fails(client, "http://slow.example/", timeout_s=0.05)).kind == "timeout"
+    await client.close()
+
+
+async def test_closed_client_refuses(peer: Peer) -> None:
+    client = HttpClient(AddressPolicy(["127.0.0.0/8"]))
+    await client.request("GET", peer.url)
+    await client.close()
+    assert "closed" in str(await fails(client, peer.url))
+
+
+@pytest.mark.parametrize("name", ["", "X Y", "X:", "X\r\nY", "Ü"])
+async def test_header_names_are_tokens(peer: Peer, client: HttpClient, name: str) -> None:
+    assert (await fails(client, peer.url, headers=[(name, "a")])).kind == "protocol"
+    assert peer.connections == 0
+
+
+async def test_headers_are_sent_and_read_in_any_case(peer: Peer, client: HttpClient) -> None:
+    peer.handler = peer.answering(b"HTTP/1.1 200 OK\r\nX-a: \xc3\xa9\r\nContent-Length: 0\r\n\r\n")
+    response = await client.request("GET", peer.url, headers=[("If-None-Match", '"1"')])
+    assert peer.requests[0][1]["if-none-match"] == '"1"'
+    assert (response.headers["x-A"], response.headers.get("Nothing")) == ("é", None)
+    assert sorted(response.headers) == ["content-length", "x-a"] and len(response.headers) == 2
