@@ -34,6 +34,38 @@ _TOO_LARGE = (
 )
 
 
+class _Together:
+    """What an answer is written to: its head leaves with the first part of its body.
+
+    uvicorn writes them one after the other, which costs a system call and often a packet more.
+    """
+
+    __slots__ = ("_head", "_headed", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self._headed = False
+
+    def write(self, data: bytes) -> None:
+        if self._headed:
+            self._transport.write(self._head + data if self._head else data)
+            self._head = b""
+        elif data.startswith(b"HTTP/1.1 100 "):
+            self._transport.write(data)
+        else:
+            self._head = data
+            self._headed = True
+
+    def close(self) -> None:
+        if self._head:
+            self.write(b"")
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+
 class Connection(HttpToolsProtocol):
     """uvicorn's protocol with a cap on connections, and on what a request has but its body.
 
@@ -88,6 +120,8 @@ class Connection(HttpToolsProtocol):
         self._in_headers = False
         self._stop_waiting()
         super().on_headers_complete()
+        if self.scope["method"] != "HEAD":  # its answer has no part that would follow
+            self.cycle.transport = _Together(self.transport)  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         """The body has a limit of its own."""

@@ -21,9 +21,9 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     while (await receive()).get("more_body"):
         pass
     await send(
-        {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]}
+        {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]}
     )
-    await send({"type": "http.response.body", "body": b""})
+    await send({"type": "http.response.body", "body": b"fine"})
 
 
 @pytest.fixture
@@ -56,6 +56,8 @@ async def answer(streams: Streams, request: bytes = POST) -> bytes:
     reader, writer = streams
     writer.write(request)
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    if b" 200 " in head:
+        await reader.readexactly(4)
     return head.partition(b"\r\n")[0]
 
 
@@ -140,6 +142,34 @@ async def test_what_is_not_body_has_a_limit(port: int, start: bytes) -> None:
     # and nobody else is harmed
     streams = await connect(port)
     assert await answer(streams) == b"HTTP/1.1 200 OK"
+    streams[1].close()
+
+
+async def test_an_answer_leaves_in_one_piece(port: int) -> None:
+    reader, writer = await connect(port)
+    writer.write(POST)
+    first = await reader.read(4096)
+    assert first.endswith(b"\r\n\r\nfine")
+    writer.close()
+
+
+async def test_an_answer_to_head_and_requests_in_a_row(port: int) -> None:
+    reader, writer = await connect(port)
+    head = b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"
+    writer.write(head + POST + head + POST)
+    for method in (head, POST, head, POST):
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        if method is POST:
+            assert await reader.readexactly(4) == b"fine"
+    writer.close()
+
+
+async def test_a_client_that_waits_to_be_told_to_go_on(port: int) -> None:
+    streams = await connect(port)
+    head = POST[:-2].replace(b"Host", b"Expect: 100-continue\r\nHost")
+    assert await answer(streams, head) == b"HTTP/1.1 100 Continue"
+    assert await answer(streams, b"hi") == b"HTTP/1.1 200 OK"
     streams[1].close()
 
 
