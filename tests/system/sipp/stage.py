@@ -31,6 +31,7 @@ USERNAME, PASSWORD = "outdial", "s3cret"
 
 HANG_UP = "<Response/>"
 SAY = "<Response><Say>The quick brown fox jumps over the lazy dog.</Say></Response>"
+LINGER = '<Response><Pause length="1"/></Response>'
 STAY = '<Response><Pause length="60"/></Response>'
 
 _SINGLES, _GUARDED, _PAIRS = 90, 10, 6
@@ -179,15 +180,17 @@ class Stage:
         self._pairs = _lines(f"{net}.", 150, 5570000, _PAIRS, 2)
         self._names = (f"call{number}" for number in itertools.count(1))
         self.web = WebServer()
-        self.outdial = OutdialServer(_merged(settings or {}, self._trunks()))
+        self.outdial = OutdialServer(_merged(settings or {}, f"{net}.250", self._trunks()))
         self._rest: dict[str, float] = {}
         self._descriptors = 0
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Stage:
-        self._stack.enter_context(self.web)
-        self._stack.enter_context(self.outdial)
-        self._warm_up()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.web)
+            stack.enter_context(self.outdial)
+            self._warm_up()
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -312,9 +315,9 @@ class Scene:
         self._phones.append(phone)
         return phone
 
-    def ear(self, phone: Phone) -> Ear:
-        """One more RTP socket at the phone's address."""
-        return self._stack.enter_context(Ear(phone.sipp.host))
+    def ear_at(self, host: str) -> Ear:
+        """One more RTP socket."""
+        return self._stack.enter_context(Ear(host))
 
     def call(
         self,
@@ -400,19 +403,15 @@ def _lines(net: str, first: int, number: int, count: int, trunks: int) -> list[L
 
 
 def _merged(
-    settings: Mapping[str, Mapping[str, Any]], trunks: list[dict[str, Any]]
+    settings: Mapping[str, Mapping[str, Any]], host: str, trunks: list[dict[str, Any]]
 ) -> dict[str, Any]:
+    # An address of its own, so that no other test on this machine can have taken the ports.
     own: dict[str, Any] = {
-        "sip": {"t1_ms": round(T1_S * 1000)},
+        "sip": {"t1_ms": round(T1_S * 1000), "listen": [f"udp:{host}:5060"]},
         "limits": {"destinations": ["1"], "calls_per_second": 100},
-        "media": {"workers": 1, "ports": _media_ports()},
+        "media": {"workers": 1, "address": host, "ports": "20000-20999"},
     }
     for name, section in settings.items():
         own[name] = {**own.get(name, {}), **section}
     return {**own, "trunks": trunks}
 
-
-def _media_ports() -> str:
-    """A range of its own for each server: others may run tests on this machine."""
-    first = random.randrange(20_000, 31_000, 200)
-    return f"{first}-{first + 199}"
