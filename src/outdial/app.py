@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import secrets
 import signal
+import socket
 import sys
 from functools import partial
 from pathlib import Path
@@ -24,17 +26,17 @@ from outdial.calls.registry import Registry
 from outdial.calls.routes import Routes
 from outdial.calls.services import Services
 from outdial.calls.tasks import Tasks
-from outdial.clock import SystemClock
+from outdial.clock import Clock, SystemClock
 from outdial.config import Settings, Trunk
-from outdial.errors import ConfigError
+from outdial.errors import ConfigError, StoreUnavailable
 from outdial.gauges import Gauges
 from outdial.keys import KeyRing
-from outdial.media.plane import WorkerPool
+from outdial.media.plane import WorkerPool, parse_ports
 from outdial.net.addresses import AddressPolicy, check_url
 from outdial.net.client import HttpClient
 from outdial.sim.http import heard_router
 from outdial.sim.main import start_carrier
-from outdial.sip.endpoint import SipEndpoint
+from outdial.sip.endpoint import SipEndpoint, parse_listener
 from outdial.sip.plane import SipPlane
 from outdial.speech.cache import ClipCache
 from outdial.speech.pool import HelperPool
@@ -65,7 +67,7 @@ class Server:
 
     @classmethod
     async def start(cls, settings: Settings) -> Server:
-        """Starts every part, the HTTP API last. Raises ConfigError, StoreUnavailable."""
+        """Starts every part, the HTTP API last. Raises ConfigError."""
         server = cls(settings)
         try:
             await server._start()
@@ -76,11 +78,12 @@ class Server:
 
     async def _start(self) -> None:
         settings, clock, stack = self.settings, self.clock, self._stack
+        _check_addresses(settings)
         recordings = _recordings_folder(settings)
         policy = AddressPolicy(settings.webhooks.allow_private, settings.webhooks.allow_ports)
         host, _, port = settings.http.listen.rpartition(":")
 
-        self.store = await Store.open(settings.store.url, clock)
+        self.store = await _open_store(settings, clock)
         stack.push_async_callback(self.store.close)
         keys = await KeyRing.open(self.store, settings, clock)
         client = HttpClient(policy)
@@ -175,7 +178,7 @@ class Server:
 
 
 def run(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT. Raises ConfigError, StoreUnavailable."""
+    """Serves until SIGTERM or SIGINT. Raises ConfigError."""
     log.configure(settings.log.level, json=settings.log.json_)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     uvloop.run(_serve(settings))
@@ -216,6 +219,56 @@ def _announce(settings: Settings, server: Server) -> None:
         trunks=[trunk.name for trunk in server.trunks],
         simulated=settings.sim.enabled,
     )
+
+
+def _check_addresses(settings: Settings) -> None:
+    """Whether all can be listened on, before anything is made: what cannot be served must not
+    leave a database behind. Raises ConfigError."""
+    host, _, port = settings.http.listen.rpartition(":")
+    _try_to_bind("http.listen", socket.SOCK_STREAM, host.strip("[]"), int(port))
+    for listener in settings.sip.listen:
+        transport, host, number = parse_listener(listener)
+        kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+        _try_to_bind("sip.listen", kind, host, number)
+    _try_to_bind("media.address", socket.SOCK_DGRAM, settings.media.address, 0)
+    first, last = parse_ports(settings.media.ports)
+    for number in range(first + first % 2, last, 2):
+        with contextlib.suppress(ConfigError):
+            for one in (number, number + 1):
+                _try_to_bind("media.ports", socket.SOCK_DGRAM, settings.media.address, one)
+            return
+    raise ConfigError(
+        "media.ports",
+        f"all ports of {settings.media.ports} on {settings.media.address} are in use",
+        "name a range that is free",
+    )
+
+
+def _try_to_bind(key: str, kind: int, host: str, port: int) -> None:
+    """Raises ConfigError when the address cannot be listened on."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=kind)[0]
+        with socket.socket(family, kind) as probe:
+            if kind == socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        in_use = error.errno == errno.EADDRINUSE
+        raise ConfigError(
+            key,
+            f"{host}:{port} cannot be used: {error.strerror or error}",
+            "choose a free port, or stop what uses it"
+            if in_use
+            else "name an address of this machine",
+        ) from None
+
+
+async def _open_store(settings: Settings, clock: Clock) -> Store:
+    """Raises ConfigError when there is none at the setting."""
+    try:
+        return await Store.open(settings.store.url, clock)
+    except StoreUnavailable as error:
+        raise ConfigError("store.url", str(error), "name a file that can be written") from None
 
 
 def _recordings_folder(settings: Settings) -> Path:

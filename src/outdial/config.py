@@ -34,7 +34,9 @@ class Http(_Section):
 class Sip(_Section):
     """The SIP user agent."""
 
-    listen: list[Annotated[str, AfterValidator(checks.sip_listen)]] = ["udp:127.0.0.1:5060"]
+    listen: Annotated[
+        list[Annotated[str, AfterValidator(checks.sip_listen)]], Field(min_length=1)
+    ] = ["udp:127.0.0.1:5060"]
     """transport:host:port, each of udp, tcp; port 0 takes a free one."""
     public_address: Annotated[str, AfterValidator(checks.optional_host)] = ""
     """Host (and port) to show in Via and Contact behind NAT; empty: the listening one."""
@@ -57,8 +59,8 @@ class Media(_Section):
     """Worker processes; 0: one a core, less the control process's, at least one."""
     codecs: Annotated[list[Literal["PCMU", "PCMA"]], Field(min_length=1)] = ["PCMU", "PCMA"]
     """Offered, best first."""
-    country: str = "us"
-    """Whose ringback and busy tones callers hear: us, uk, de, fr, es, it, in, au, jp, mx, br."""
+    country: Literal["us", "uk", "de", "fr", "es", "it", "in", "au", "jp", "mx", "br"] = "us"
+    """Whose ringback and busy tones callers hear."""
     silence_timeout_s: float = Field(60.0, ge=0)
     """A call with no RTP from the far end for so long is ended; 0: never."""
 
@@ -244,6 +246,17 @@ class Settings(BaseModel):
             twice = checks.repeated(names)
             if twice is not None:
                 raise ValueError(f"{twice!r} is there twice in {key}; each may be there once")
+        return self
+
+    @model_validator(mode="after")
+    def _trunks_have_listeners(self) -> Settings:
+        spoken = {listener.partition(":")[0] for listener in self.sip.listen}
+        for trunk in [] if self.sim.enabled else self.trunks:
+            if trunk.transport not in spoken:
+                raise ValueError(
+                    f"the trunk {trunk.name!r} speaks {trunk.transport}, and sip.listen has no "
+                    f'{trunk.transport} listener; add e.g. "{trunk.transport}:127.0.0.1:5060"'
+                )
         return self
 
 

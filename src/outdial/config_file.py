@@ -98,6 +98,11 @@ def _explain(model: type[BaseModel], details: ErrorDetails) -> ConfigError:
             return ConfigError(key, "there is no such setting", _meant(model, path))
         case "missing":
             return ConfigError(key, "is missing", f"add {path[-1]} = ...")
+        case "model_type" | "model_attributes_type":
+            heading = f"[[{path[-2]}]]" if path[-1].isdigit() else f"[{key}]"
+            return ConfigError(key, "must be a table", f"write {heading} and its settings below")
+        case "list_type" if _is_list_of_tables(_annotation(model, path)):
+            return ConfigError(key, "must be a list of tables", f"write [[{key}]] for each")
         case "value_error":
             return ConfigError(key, details["msg"].removeprefix("Value error, "))
     problem = details["msg"][0].lower() + details["msg"][1:]
@@ -136,6 +141,10 @@ def _table(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return None
+
+
+def _is_list_of_tables(annotation: Any) -> bool:
+    return any(_table(argument) is not None for argument in get_args(annotation))
 
 
 def _may_hold_secrets(annotation: Any) -> bool:

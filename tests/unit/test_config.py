@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from outdial import config
 from outdial.errors import ConfigError
+from outdial.media.core import tones
 
 
 def load(tmp_path: Path, text: str, **environment: str) -> config.Settings:
@@ -151,11 +152,24 @@ def test_lists_and_members_of_lists_come_from_the_environment(tmp_path: Path) ->
         ('[[numbers]]\nnumber = "123"\nurl = "ftp://h/"', "numbers.0.url: 'ftp://h/' is not a URL"),
         ('[[keys]]\nname = "a"\nkey = ""', "keys.0.key"),
         ("[http\n", "is not valid TOML: Expected ']' at the end of a table declaration (at line 1"),
-        ("http = 3", "http: input should be a valid"),
+        ("http = 3", "http: must be a table (write [http] and its settings below)"),
+        ("keys = [3]", "keys.0: must be a table (write [[keys]] and its settings below)"),
+        ("trunks = 3", "trunks: must be a list of tables (write [[trunks]] for each)"),
+        ('[trunks]\nname = "a"', "trunks: must be a list of tables"),
+        ("[sip]\nlisten = []", "sip.listen: list should have at least 1 item"),
+        ('[media]\ncountry = "atlantis"', "media.country: input should be 'us', 'uk'"),
+        (
+            '[[trunks]]\nname = "a"\naddress = "h"\ntransport = "tcp"',
+            "the trunk 'a' speaks tcp, and sip.listen has no tcp listener",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in refusal(tmp_path, text)
+
+
+def test_every_country_has_tones() -> None:
+    assert get_args(config.Media.model_fields["country"].annotation) == tones.COUNTRIES
 
 
 def test_a_wrong_variable_is_named_like_the_setting(tmp_path: Path) -> None:
