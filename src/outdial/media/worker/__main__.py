@@ -19,8 +19,10 @@ from outdial.media.worker.ports import Ports
 def main(arguments: list[str]) -> None:
     """Runs until the control process says so or is gone."""
     descriptor, address, first, last, country = arguments
-    # Control-C goes to the whole group; the control process decides when we end.
+    # Control-C goes to the whole group, and systemd's SIGTERM to every process of the service: the
+    # control process decides when we end, after the calls that are up have had their time.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # Two descriptors a stream.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
