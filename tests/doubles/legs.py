@@ -223,7 +223,7 @@ class FakeStore:
     away: bool = False
     calls: list[CallRecord] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
-    events: list[EventRecord] = field(default_factory=list)
+    timeline: list[EventRecord] = field(default_factory=list)
     ladders: dict[str, int] = field(default_factory=dict)
     recordings: list[RecordingRecord] = field(default_factory=list)
 
@@ -236,7 +236,7 @@ class FakeStore:
         if self.away:
             raise StoreUnavailable("the store is away")
         self.calls.append(call)
-        self.events.extend(events)
+        self.timeline.extend(events)
 
     async def commit(self, change: Change) -> None:
         await self.commit_soon(change)
@@ -247,16 +247,25 @@ class FakeStore:
             future.set_exception(StoreUnavailable("the store is away"))
         else:
             self.changes.append(change)
-            self.events.extend(change.events)
+            self.timeline.extend(change.events)
             self.recordings.extend(change.recordings)
             future.set_result(None)
         return future
 
     def note(self, event: EventRecord) -> None:
-        self.events.append(event)
+        self.timeline.append(event)
 
     def save_ladder(self, call_sid: str, messages: Sequence[TracedMessage]) -> None:
         self.ladders[call_sid] = len(messages)
+
+    async def call(self, sid: str) -> CallRecord | None:
+        return next((call for call in self.calls if call.sid == sid), None)
+
+    async def events(self, sid: str) -> list[EventRecord]:
+        return [event for event in self.timeline if event.call_sid == sid]
+
+    async def unfinished_calls(self) -> list[CallRecord]:
+        return [call for call in self.calls if call.ended_at is None]
 
     def states(self, sid: str = "") -> list[str]:
         """The states written, in order."""
@@ -268,7 +277,7 @@ class FakeStore:
 
     def kinds(self, sid: str = "") -> list[str]:
         """The kinds of the events, in order."""
-        return [event.kind for event in self.events if not sid or event.call_sid == sid]
+        return [event.kind for event in self.timeline if not sid or event.call_sid == sid]
 
 
 @dataclass

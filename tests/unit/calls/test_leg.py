@@ -89,7 +89,7 @@ async def test_the_timeline_has_no_gaps() -> None:
     await world.answered()
     world.leg.hang_up(HANG_UP)
     await world.over()
-    assert [event.seq for event in world.store.events] == list(range(len(world.store.events)))
+    assert [event.seq for event in world.store.timeline] == list(range(len(world.store.timeline)))
 
 
 async def test_the_invite_waits_for_the_store() -> None:

@@ -112,7 +112,7 @@ async def test_digits_are_sent_before_the_document_is_fetched() -> None:
     await world.answered()
     await world.over()
     assert world.heard() == ["digits WW101", "play woman en: Your pin is 8 9 70"]
-    sent = [event for event in world.store.events if event.kind == "digits.sent"]
+    sent = [event for event in world.store.timeline if event.kind == "digits.sent"]
     assert [event.data for event in sent] == [{"count": 3}]
 
 
