@@ -135,10 +135,13 @@ class HttpClient:
             except TimeoutError:
                 raise FetchError("timeout", f"no complete answer within {timeout_s:g} s") from None
             response = _response(answer, origin.text + path, max_bytes)
-            if follow <= 0 or answer.status not in _REDIRECTS or "Location" not in response.headers:
+            if follow <= 0 or answer.status not in _REDIRECTS:
+                return response
+            location = response.headers.get("Location")
+            if not location:
                 return response
             follow -= 1
-            target = parse_target(_join(response.url, response.headers["Location"]), self.policy)
+            target = parse_target(_join(response.url, location), self.policy)
             origin, path = target.origin, target.path
             if answer.status == 303 or (method == "POST" and answer.status in (301, 302)):
                 method, body = "GET", None

@@ -19,6 +19,8 @@ from outdial.errors import FetchError
 
 _MAX_BARREN_BYTES = 65536
 """How many bytes may come, read after read, without bringing any content: head, trailers."""
+_MAX_WRAPPING = 8
+"""At most so many times the allowed content may come in all, however it is chunked."""
 _MAX_LINE_BYTES = 16384
 _MAX_LINES = 128
 """Header and trailer lines, those of interim answers too."""
@@ -48,6 +50,7 @@ class Connection(asyncio.Protocol):
         "_content",
         "_fields",
         "_head_read",
+        "_heard",
         "_lines",
         "_loop",
         "_max_bytes",
@@ -74,8 +77,8 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._refusal: FetchError | None = None
         self._fields: dict[bytes, bytes] = {}
-        self._content: list[bytes] = []
-        self._max_bytes = self._size = self._barren = self._lines = self._status = 0
+        self._content: bytes | bytearray = b""
+        self._max_bytes = self._size = self._barren = self._heard = self._lines = self._status = 0
         self._started = self._head_read = self._complete = self._until_close = False
         self.asked = 0
         """Requests sent on it."""
@@ -99,9 +102,9 @@ class Connection(asyncio.Protocol):
             self._fail(Disconnected("protocol", f"{self._place} closed the connection"))
             return answer
         self._max_bytes = max_bytes
-        self._size = self._barren = self._lines = 0
+        self._size = self._barren = self._heard = self._lines = 0
         self._started = self._head_read = self._complete = self._until_close = False
-        self._content = []
+        self._content = b""
         self._timer = self._loop.call_at(deadline, self._expire)
         transport.write(request)
         return answer
@@ -133,12 +136,8 @@ class Connection(asyncio.Protocol):
         else:
             if self._complete:
                 self._finish()
-            elif self._size > size:
-                self._barren = 0
             else:
-                self._barren += len(data)
-                if self._barren > _MAX_BARREN_BYTES:
-                    self._fail(self._strange("the header has no end"))
+                self._weigh(len(data), self._size > size)
 
     def eof_received(self) -> None:
         self._ended(None)
@@ -187,7 +186,12 @@ class Connection(asyncio.Protocol):
         self._size += len(data)
         if self._size > self._max_bytes:
             self._refuse_size()
-        self._content.append(data)
+        if self._size == len(data):
+            self._content = data
+        else:  # one buffer: a list of two-byte chunks would hold thirty times its content
+            if isinstance(self._content, bytes):
+                self._content = bytearray(self._content)
+            self._content += data
 
     def on_message_complete(self) -> None:
         if not self._head_read:
@@ -207,14 +211,12 @@ class Connection(asyncio.Protocol):
         if transport is None or transport.is_closing() or transport.get_write_buffer_size():
             self.reusable = False  # answered before it had the whole request
         if answer is not None and not answer.done():
-            content = self._content
-            body = content[0] if len(content) == 1 else b"".join(content)
-            self._content = []
+            body, self._content = bytes(self._content), b""
             answer.set_result(Answer(self._status, self._fields, body))
 
     def _fail(self, error: Exception) -> None:
         answer, self._answer = self._answer, None
-        self._content = []
+        self._content = b""
         if self._timer is not None:
             self._timer.cancel()
         self.abort()
@@ -237,6 +239,16 @@ class Connection(asyncio.Protocol):
             self._fail(
                 Disconnected("protocol", f"{self._place} closed the connection before it answered")
             )
+
+    def _weigh(self, heard: int, content: bool) -> None:
+        """Refuses what brings too little content for its length; the answer is not complete."""
+        self._heard += heard
+        self._barren = 0 if content else self._barren + heard
+        if (
+            self._barren > _MAX_BARREN_BYTES
+            or self._heard > _MAX_BARREN_BYTES + _MAX_WRAPPING * self._max_bytes
+        ):
+            self._fail(self._strange("there is no end to what is not content"))
 
     def _strange(self, what: str) -> FetchError:
         return FetchError("protocol", f"{self._place} does not speak HTTP: {what}")

@@ -592,6 +592,7 @@ async def test_certificate_must_be_for_the_name_and_trusted(tmp_path: Path) -> N
     async def ask(host: str, tls: ssl.SSLContext | None = None) -> int:
         client = HttpClient(AddressPolicy(["127.0.0.0/8"]), resolver=Names(["127.0.0.1"]), tls=tls)
         try:
+            await client.request("POST", f"https://{host}:{peer.port}/")
             return (await client.request("GET", f"https://{host}:{peer.port}/")).status
         finally:
             await client.close()
@@ -600,7 +601,9 @@ async def test_certificate_must_be_for_the_name_and_trusted(tmp_path: Path) -> N
         await ask("tls.example")
     assert caught.value.kind == "tls"
     trusting = ssl.create_default_context(cafile=certificate)
+    connections = peer.connections
     assert await ask("tls.example", trusting) == 200
+    assert peer.connections == connections + 1, "the connection is used again"
     assert names[-1] == "tls.example"
     with pytest.raises(FetchError) as caught:
         await ask("other.example", trusting)

@@ -185,6 +185,24 @@ async def test_what_has_no_end_is_cut_without_content(begin: bytes, endless: byt
     assert heard < 80_000
 
 
+async def test_little_content_in_much_wrapping_is_cut() -> None:
+    talk = Talk()
+    heard = 0
+    talk.hears(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+    while not talk.answer.done() and heard < 1_000_000:
+        talk.hears(b"1;" + b"a" * 2000 + b"\r\na\r\n")
+        heard += 2000
+    assert talk.error().kind == "protocol"
+    assert heard < 80_000
+
+
+async def test_the_smallest_chunks_are_content() -> None:
+    talk = Talk()
+    talk.hears(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[b"1\r\na\r\n"] * 1000)
+    talk.hears(b"0\r\n\r\n")
+    assert talk.answer.result().body == b"a" * 1000
+
+
 @pytest.mark.parametrize(
     "answer",
     [
