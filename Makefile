@@ -46,7 +46,7 @@ bench: setup ## Measure speed, latency and memory on this machine
 	$(BIN)/python -m bench $(ARGS)
 
 fuzz: setup ## Throw hundreds of thousands of bad messages at the parsers and a live port
-	$(BIN)/python -m pytest tests/fuzz $(ARGS)
+	OUTDIAL_FUZZ=$(or $(OUTDIAL_FUZZ),300000) $(BIN)/python -m pytest --timeout=3600 tests/fuzz $(ARGS)
 
 soak: setup test-programs ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m soak $(ARGS)

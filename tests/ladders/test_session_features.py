@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ladders.link import ANSWER, Link, answering, header
+from ladders.link import ANSWER, Link, answering, header, title
 from outdial.legs import Answered, DigitInfo, Reanswered, Rejected, Released, Reoffer, Ringing
 from outdial.sip.core.agent import Caps, Invited
 
@@ -431,6 +431,17 @@ def test_too_many_calls() -> None:
     link.dial()
     assert link["A"].last == Rejected(503, "Too Many Calls", local=True)
     link["A"].call.hang_up(486)
+    link.assert_clean()
+
+
+def test_a_call_can_be_cancelled_when_there_is_no_room_for_a_transaction() -> None:
+    link = Link(caps=Caps(transactions=1))
+    contact = "Contact: <sip:x@10.0.0.77>\n"
+    inject(link, "INVITE", fields=contact)
+    replies = inject(link, "CANCEL")
+    assert [title(reply) for reply in replies] == ["200 CANCEL", "487 INVITE"]
+    assert link["A"].agent.counters().server_transactions == 1
+    assert link["A"].kinds == ["Invited", "Rejected"]
     link.assert_clean()
 
 

@@ -135,6 +135,11 @@ class SipEndpoint:
             return listener.address
         raise ConfigError("sip.listen", "is empty", "udp:host:port")
 
+    @property
+    def connections(self) -> int:
+        """TCP connections that are open."""
+        return sum(pool.connections for pool in self._tcp.values())
+
     def _listeners(self) -> list[UdpListener | TcpPool]:
         return [*self._udp.values(), *self._tcp.values()]
 

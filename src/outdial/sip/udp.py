@@ -80,9 +80,13 @@ class UdpListener(asyncio.DatagramProtocol):
                 self._failed(address[0], address[1])
 
     def send(self, data: bytes, hop: Hop) -> None:
-        """Sends a datagram. Errors come back by `failed`."""
-        if self._transport is not None:
+        """Sends a datagram. Errors come back by `failed`, never from here."""
+        if self._transport is None:
+            return
+        try:
             self._transport.sendto(data, (hop.host, hop.port))
+        except (ValueError, OSError):  # no address that this socket can send to
+            asyncio.get_running_loop().call_soon(self._failed, hop.host, hop.port)
 
     def close(self) -> None:
         """Closes the socket."""

@@ -24,11 +24,12 @@ from outdial.legs import (
     SignallingEvent,
     TracedMessage,
 )
+from outdial.sip.core.hop import Hop
 from outdial.sip.endpoint import SipEndpoint, parse_listener
 from outdial.sip.leg import InboundLeg
 from outdial.sip.plane import OutboundLeg, SipPlane
 from outdial.sip.resolver import Resolver, SrvRecord
-from outdial.sip.udp import shown_address
+from outdial.sip.udp import UdpListener, shown_address
 
 OFFER = b"v=0\r\ns=offer\r\n"
 ANSWER = b"v=0\r\ns=answer\r\n"
@@ -430,6 +431,23 @@ async def test_messages_split_and_joined_on_tcp(far: SipEndpoint) -> None:
         while await reader.read(4096):
             pass
     writer.close()
+
+
+def test_an_address_that_the_socket_has_no_way_to_is_a_failure_told_later() -> None:
+    """uvloop raises for such addresses where asyncio's own loop calls `error_received`."""
+
+    async def send() -> None:
+        failed: list[tuple[str, int]] = []
+        udp = await UdpListener.bind(
+            "127.0.0.1", 0, "", lambda data, hop: None, lambda *address: failed.append(address)
+        )
+        udp.send(b"x", Hop("udp", "2001:db8::1", 5060, udp.local))
+        assert failed == []
+        await asyncio.sleep(0)
+        assert failed == [("2001:db8::1", 5060)]
+        udp.close()
+
+    uvloop.run(send())
 
 
 @pytest.mark.parametrize(

@@ -327,12 +327,15 @@ class Agent:
             else:
                 self._deny(request, source, data)
             return
-        cancel = self._serve(_server_key(request, "CANCEL"), request, source, invite.trace)
         if invite.trace is not None:
             invite.trace(False, source, data)
         user = invite.user
-        tag = user.local_tag if isinstance(user, IncomingCall) else ""
-        cancel.respond(200, "", f"Server: {self.name}\r\n", tag=tag)
+        if len(self._servers) < self.caps.transactions:
+            cancel = self._serve(_server_key(request, "CANCEL"), request, source, invite.trace)
+            tag = user.local_tag if isinstance(user, IncomingCall) else ""
+            cancel.respond(200, "", f"Server: {self.name}\r\n", tag=tag)
+        else:  # ending calls is what makes room again
+            self._reply(request, source, 200)
         if isinstance(user, IncomingCall):
             user.on_cancel(request)
 

@@ -133,15 +133,16 @@ class Dialog:
         """Section 12.2.1.1: a first route without ``lr`` is a strict router's."""
         if not self.routes or _is_loose(self.routes[0]):
             return self.target, self.routes
-        first = _route_uri(self.routes[0])
-        return first, (*self.routes[1:], f"<{self.target}>")
+        first = Uri.parse(_route_uri(self.routes[0])).without_headers()
+        return str(first), (*self.routes[1:], f"<{self.target}>")
 
     def _next_hop(self) -> Hop:
         """The address that requests go to.
 
         A dialog stays on the transport and socket that it was made on. A name in Contact or
         Record-Route is not looked up in the middle of a call: such a peer is reached where its
-        messages come from, which for a proxy or a SBC is the same place.
+        messages come from, which for a proxy or a SBC is the same place. So is one that gives an
+        address of the other IP version, which our socket could not send to.
         """
         if self.symmetric:
             return self._source
@@ -153,16 +154,19 @@ class Dialog:
         if uri.scheme != "sip" or not is_literal(uri.host):
             return self._source
         host = uri.params.get("maddr") or uri.host
-        if not is_literal(host):
-            return self._source
         source = self._source
+        if not is_literal(host) or (":" in host) != (":" in source.host):
+            return source
         return Hop(source.transport, host.strip("[]"), uri.port or 5060, source.local)
 
 
 def contact_uri(message: Request | Response) -> str:
-    """The URI of the first Contact; "" when there is none that can be read."""
+    """The URI of the first Contact; "" when there is none that can be read.
+
+    Without its headers part, which may not stand in a Request-URI (section 19.1.1, table 1).
+    """
     contacts = message.contacts
-    return str(contacts[0].uri) if contacts else ""
+    return str(contacts[0].uri.without_headers()) if contacts else ""
 
 
 def _route_set(message: Request | Response) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import NamedTuple
 
 
@@ -37,7 +38,8 @@ def host_port(host: str, port: int) -> str:
 @lru_cache(1024)
 def is_literal(host: str) -> bool:
     """Whether the host is an IPv4 or (bracketed or bare) IPv6 literal rather than a name."""
-    if ":" in host or host.startswith("["):
-        return True
-    parts = host.split(".")
-    return len(parts) == 4 and all(p.isascii() and p.isdigit() and len(p) <= 3 for p in parts)
+    try:
+        ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True

@@ -54,6 +54,19 @@ def test_without_routes_requests_go_to_the_contact() -> None:
     assert (outline.from_, outline.to) == ("<sip:a@x>;tag=a", "<sip:b@x>;tag=b")
 
 
+@pytest.mark.parametrize("host", ["b.example.org", "[2001:db8::1]", "999.1.1.1", "010.1.1.1"])
+def test_a_contact_that_the_socket_cannot_send_to_is_reached_where_it_sends_from(host: str) -> None:
+    outline = client_dialog(f"Contact: <sip:b@{host}>").outline("z9hG4bK2")
+    assert outline.hop == SOURCE
+    assert outline.uri == f"sip:b@{host}"
+
+
+def test_headers_of_a_contact_or_strict_route_do_not_come_into_a_request_uri() -> None:
+    fields = ["Contact: <sip:b;c?d@10.0.0.3?Subject=hi>", "Record-Route: <sip:r?e@10.0.0.9?X=y>"]
+    assert client_dialog(fields[0]).outline("z9hG4bK2").uri == "sip:b;c?d@10.0.0.3"
+    assert client_dialog(*fields).outline("z9hG4bK2").uri == "sip:r?e@10.0.0.9"
+
+
 def test_loose_routes_of_a_client_are_reversed() -> None:
     dialog = client_dialog(
         "Contact: <sip:b@10.0.0.3>",
@@ -211,7 +224,7 @@ def test_contact_and_hosts() -> None:
     assert contact(SOURCE) == "<sip:10.0.0.1:5060>"
     assert contact(SOURCE._replace(transport="tcp")) == "<sip:10.0.0.1:5060;transport=tcp>"
     assert host_port("::1", 5060) == "[::1]:5060"
-    assert [is_literal(host) for host in ("10.0.0.1", "::1", "[::1]", "a.b.c.d", "h")] == [
+    assert [is_literal(host) for host in ("10.0.0.1", "::1", "[::1]", "1.2.3.256", "h")] == [
         True, True, True, False, False,
     ]  # fmt: skip
 
