@@ -3,9 +3,12 @@
     python bench/media_bench.py prompts --streams 100 --seconds 10
     python bench/media_bench.py bridges --streams 200
     python bench/media_bench.py calls --streams 1000
+    python bench/media_bench.py rate --rate 100 --seconds 15
 
 `calls` opens, starts, plays 0.1 s and closes so many streams one after the other, and measures the
 CPU of both processes, the time from `queue` to the first packet of the clip, and what is left.
+`rate` begins so many calls a second, each a prompt of 2 s to a far end that says nothing and reads
+nothing, and measures the worker's CPU per call.
 
 The far ends are one process with one socket; packets are stamped by the kernel as they arrive, so
 that its own delays do not count. Prints one JSON object.
@@ -261,6 +264,57 @@ async def run_calls(count: int) -> dict[str, Any]:
     }
 
 
+async def run_rate(rate: float, seconds: float) -> dict[str, Any]:
+    pool = await WorkerPool.start(Media(workers=1, ports="40000-59999"), SystemClock())
+    usage, own = Usage(pool.pids), Usage([os.getpid()])
+    ends: list[MediaEvent] = []
+    fars = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(int(rate * 3))]
+    for far in fars:
+        far.bind(("127.0.0.1", 0))
+    calls: set[asyncio.Task[None]] = set()
+    with tempfile.TemporaryDirectory() as folder:
+        clip = make_clip(Path(folder), 16_000)
+
+        async def call(port: int) -> None:
+            leg = pool.open("leg", ends.append)
+            await asyncio.sleep(0.004)  # INVITE and answer
+            leg.start(MediaParams("127.0.0.1", port, Codec.PCMU, 101, remote_rtcp_port=port + 1))
+            await asyncio.sleep(0.003)  # the document
+            await leg.queue(clip)
+            leg.close()
+
+        began, made = time.monotonic(), 0
+        readings: list[tuple[int, float, float, int]] = []
+        for phase in (3.0, 3.0 + seconds):
+            while (now := time.monotonic()) - began < phase:
+                while made < (now - began) * rate:
+                    port = fars[made % len(fars)].getsockname()[1]
+                    task = asyncio.create_task(call(port))
+                    calls.add(task)
+                    task.add_done_callback(calls.discard)
+                    made += 1
+                await asyncio.sleep(0.5 / rate)
+            wakeups = (await pool.stats())["wakeups"]
+            readings.append((len(ends), own.cpu_s(), usage.cpu_s(), wakeups))
+        await asyncio.gather(*calls)
+        await asyncio.sleep(0.1)
+    await pool.stop()
+    for far in fars:
+        far.close()
+    (ended_a, own_a, worker_a, wake_a), (ended_b, own_b, worker_b, wake_b) = readings
+    count = ended_b - ended_a
+    totals = [event for event in ends if isinstance(event, MediaStats)]
+    return {
+        "mode": "rate",
+        "calls": count,
+        "worker_cpu_us_per_call": round(1e6 * (worker_b - worker_a) / count, 1),
+        "control_cpu_us_per_call": round(1e6 * (own_b - own_a) / count, 1),
+        "wakeups_per_call": round((wake_b - wake_a) / count, 2),
+        "packets_per_call": round(sum(total.packets_sent for total in totals) / len(totals), 1),
+        "ticks_late": sum(total.ticks_late for total in totals),
+    }
+
+
 def end(ended: asyncio.Future[None], event: MediaEvent) -> None:
     ended.set_result(None)
 
@@ -284,9 +338,10 @@ def make_clip(folder: Path, size: int = 80_000) -> Clip:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("mode", choices=["prompts", "bridges", "calls", "far"])
+    parser.add_argument("mode", choices=["prompts", "bridges", "calls", "rate", "far"])
     parser.add_argument("--streams", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--rate", type=float, default=100.0, help="calls a second")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--talk", action="store_true", help="the far ends of prompts talk too")
     arguments = parser.parse_args()
@@ -295,6 +350,9 @@ def main() -> None:
         return
     if arguments.mode == "calls":
         print(json.dumps(asyncio.run(run_calls(arguments.streams)), indent=2))
+        return
+    if arguments.mode == "rate":
+        print(json.dumps(asyncio.run(run_rate(arguments.rate, arguments.seconds)), indent=2))
         return
     result = asyncio.run(
         run(

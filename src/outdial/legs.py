@@ -358,7 +358,10 @@ class MediaLeg(Protocol):
         """Our RTP port (even); RTCP is the next one."""
 
     def start(self, params: MediaParams) -> None:
-        """The answer is in: packets leave at once (silence until there is something to play)."""
+        """The answer is in: packets leave within 5 ms, at once with what is queued by then.
+
+        Silence until there is something to play.
+        """
 
     def update(self, params: MediaParams) -> None:
         """A re-negotiation: address, codec, direction."""

@@ -12,7 +12,8 @@ from typing import TypeVar
 from outdial.legs import Codec, MediaEvent, MediaLeg, MediaParams
 from outdial.media.core import rtp
 
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
+"""Only a test that fails waits so long."""
 EventT = TypeVar("EventT", bound=MediaEvent)
 
 

@@ -62,8 +62,7 @@ def test_reports_go_out_and_what_comes_back_is_kept(
     # The far end has lost a quarter, and kept our report for no time.
     block = rtcp.Block(stream.ssrc, 64, 1, 4, 0, rtcp.middle(report.ntp), 0)
     far_rtcp.sendto(rtcp.receiver_report(9, [block]), ours)
-    buffer = bytearray(2048)
-    stream.reports.receive(buffer, memoryview(buffer), 104.5, 0)
+    stream.reports.read(104.5)
     stats = stream.stats()
     assert stats.far_lost_fraction == 0.25
     assert 0 <= stats.round_trip_ms < 2000
@@ -80,7 +79,7 @@ def test_blocks_speak_of_what_was_received(
         stream.receive(buffer, memoryview(buffer), 100.0, sequence * 160)
     sr = rtcp.sender_report(77, 0x1234_5678_9ABC_DEF0, 0, 3, 480)
     far_rtcp.sendto(sr, ("127.0.0.1", stream.reports._socket.getsockname()[1]))
-    stream.reports.receive(buffer, memoryview(buffer), 100.0, 0)
+    stream.reports.read(100.0)
     stream.reports.send(stream, 101.0)
     (report,) = rtcp.parse(far_rtcp.recv(2000))
     assert report.ntp is None, "nothing was sent: a receiver report"
@@ -94,13 +93,17 @@ def test_no_port_no_reports_and_rubbish_is_harmless(
     ends: tuple[Stream, socket.socket, socket.socket],
 ) -> None:
     stream, _, far_rtcp = ends
-    buffer = bytearray(2048)
     address = ("127.0.0.1", stream.reports._socket.getsockname()[1])
     for rubbish in (b"", b"\x80", b"\x80\xc8\x00\x01" + bytes(4), b"\x9f\xc9\xff\xff" + bytes(4)):
         far_rtcp.sendto(rubbish, address)
-        stream.reports.receive(buffer, memoryview(buffer), 100.0, 0)
+        stream.reports.read(100.0)
+    # A stranger's report is none, however well it is made.
+    block = rtcp.Block(stream.ssrc, 64, 1, 4, 0, 0, 0)
+    with bound() as stranger:
+        stranger.sendto(rtcp.receiver_report(9, [block]), address)
+    stream.reports.read(100.0)
     assert stream.stats() == MediaStats()
-    stream.reports.connect("127.0.0.1", 0, 100.0)
+    stream.reports.aim("127.0.0.1", 0, 100.0)
     stream.reports.send(stream, 100.0)
     assert stream.reports.next_at == float("inf")
 

@@ -16,9 +16,8 @@ from outdial.media.core.playlist import Sound
 from outdial.media.worker.clips import Clips
 from outdial.media.worker.ports import Ports
 from outdial.media.worker.recorder import Recorder
-from outdial.media.worker.reports import Reports
 from outdial.media.worker.slots import SLOT_S, Slots
-from outdial.media.worker.stream import Stream
+from outdial.media.worker.stream import NEVER, Stream
 
 READY_PORTS = 128
 LOW_PORTS = 64
@@ -31,6 +30,9 @@ READ_ROUNDS = 8
 LAST_WORDS_S = 1.0
 MOST_BACKLOG_BYTES = 8 * 1024 * 1024
 """Events a control process may leave unread before it is taken for dead."""
+
+_PATIENT = frozenset({wire.PORTS, wire.CLOSED})
+"""Events that wait for the next slot: the control process need not be woken for each of them."""
 
 _LATENESS_S = (0.001, 0.002, 0.005, 0.010, 0.020)
 
@@ -45,12 +47,18 @@ class Worker:
         self._clips = Clips()
         self._deframer = wire.Deframer()
         self._streams: dict[int, Stream] = {}
-        self._by_descriptor: dict[int, Stream | Reports] = {}
+        self._by_descriptor: dict[int, Stream] = {}
         self._arrivals = select.epoll()
         self._slots = Slots(time.monotonic())
         self._data = bytearray(rtp.MAX_PACKET)
         self._view = memoryview(self._data)
         self._events: list[bytes] = []
+        self._urgent = False
+        """An event among them must not wait."""
+        self._wake_at = NEVER
+        """When sockets and slots want to be looked at."""
+        self._looked_at = 0.0
+        """When the sockets were."""
         self._backlog = b""
         self._tones: dict[str, tones.Rendered] = {}
         self._recorder = Recorder()
@@ -96,11 +104,15 @@ class Worker:
             if readable:
                 if self._control in readable:
                     self._read_commands()
-                self._tell_recorded()
-            if self._streams:
-                self._read_arrivals(monotonic())
-                self._run_slots()
-            if self._events or self._backlog:
+                if self._recorder.wake in readable:
+                    self._tell_recorded()
+            ran = False
+            now = monotonic()
+            # Not when a command came in between: a look at the sockets costs as much as 3 packets.
+            if now >= self._wake_at:
+                self._read_arrivals(now)
+                ran = self._run_slots(now)
+            if self._urgent or self._backlog or (self._events and (ran or not self._slots.count)):
                 self._flush()
         now = time.monotonic()
         for stream in self._streams.values():
@@ -115,20 +127,24 @@ class Worker:
         """Seconds until there is something to do; None: until a command comes."""
         wake = self._slots.next_at()
         if wake is None:
+            self._wake_at = NEVER
             return None
         if self._bridged:
-            wake = min(wake, now + RELAY_SLICE_S)
+            wake = min(wake, max(now, self._looked_at + RELAY_SLICE_S))
+        self._wake_at = wake
         return max(0.0, wake - now)
 
     # ------------------------------------------------------------------ the clock
 
-    def _run_slots(self) -> None:
+    def _run_slots(self, now: float) -> bool:
+        """Sends what is due; False when nothing was."""
         monotonic, slots = time.monotonic, self._slots
-        now = monotonic()
         skipped = slots.skip(now)
         if skipped:
             self._skip(skipped)
+        ran = False
         while (batch := slots.due(now)) is not None:
+            ran = True
             streams, late_s = batch
             if late_s >= _LATENESS_S[0]:
                 self._note_late(streams, late_s)
@@ -137,6 +153,7 @@ class Worker:
             for stream in streams:
                 stream.tick(now)
             now = monotonic()
+        return ran
 
     def _note_late(self, streams: list[Stream], late_s: float) -> None:
         bins = sum(late_s >= limit for limit in _LATENESS_S)
@@ -155,6 +172,7 @@ class Worker:
     def _read_arrivals(self, now: float) -> None:
         by_descriptor, data, view = self._by_descriptor, self._data, self._view
         arrival = int(now * g711.RATE_HZ)
+        self._looked_at = now
         poll, most = self._arrivals.poll, len(by_descriptor) or 1
         relayed = 0
         # One datagram a stream and round: a burst is read in time, yet a flood on one stream
@@ -171,11 +189,14 @@ class Worker:
 
     def _emit(self, opcode: int, stream: int, payload: bytes) -> None:
         self._events.append(wire.frame(opcode, stream, payload))
+        if opcode not in _PATIENT:
+            self._urgent = True
 
     def _flush(self) -> None:
         """Sends the events; what a busy control process does not take now waits."""
         data = self._backlog + b"".join(self._events)
         self._events.clear()
+        self._urgent = False
         try:
             self._backlog = data[self._control.send(data) :]
         except BlockingIOError:
@@ -215,6 +236,7 @@ class Worker:
         self._streams[number] = Stream(number, port, rtp_socket, control, self._emit)
         if len(self._ports.free) < LOW_PORTS:
             self._announce()
+            self._urgent = True
 
     def _start(self, number: int, payload: bytes) -> None:
         stream = self._streams[number]
@@ -224,9 +246,9 @@ class Worker:
         now = time.monotonic()
         stream.configure(wire.unpack_params(payload), now)
         stream.started = True
-        for reader in (stream, stream.reports):
-            self._by_descriptor[reader.fileno()] = reader
-            self._arrivals.register(reader.fileno(), select.EPOLLIN)
+        descriptor = stream.fileno()
+        self._by_descriptor[descriptor] = stream
+        self._arrivals.register(descriptor, select.EPOLLIN)
         # After the commands that came with it: the first packet may be of a clip then.
         self._starting.append(stream)
 
@@ -314,14 +336,16 @@ class Worker:
 
     def _close(self, number: int, payload: bytes) -> None:
         stream = self._streams.pop(number)
+        if stream.recordings:
+            # What was said last has come, but was not read.
+            self._read_arrivals(time.monotonic())
         if stream.started:
             if stream in self._starting:
                 self._starting.remove(stream)
             else:
                 self._slots.remove(stream)
-            for reader in (stream, stream.reports):
-                self._arrivals.unregister(reader.fileno())
-                del self._by_descriptor[reader.fileno()]
+            # Closing the socket takes it out of the epoll set.
+            del self._by_descriptor[stream.fileno()]
         stream.close(time.monotonic())
         self._sent_before += stream.sent
         self._received_before += stream.reception.received
@@ -335,6 +359,7 @@ class Worker:
         self._announce()
 
     def _report(self, number: int, payload: bytes) -> None:
+        self._read_arrivals(time.monotonic())
         streams, ready = list(self._streams.values()), len(self._ports.free)
         report = wire.Report(
             streams=len(streams),

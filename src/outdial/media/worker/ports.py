@@ -48,9 +48,8 @@ class Ports:
         made: list[socket.socket] = []
         try:
             for number in (port, port + 1):
-                sock = socket.socket(self._family, socket.SOCK_DGRAM)
+                sock = socket.socket(self._family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
                 made.append(sock)
-                sock.setblocking(False)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
                 sock.bind((self._address, number))
         except OSError:

@@ -13,7 +13,7 @@ from outdial.media.worker.stream import Stream
 SLOT_S: Final = 0.010
 RING: Final = 16
 """Slots of the wheel, 160 ms: more than the longest packet time and the longest stall made good."""
-CROWD: Final = 150
+CROWD: Final = 300
 """Streams a slot after which another one is begun, half a millisecond's worth of packets."""
 MOST_BEHIND: Final = 10
 """Slots (100 ms). After a longer stall the time is skipped rather than sent in one burst."""

@@ -177,7 +177,7 @@ class Stream:
             # No route, or the hold address: nothing can be sent there.
             self.send_errors += 1
             self.sends = False
-        self.reports.connect(address[0], rtcp_port, now)
+        self.reports.aim(address[0], rtcp_port, now)
         self._drain(address, now)
 
     def _drain(self, address: tuple[str, int], now: float) -> None:
