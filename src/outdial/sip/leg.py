@@ -148,6 +148,7 @@ class InboundLeg(Leg):
     def trace(self, trace: TraceListener) -> None:
         """Who sees the messages of this leg; the INVITE is the first of them."""
         self._incoming.watch(self._endpoint.tracer(trace), self._raw)
+        self._raw = b""
 
     def listen(self, listener: SignallingListener) -> None:
         """Who gets the events from now on, and those that came before."""

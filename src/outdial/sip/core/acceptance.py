@@ -30,14 +30,12 @@ class Acceptance:
 
     __slots__ = ("_end", "_interval", "_layer", "_repeat", "_transaction", "_user", "cseq")
 
-    def __init__(
-        self, layer: Layer, transaction: ServerTransaction, cseq: int, user: AcceptanceUser
-    ) -> None:
+    def __init__(self, layer: Layer, transaction: ServerTransaction, user: AcceptanceUser) -> None:
         """The 2xx has just been sent by `transaction`."""
         self._layer = layer
         self._transaction = transaction
         self._user = user
-        self.cseq = cseq
+        self.cseq = transaction.cseq
         self._interval = layer.timings.t1
         now = layer.now
         self._repeat: Timer = layer.timers.start(now + self._interval, self, _Due.REPEAT)
@@ -52,7 +50,8 @@ class Acceptance:
         return True
 
     def stop(self) -> None:
-        """No more repeats, nobody is told."""
+        """No more repeats, nobody is told. The 2xx need not be kept for the rest of 64*T1."""
+        self._transaction.data = b""
         self._layer.timers.stop(self._repeat)
         self._layer.timers.stop(self._end)
 

@@ -28,6 +28,7 @@ from outdial.sip.core.transaction import (
     ClientTransaction,
     ClientUser,
     Event,
+    MergeKey,
     ServerTransaction,
     Trace,
     Transaction,
@@ -118,7 +119,7 @@ class Agent:
         self.capabilities = capability_fields(name)
         self._clients: dict[TransactionKey, ClientTransaction] = {}
         self._servers: dict[TransactionKey, ServerTransaction] = {}
-        self._invites: dict[tuple[str, str, int], TransactionKey] = {}
+        self._invites: dict[MergeKey, TransactionKey] = {}
         """Server transactions of initial INVITEs, for merged requests (section 8.2.2.2)."""
         self._calls: dict[str, Call] = {}
         """By our tag."""
@@ -255,7 +256,8 @@ class Agent:
             self._clients.pop(transaction.key, None)
         elif isinstance(transaction, ServerTransaction):
             self._servers.pop(transaction.key, None)
-            self._invites.pop(_merge_key(transaction.request), None)
+            if transaction.merge_key is not None:
+                self._invites.pop(transaction.merge_key, None)
 
     def drop(self, call: Call) -> None:
         """A call is over; requests for it get 481 from now on."""
@@ -378,11 +380,12 @@ class Agent:
     def _take_invite(self, key: TransactionKey, request: Request, source: Hop, data: bytes) -> None:
         transaction = self._serve(key, request, source, None)
         try:
-            call = IncomingCall(self, transaction, source)
+            call = IncomingCall(self, transaction, request, source)
         except RemoteProtocolError as error:
             transaction.respond(error.status_hint, tag=self.token())
             return
-        self._invites[_merge_key(request)] = key
+        transaction.merge_key = _merge_key(request)
+        self._invites[transaction.merge_key] = key
         transaction.user = call
         self._calls[call.local_tag] = call
         self.emit(call, Invited(data))
@@ -430,7 +433,7 @@ def _server_key(request: Request, method: str) -> TransactionKey:
     return (str(via), str(request.uri), request.call_id, request.from_.tag or "", str(cseq), method)
 
 
-def _merge_key(request: Request) -> tuple[str, str, int]:
+def _merge_key(request: Request) -> MergeKey:
     return (request.call_id, request.from_.tag or "", request.cseq.number)
 
 

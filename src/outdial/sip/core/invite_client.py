@@ -105,8 +105,9 @@ class OutgoingCall:
         self._agent.emit(self, event)
 
     def session_over(self) -> None:
-        """The confirmed dialog has ended."""
+        """The confirmed dialog has ended. The INVITE's transaction may hold the call for 64*T1."""
         self._phase = _Phase.OVER
+        self.session = None
         self._agent.drop(self)
 
     # ------------------------------------------------------------ INVITE

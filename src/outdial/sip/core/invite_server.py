@@ -60,11 +60,13 @@ class IncomingCall:
         "trace",
     )  # fmt: skip
 
-    def __init__(self, agent: Agent, transaction: ServerTransaction, source: Hop) -> None:
+    def __init__(
+        self, agent: Agent, transaction: ServerTransaction, request: Request, source: Hop
+    ) -> None:
         """Raises RemoteProtocolError when the INVITE cannot make a dialog."""
         self._agent = agent
         self._transaction = transaction
-        self.request = transaction.request
+        self.request = request
         self.source = source
         self.local_tag = agent.token()
         self._dialog = Dialog.as_server(self.request, self.local_tag, source)
@@ -109,6 +111,7 @@ class IncomingCall:
     def session_over(self) -> None:
         """The confirmed dialog has ended."""
         self._phase = _Phase.OVER
+        self._transaction.user = None
         self._agent.drop(self)
 
     # ------------------------------------------------------------ the listener's wishes
@@ -164,7 +167,7 @@ class IncomingCall:
         self.session = Session(agent, self, self._dialog, sdp, we_called=False)
         fields = self._fields(sdp) + timer_fields
         self._transaction.respond(200, "", fields, sdp, tag=self.local_tag)
-        self.session.renegotiation.accepted_first(self._transaction, request.cseq.number)
+        self.session.renegotiation.accepted_first(self._transaction)
         self.session.keep_alive(interval)
 
     def _send_in_turn(self, status: int, sdp: bytes | None) -> None:
@@ -206,6 +209,7 @@ class IncomingCall:
         self._stop_repeating()
         self._agent.timers.stop(self._unanswered)
         self.emit(event)
+        self._transaction.user = None
         self._agent.drop(self)
 
     # ------------------------------------------------------------ requests of the peer

@@ -58,6 +58,7 @@ class Renegotiation:
         "_retry",
         "_session",
         "_theirs",
+        "_theirs_offerless",
         "_timer_fields",
         "_wanted",
         "_we_called",
@@ -77,6 +78,7 @@ class Renegotiation:
         """What our request under way carries."""
         self._ack: tuple[bytes, Hop] | None = None
         self._theirs: ServerTransaction | None = None
+        self._theirs_offerless = False
         self._timer_fields = ""
         self._offerless: set[int] = set()
         self._acceptances: list[Acceptance] = []
@@ -126,6 +128,7 @@ class Renegotiation:
             transaction.respond(200, "", self._success_fields(transaction.hop))
             return
         self._theirs = transaction
+        self._theirs_offerless = offer is None
         transaction.user = self
         self._session.emit(Reoffer(offer))
 
@@ -140,10 +143,9 @@ class Renegotiation:
         if transaction.method == "UPDATE":
             self._go_on()
         else:
-            number = transaction.request.cseq.number
-            if sdp_of(transaction.request) is None:
-                self._offerless.add(number)
-            self._acceptances.append(Acceptance(self._agent, transaction, number, self))
+            if self._theirs_offerless:
+                self._offerless.add(transaction.cseq)
+            self._acceptances.append(Acceptance(self._agent, transaction, self))
 
     def refuse_offer(self, status: int) -> None:
         """A failure response; the session stays as it was."""
@@ -152,9 +154,9 @@ class Renegotiation:
             transaction.respond(status)
             self._go_on()
 
-    def accepted_first(self, transaction: ServerTransaction, cseq: int) -> None:
+    def accepted_first(self, transaction: ServerTransaction) -> None:
         """The 2xx to the INVITE that made the session has been sent."""
-        self._first = Acceptance(self._agent, transaction, cseq, self)
+        self._first = Acceptance(self._agent, transaction, self)
         self._acceptances.append(self._first)
 
     def on_ack(self, request: Request) -> None:

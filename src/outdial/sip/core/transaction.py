@@ -221,6 +221,8 @@ SERVER: Table = {
 Trace = Callable[[bool, Hop, bytes], None]
 """(outgoing, hop, raw bytes) of each message of a leg."""
 TransactionKey = tuple[str, ...]
+MergeKey = tuple[str, str, int]
+"""Call-ID, From tag and CSeq number of an INVITE (section 8.2.2.2)."""
 
 
 class Layer(Protocol):
@@ -402,6 +404,8 @@ class ClientTransaction(Transaction):
         """A response with our branch and method."""
         self._response = response
         status = response.status
+        if status >= 200:
+            self.data = b""  # not sent again, and an INVITE would be held for 64*T1
         event = (
             Event.PROVISIONAL if status < 200 else Event.SUCCESS if status < 300 else Event.FAILURE
         )
@@ -429,7 +433,7 @@ class ClientTransaction(Transaction):
 class ServerTransaction(Transaction):
     """A request of the peer until it can no longer be repeated."""
 
-    __slots__ = ("head", "method", "request", "user")
+    __slots__ = ("cseq", "head", "merge_key", "method", "user")
 
     def __init__(
         self,
@@ -443,7 +447,9 @@ class ServerTransaction(Transaction):
         machine = _INVITE_SERVER_START if request.method == "INVITE" else _SERVER_START
         super().__init__(layer, key, source, machine, trace)
         self.method = request.method
-        self.request = request
+        self.cseq = request.cseq.number
+        self.merge_key: MergeKey | None = None
+        """Under which the agent knows the INVITE, if it began a call."""
         self.head = head
         self.user: ServerUser | None = None
         """Who hears of the ACK, once somebody answers for the request."""
