@@ -127,6 +127,11 @@ class OutdialServer:
         return self._process.pid
 
     @property
+    def pids(self) -> list[int]:
+        """The control process and all that descend from it: media workers, speech helpers."""
+        return _family(self.pid)
+
+    @property
     def log_path(self) -> Path:
         """Its standard error."""
         return self.folder / "outdial.log"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from outdial.testing.sipp import is_installed
+from system.sipp.long_calls import LongCalls
 from system.sipp.stage import Scene, Stage
 
 
@@ -24,9 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stage() -> Iterator[Stage]:
-    """The server of the module."""
+    """The server of all tests here, but for those that take long."""
     with Stage() as stage:
         yield stage
 
@@ -36,3 +37,17 @@ def scene(stage: Stage) -> Iterator[Scene]:
     """The test's phones and calls; what must hold after every call is checked at its end."""
     with Scene(stage).running() as scene:
         yield scene
+
+
+@pytest.fixture(scope="session")
+def long_calls() -> Iterator[LongCalls]:
+    """Calls that take up to a minute, on a server of their own."""
+    with Stage({"media": {"silence_timeout_s": 2}}) as stage, Scene(stage).running() as scene:
+        yield LongCalls(scene)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _long_calls_begin_first(request: pytest.FixtureRequest) -> None:
+    """They go on while the other tests run, and are looked at in the end."""
+    if any("long_calls" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("long_calls")

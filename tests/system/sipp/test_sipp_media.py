@@ -137,7 +137,7 @@ def _check_moved(first: Ear, second: Ear, at_s: float) -> None:
     assert before[-1].at < after[0].at < before[-1].at + 0.1
     assert (after[0].sequence - before[-1].sequence) & 0xFFFF == 1
     assert after[0].ssrc == before[0].ssrc
-    assert audio.active_s(second.heard()) > 1.5
+    assert audio.active_s(second.heard()) > 1.0
 
 
 def _longest_gap(packets: list[Packet]) -> tuple[float, float]:

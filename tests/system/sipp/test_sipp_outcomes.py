@@ -141,6 +141,13 @@ def test_nobody_listens_at_the_only_trunk(scene: Scene) -> None:
     )
 
 
+def test_nobody_listens_at_a_trunk_that_is_reached_by_tcp(scene: Scene) -> None:
+    call = scene.call(scene.stage.tcp_line(), HANG_UP)
+    call.ended(
+        "initiated", outcome="failed", code="503", cause="trunk-unreachable", source="carrier"
+    )
+
+
 def test_a_trunk_that_never_says_a_word_is_given_up_after_64_t1(scene: Scene) -> None:
     line = scene.stage.line()
     with SilentHost(line.hosts[0], 5060) as silent:
