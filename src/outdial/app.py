@@ -49,6 +49,8 @@ _log = log.get("app")
 
 HARD_STOP_S = 2.0
 """A second SIGTERM ends the process within."""
+LAST_CALLBACKS_S = 5.0
+"""How long the callbacks of the last calls may take; the others are delivered at the next start."""
 SWITCH_INTERVAL_S = 0.0005
 """How long the store's thread may have to wait for the interpreter after a sync to disk; Python's
 default of 5 ms would be the larger part of a call's set-up time."""
@@ -173,7 +175,14 @@ class Server:
 
         `hurry`, once set, ends the waiting.
         """
-        await self.calls.drain(drain_s, hurry or asyncio.Event())
+        hurry = hurry or asyncio.Event()
+        await self.calls.drain(drain_s, hurry)
+        if not hurry.is_set():
+            # How the last calls ended is told now, if the receivers are there, and not only at
+            # the next start.
+            with contextlib.suppress(StoreUnavailable):
+                await self.store.flush()
+            await self.deliverer.settle(LAST_CALLBACKS_S)
         await self._stack.aclose()
 
 

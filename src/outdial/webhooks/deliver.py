@@ -164,6 +164,16 @@ class Deliverer:
             nap = min(max(self._later[0][0] - now, 0.001), _LONGEST_NAP_S)
             self._timer = asyncio.get_running_loop().call_later(nap, self.wake)
 
+    async def settle(self, patience_s: float) -> None:
+        """Waits until all that is due has been tried, for so long at most."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience_s
+        while work := self._tasks | ({self._loading} if self._loading else set()):
+            left = deadline - loop.time()
+            if left <= 0:
+                return
+            await asyncio.wait(work, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+
     async def stop(self, grace_s: float = 5.0) -> None:
         """Starts nothing more, lets what is under way end within `grace_s`, and cuts the rest off.
 

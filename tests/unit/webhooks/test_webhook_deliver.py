@@ -369,3 +369,38 @@ async def test_stopping_lets_what_is_under_way_end(bench: Bench, receiver: Recei
     await bench.store.flush()
     pending, _ = await bench.store.pending_deliveries(10)
     assert [d.position for d in pending] == [1]
+
+
+async def test_settling_waits_for_all_that_is_due_and_not_for_what_is_tried_later(
+    bench: Bench, receiver: Receiver
+) -> None:
+    async def answer(request: web.Request, count: int) -> web.Response:
+        await asyncio.sleep(0)
+        form = await request.post()
+        return web.Response(status=500 if form["lane"] == "b" else 200)
+
+    receiver.answer = answer
+    await bench.submit([*some(receiver.url, "a", 3), *some(receiver.url, "b", 1)])
+    await bench.deliverer.settle(10.0)
+    assert sorted(bench.settled) == [
+        ("a", "done", 1),
+        ("a", "done", 1),
+        ("a", "done", 1),
+        ("b", "pending", 1),
+    ]
+
+
+async def test_settling_has_no_more_than_its_patience(bench: Bench, receiver: Receiver) -> None:
+    never = asyncio.Event()
+
+    async def answer(request: web.Request, count: int) -> web.Response:
+        await never.wait()
+        return web.Response()
+
+    receiver.answer = answer
+    await bench.submit(some(receiver.url, "a", 1))
+    await bench.deliverer.settle(0.05)
+    assert bench.deliverer.under_way == 1
+    never.set()
+    await bench.deliverer.settle(10.0)
+    assert bench.settled == [("a", "done", 1)]
