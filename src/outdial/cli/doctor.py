@@ -6,7 +6,6 @@ Nothing is left behind: no database or folder is made, every socket is closed ag
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import tempfile
 import urllib.request
@@ -166,12 +165,18 @@ async def _speech(settings: Settings) -> Finding:
     from outdial.speech.cache import ClipCache
     from outdial.speech.pool import HelperPool
     from outdial.speech.speech import Speech
+    from outdial.speech.voices import voice_name
 
     pool = HelperPool(1)
     with tempfile.TemporaryDirectory(prefix="outdial-doctor-") as folder:
         speech = Speech(settings.speech, ClipCache(folder, 1 << 24), pool)
         try:
             engine = await speech.check()
+            voice, language = settings.speech.default_voice, settings.speech.default_language
+            try:
+                voice_name(voice, language, engine.languages)
+            except OutdialError as error:
+                return Finding("speech", False, str(error), "correct speech.default_language")
         except OutdialError as error:
             return Finding("speech", False, str(error), "apt install espeak-ng")
         finally:
@@ -207,8 +212,11 @@ def _folder(check: str, key: str, folder: Path, well: str = "") -> Finding:
     nearest = folder.absolute()
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
-    writable = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
-    if not writable:
+    try:
+        # a file without a name: gone when it is closed, whatever happens
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError:
         remedy = f"let this user write there, or change {key}"
         return Finding(check, False, f"{nearest} cannot be written", remedy)
     if not well:
