@@ -22,8 +22,8 @@ class LongCalls:
         self.reinvited = self._place("refreshed-by-reinvite", _pause(REFRESHED_S))
         self.forgotten = self._place("not-refreshed", _pause(120))
 
-    def _place(self, name: str, document: str, **values: str) -> tuple[Phone, Call]:
-        phone = self._scene.phone(name, timeout_s=120, **values)
+    def _place(self, name: str, document: str, ring_ms: str = "") -> tuple[Phone, Call]:
+        phone = self._scene.phone(name, timeout_s=120, ring_ms=ring_ms)
         phone.ear.babble()
         return phone, self._scene.call(phone, document)
 

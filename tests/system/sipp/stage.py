@@ -13,8 +13,8 @@ import itertools
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from outdial.testing.server import OutdialServer
 from outdial.testing.sipp import Sipp, SippResult
@@ -54,6 +54,21 @@ _HELD = (
 )
 
 
+class End(NamedTuple):
+    """What the last callback of a leg says."""
+
+    outcome: str
+    code: str
+    """SipResponseCode, "" for none."""
+    cause: str
+    source: str
+
+
+STEPS = ("initiated", "ringing", "answered")
+"""What is told of a call that rings and is answered, before its end."""
+WELL = End("completed", "200", "normal-clearing", "application")
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A number, and the addresses of the trunks that take it, in order."""
@@ -88,13 +103,14 @@ class Phone:
 
     def received(self, start: str = "") -> list[Message]:
         """The messages it got whose first line begins so; repetitions included."""
-        return [m for m in self._messages() if not m.sent and m.start_line.startswith(start)]
+        return [m for m in self.messages() if not m.sent and m.start_line.startswith(start)]
 
     def sent(self, start: str = "") -> list[Message]:
         """The messages it sent whose first line begins so."""
-        return [m for m in self._messages() if m.sent and m.start_line.startswith(start)]
+        return [m for m in self.messages() if m.sent and m.start_line.startswith(start)]
 
-    def _messages(self) -> list[Message]:
+    def messages(self) -> list[Message]:
+        """All of them, in order."""
         return read_trace(self.done().messages)
 
 
@@ -107,7 +123,8 @@ class Call:
     to: str
     from_: str
     name: str
-    asked_at: float = field(default_factory=time.monotonic)
+    has_document: bool
+    """Whether `url` leads to our web server."""
 
     def events(self, sid: str = "") -> list[Received]:
         """The callbacks of a leg so far; of the first one unless `sid` says another."""
@@ -129,18 +146,17 @@ class Call:
         )
         return next(request.params for request in got if _says(request, wanted, status))
 
-    def ended(self, *statuses: str, timeout_s: float = 15.0, sid: str = "", **end: str) -> None:
-        """Checks the whole story of a leg: its statuses in order, and how the last one says it
-        ended: `outcome`, `code`, `cause`, `source` (`code` "" for none)."""
+    def ended(self, *story: str | End, timeout_s: float = 15.0, sid: str = "") -> None:
+        """Checks the whole story of a leg: its statuses in order, and last how it ended."""
         last = self.wait_for("completed", timeout_s, sid)
         told = tuple(request.params["CallStatus"] for request in self.events(sid))
-        assert told == (*statuses, "completed")
-        assert {
-            "outcome": last.get("CallOutcome"),
-            "code": last.get("SipResponseCode", ""),
-            "cause": last.get("HangupCause"),
-            "source": last.get("HangupSource"),
-        } == end
+        how = End(
+            last.get("CallOutcome", ""),
+            last.get("SipResponseCode", ""),
+            last.get("HangupCause", ""),
+            last.get("HangupSource", ""),
+        )
+        assert (*told[:-1], how) == story
 
     def fetches(self) -> list[Received]:
         """The requests for its document."""
@@ -360,7 +376,7 @@ class Scene:
                 **params,
             }
         )
-        call = Call(self.stage, sid, number, from_, name)
+        call = Call(self.stage, sid, number, from_, name, has_document=document is not None)
         self._calls.append(call)
         return call
 
@@ -384,16 +400,20 @@ def _check_story(call: Call) -> None:
             assert params["Called"] == params["To"]
             assert params["Direction"] == "Outbound"
             assert params["CallbackSource"] == "call-progress-event"
-            assert params["CallbackSource"] and ("CallOutcome" in params) == (params is story[-1])
+            assert ("CallOutcome" in params) == (params is story[-1])
             if sid == call.sid:
                 assert (params["To"], params["From"]) == (call.to, call.from_)
         last = story[-1]
         assert last["CallDurartion"] == last["CallDuration"]
         if "answered" not in told:
             assert last["CallDuration"] == "0"
-    answered = any(params["CallStatus"] == "answered" for params in legs[call.sid])
-    if not answered:
-        assert call.fetches() == [], "the document is not fetched for a call nobody answered"
+    story = legs[call.sid]
+    fetches = len(call.fetches())
+    if not any(params["CallStatus"] == "answered" for params in story):
+        assert fetches == 0, "the document is not fetched for a call nobody answered"
+    elif call.has_document and story[-1]["HangupSource"] == "application":
+        assert fetches == 1
+    assert fetches <= 1
 
 
 def _says(request: Received, sid: str, status: str) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from outdial.testing import audio
 from outdial.testing.server import free_port
 from outdial.testing.web import Answer
-from system.sipp.stage import Call, Phone, Scene
+from system.sipp.stage import STEPS, WELL, Call, End, Phone, Scene
 
 _CLOSE = {"Connection": "close"}
 
@@ -43,15 +43,7 @@ def test_the_fallback_is_run_instead_of_an_apology(scene: Scene) -> None:
     hello = b"<Response><Say>Hello from the fallback.</Say></Response>"
     scene.web.script("/fallback", Answer(body=hello, content_type="text/xml", headers=_CLOSE))
     call = scene.call(phone, Answer(status=500, headers=_CLOSE), fallbackUrl=fallback)
-    call.ended(
-        "initiated",
-        "ringing",
-        "answered",
-        outcome="completed",
-        code="200",
-        cause="normal-clearing",
-        source="application",
-    )
+    call.ended(*STEPS, WELL)
     assert len(call.fetches()) == len(scene.web.received("/fallback")) == 1
     assert audio.active_s(phone.ear.heard()) > 0.4
 
@@ -61,10 +53,7 @@ def _check_apology(call: Call, phone: Phone) -> None:
         "initiated",
         "ringing",
         "answered",
-        outcome="completed",
-        code="200",
-        cause="application-error",
-        source="application",
+        End("completed", "200", "application-error", "application"),
     )
     heard = phone.ear.heard()
     assert audio.active_s(heard) > 1.3, "the apology was spoken to its end"

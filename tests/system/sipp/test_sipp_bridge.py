@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 
 from outdial.testing import audio
-from system.sipp.stage import Call, Scene
+from system.sipp.stage import STEPS, WELL, Call, End, Scene
 
-_ENDED = {"outcome": "completed", "code": "200", "cause": "normal-clearing"}
-_STEPS = ("initiated", "ringing", "answered")
 _HIGH_HZ, _LOW_HZ = 1500, 700
 
 
@@ -27,8 +25,8 @@ def test_both_hear_each_other_and_digits_pass(scene: Scene) -> None:
     other.ear.wait_until(lambda ear: ear.digits() == "12#")
     call.hang_up()
 
-    call.ended(*_STEPS, source="caller", **_ENDED)
-    call.ended(*_STEPS, source="caller", sid=second, **_ENDED)
+    call.ended(*STEPS, WELL._replace(source="caller"))
+    call.ended(*STEPS, WELL._replace(source="caller"), sid=second)
     ringback = callee.ear.heard().cut(0.2, 1.2)
     assert audio.tone_share(ringback, 440, 480) > 0.9, "ringback until the other answered"
     assert audio.tone_share(callee.ear.heard(since), _LOW_HZ) > 0.8
@@ -41,8 +39,8 @@ def test_when_the_second_hangs_up_the_first_is_released(scene: Scene) -> None:
     callee, other = scene.phone("answer"), scene.phone("hangs-up", talk_ms="300")
     call = scene.call(callee, from_=other.number)
     second = call.second_leg()
-    call.ended(*_STEPS, source="callee", sid=second, **_ENDED)
-    call.ended(*_STEPS, source="caller", **_ENDED)
+    call.ended(*STEPS, WELL._replace(source="callee"), sid=second)
+    call.ended(*STEPS, WELL._replace(source="caller"))
     assert len(callee.received("BYE ")) == 1
 
 
@@ -50,8 +48,8 @@ def test_when_the_first_hangs_up_the_second_is_released(scene: Scene) -> None:
     callee, other = scene.phone("hangs-up", talk_ms="700"), scene.phone("answer")
     call = scene.call(callee, from_=other.number)
     second = call.second_leg()
-    call.ended(*_STEPS, source="callee", **_ENDED)
-    call.ended(*_STEPS, source="caller", sid=second, **_ENDED)
+    call.ended(*STEPS, WELL._replace(source="callee"))
+    call.ended(*STEPS, WELL._replace(source="caller"), sid=second)
     assert len(other.received("BYE ")) == 1
 
 
@@ -59,15 +57,9 @@ def test_when_the_first_hangs_up_early_the_second_is_cancelled(scene: Scene) -> 
     callee, other = scene.phone("hangs-up", talk_ms="700"), scene.phone("no-answer")
     call = scene.call(callee, from_=other.number)
     second = call.second_leg()
-    call.ended(*_STEPS, source="callee", **_ENDED)
+    call.ended(*STEPS, WELL._replace(source="callee"))
     call.ended(
-        "initiated",
-        "ringing",
-        sid=second,
-        outcome="canceled",
-        code="487",
-        cause="originator-cancel",
-        source="caller",
+        "initiated", "ringing", End("canceled", "487", "originator-cancel", "caller"), sid=second
     )
 
 
@@ -75,10 +67,8 @@ def test_a_second_leg_that_is_busy_is_told_to_the_callee(scene: Scene) -> None:
     callee, other = scene.phone("answer"), scene.phone("reject", status="486 Busy Here")
     call = scene.call(callee, from_=other.number)
     second = call.second_leg()
-    call.ended(
-        "initiated", sid=second, outcome="busy", code="486", cause="user-busy", source="callee"
-    )
-    call.ended(*_STEPS, source="outdial", **_ENDED)
+    call.ended("initiated", End("busy", "486", "user-busy", "callee"), sid=second)
+    call.ended(*STEPS, WELL._replace(source="outdial"))
     assert audio.active_s(callee.ear.heard()) > 0.6, "the reason was spoken"
 
 
@@ -86,16 +76,8 @@ def test_a_second_leg_that_nobody_answers_is_told_to_the_callee(scene: Scene) ->
     callee, other = scene.phone("answer"), scene.phone("no-answer")
     call = scene.call(callee, from_=other.number, timeout=1)
     second = call.second_leg()
-    call.ended(
-        "initiated",
-        "ringing",
-        sid=second,
-        outcome="no-answer",
-        code="487",
-        cause="no-answer",
-        source="outdial",
-    )
-    call.ended(*_STEPS, source="outdial", **_ENDED)
+    call.ended("initiated", "ringing", End("no-answer", "487", "no-answer", "outdial"), sid=second)
+    call.ended(*STEPS, WELL._replace(source="outdial"))
 
 
 def test_the_second_phones_early_media_is_heard_instead_of_ringback(scene: Scene) -> None:
@@ -106,8 +88,8 @@ def test_the_second_phones_early_media_is_heard_instead_of_ringback(scene: Scene
     other.ear.say(audio.tone(_LOW_HZ, seconds=0.6))
     call.wait_for("answered", sid=second)
     call.hang_up()
-    call.ended(*_STEPS, source="caller", **_ENDED)
-    call.ended(*_STEPS, source="caller", sid=second, **_ENDED)
+    call.ended(*STEPS, WELL._replace(source="caller"))
+    call.ended(*STEPS, WELL._replace(source="caller"), sid=second)
     assert audio.tone_share(callee.ear.heard().cut(0.2, 0.6), _LOW_HZ) > 0.5
 
 
@@ -117,8 +99,8 @@ def test_a_digit_by_info_reaches_the_other_as_a_telephone_event(scene: Scene) ->
     second = call.second_leg()
     other.ear.wait_until(lambda ear: ear.digits() == "5")
     call.hang_up()
-    call.ended(*_STEPS, source="caller", **_ENDED)
-    call.ended(*_STEPS, source="caller", sid=second, **_ENDED)
+    call.ended(*STEPS, WELL._replace(source="caller"))
+    call.ended(*STEPS, WELL._replace(source="caller"), sid=second)
 
 
 def _check_second_leg(call: Call, second: str) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 
 from outdial.testing import audio
 from system.sipp.ear import EVENTS, PCMU, Ear, Packet
-from system.sipp.stage import HANG_UP, LINGER, Phone, Scene
+from system.sipp.stage import HANG_UP, LINGER, STEPS, WELL, Phone, Scene
 
 TALK = (
     "<Response><Say>One two three four five six seven eight nine ten eleven twelve thirteen "
     "fourteen fifteen sixteen seventeen eighteen nineteen twenty.</Say></Response>"
 )
-_ENDED = {"outcome": "completed", "code": "200", "cause": "normal-clearing"}
 
 _KEYPAD_HZ = {"1": (697, 1209), "2": (697, 1336), "9": (852, 1477), "#": (941, 1477)}
 
@@ -25,13 +25,13 @@ _KEYPAD_HZ = {"1": (697, 1209), "2": (697, 1336), "9": (852, 1477), "#": (941, 1
 def test_digits_are_sent_as_telephone_events_before_the_document_is_fetched(scene: Scene) -> None:
     phone = scene.phone("answer")
     call = scene.call(phone, LINGER, sendDigits="12w9W#*0A")
-    call.ended("initiated", "ringing", "answered", source="application", **_ENDED)
+    call.ended(*STEPS, WELL)
 
     pressed = phone.ear.pressed()
     assert "".join(one.digit for one in pressed) == "129#*0A"
     assert {one.ends for one in pressed} == {3}, "the end is said three times (RFC 4733 2.5.1.4)"
     assert {one.duration_ms for one in pressed} == {100}
-    gaps_s = [b.at - a.at for a, b in zip(pressed, pressed[1:], strict=False)]
+    gaps_s = [b.at - a.at for a, b in pairwise(pressed)]
     for gap_s, expected_s in zip(gaps_s, [0.2, 0.7, 1.2, 0.2, 0.2, 0.2], strict=True):
         assert gap_s == pytest.approx(expected_s, abs=0.06)
     first = [p for p in phone.ear.packets if p.payload_type == EVENTS and p.marker]
@@ -44,7 +44,7 @@ def test_digits_are_sent_as_telephone_events_before_the_document_is_fetched(scen
 def test_digits_are_sent_as_tones_to_one_who_takes_no_telephone_events(scene: Scene) -> None:
     phone = scene.phone("answer", sdp="@sdp-no-events@")
     call = scene.call(phone, LINGER, sendDigits="12w9#")
-    call.ended("initiated", "ringing", "answered", source="application", **_ENDED)
+    call.ended(*STEPS, WELL)
     assert phone.ear.pressed() == []
     heard = phone.ear.heard()
     bursts = _bursts(heard)
@@ -53,7 +53,7 @@ def test_digits_are_sent_as_tones_to_one_who_takes_no_telephone_events(scene: Sc
         assert end_s - start_s == pytest.approx(0.1, abs=0.03)
         assert audio.tone_share(heard.cut(start_s, end_s), *_KEYPAD_HZ[digit]) > 0.8
     starts_s = [start_s for start_s, _ in bursts]
-    gaps_s = [b - a for a, b in zip(starts_s, starts_s[1:], strict=False)]
+    gaps_s = [b - a for a, b in pairwise(starts_s)]
     assert gaps_s == pytest.approx([0.2, 0.7, 0.2], abs=0.04)
 
 
@@ -63,7 +63,7 @@ def test_digits_are_sent_as_tones_to_one_who_takes_no_telephone_events(scene: Sc
 def test_a_reinvite_moves_the_prompt_to_another_port(scene: Scene) -> None:
     phone, moved = _phone_that_moves(scene, "reinvites", new_sdp="@sdp-moved@")
     call = scene.call(phone, TALK)
-    call.ended("initiated", "ringing", "answered", source="application", **_ENDED)
+    call.ended(*STEPS, WELL)
     _check_moved(phone.ear, moved, at_s=0.8)
     assert "m=audio" in phone.received("SIP/2.0 200")[0].body
 
@@ -71,7 +71,7 @@ def test_a_reinvite_moves_the_prompt_to_another_port(scene: Scene) -> None:
 def test_an_offerless_reinvite_gets_an_offer_and_its_answer_counts(scene: Scene) -> None:
     phone, moved = _phone_that_moves(scene, "offerless")
     call = scene.call(phone, TALK)
-    call.ended("initiated", "ringing", "answered", source="application", **_ENDED)
+    call.ended(*STEPS, WELL)
     _check_moved(phone.ear, moved, at_s=0.8)
     offer = phone.received("SIP/2.0 200")[0].body
     assert "RTP/AVP 0 8 101" in offer, "an offer of everything (RFC 3264)"
@@ -80,7 +80,7 @@ def test_an_offerless_reinvite_gets_an_offer_and_its_answer_counts(scene: Scene)
 def test_an_update_moves_the_prompt_to_another_port(scene: Scene) -> None:
     phone, moved = _phone_that_moves(scene, "updates")
     call = scene.call(phone, TALK)
-    call.ended("initiated", "ringing", "answered", source="application", **_ENDED)
+    call.ended(*STEPS, WELL)
     _check_moved(phone.ear, moved, at_s=0.8)
     first, second = phone.received("SIP/2.0 200")
     assert (first.get("CSeq"), first.body) == ("2 UPDATE", "")
@@ -93,7 +93,7 @@ def test_one_who_holds_the_call_hears_nothing_until_he_takes_it_up(
 ) -> None:
     phone = scene.phone("holds", hold=hold)
     call = scene.call(phone, TALK)
-    call.ended("initiated", "ringing", "answered", source="application", **_ENDED)
+    call.ended(*STEPS, WELL)
     held, resumed = phone.received("SIP/2.0 200")
     assert f"a={answer}" in held.body.splitlines()
     assert "a=sendrecv" in resumed.body.splitlines()
@@ -114,7 +114,7 @@ def test_one_who_holds_the_call_hears_nothing_until_he_takes_it_up(
 def test_nothing_is_sent_into_early_media(scene: Scene) -> None:
     phone = scene.phone("early-media", early_ms="600")
     call = scene.call(phone, HANG_UP)
-    call.ended("initiated", "ringing", "answered", source="application", **_ENDED)
+    call.ended(*STEPS, WELL)
     answered_at = phone.sent("SIP/2.0 200")[0]
     assert answered_at.sent
     assert phone.ear.heard().duration_s < 0.5
@@ -123,10 +123,10 @@ def test_nothing_is_sent_into_early_media(scene: Scene) -> None:
 # ------------------------------------------------------------------------ the parts
 
 
-def _phone_that_moves(scene: Scene, name: str, **values: str) -> tuple[Phone, Ear]:
+def _phone_that_moves(scene: Scene, name: str, new_sdp: str = "") -> tuple[Phone, Ear]:
     line = scene.stage.line()
     moved = scene.ear_at(line.hosts[0])
-    return scene.phone(name, line, keys={"ear2": str(moved.port)}, **values), moved
+    return scene.phone(name, line, keys={"ear2": str(moved.port)}, new_sdp=new_sdp), moved
 
 
 def _check_moved(first: Ear, second: Ear, at_s: float) -> None:
@@ -142,7 +142,7 @@ def _check_moved(first: Ear, second: Ear, at_s: float) -> None:
 
 def _longest_gap(packets: list[Packet]) -> tuple[float, float]:
     """How long the longest pause was, and when it began, seconds after the first packet."""
-    gaps = [(b.at - a.at, a.at - packets[0].at) for a, b in zip(packets, packets[1:], strict=False)]
+    gaps = [(b.at - a.at, a.at - packets[0].at) for a, b in pairwise(packets)]
     return max(gaps)
 
 
