@@ -87,6 +87,8 @@ class FakeServer:
             return {"events": events[after + 1 :]}
         if path.endswith("/ladder"):
             return {"messages": []}
+        if path.startswith("/v1/deliveries?"):
+            return {"deliveries": []}
         if path.startswith("/v1/calls?"):
             return {"calls": [self.call("completed")], "next_cursor": ""}
         self.shown += 1
@@ -183,7 +185,7 @@ def test_listing_and_showing(tmp_path: Path, fake: FakeServer) -> None:
         *("completed", "completed", "2"),
     ]
     done = outdial(tmp_path, "calls", "show", SID, "--json", **where)
-    assert set(json.loads(done.stdout)) == {"call", "events", "messages"}
+    assert set(json.loads(done.stdout)) == {"call", "events", "messages", "deliveries"}
 
 
 @pytest.mark.parametrize(
