@@ -690,3 +690,49 @@ async def test_headers_are_sent_and_read_in_any_case(peer: Peer, client: HttpCli
     assert peer.requests[0][1]["if-none-match"] == '"1"'
     assert (response.headers["x-A"], response.headers.get("Nothing")) == ("é", None)
     assert sorted(response.headers) == ["content-length", "x-a"] and len(response.headers) == 2
+
+
+async def test_no_place_is_lost_whatever_becomes_of_requests(peer: Peer) -> None:
+    count = 0
+
+    async def moody(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal count
+        while await peer.take(reader):
+            count += 1
+            match count % 6:
+                case 0:
+                    return
+                case 1:
+                    writer.write(OK + b"more")
+                case 2:
+                    await asyncio.sleep(30)
+                case 3:
+                    writer.write(OK[:20])
+                    return
+                case _:
+                    writer.write(OK)
+
+    peer.handler = moody
+    client = HttpClient(AddressPolicy(["127.0.0.0/8"]), resolver=Names(["127.0.0.1"]))
+
+    async def ask(number: int) -> None:
+        host = "app.example" if number % 2 else "127.0.0.1"
+        url = f"http://{host}:{peer.port}/"
+        task = asyncio.create_task(
+            client.request("POST" if number % 3 else "GET", url, timeout_s=0.02 + number % 7 / 100)
+        )
+        if number % 4 == 0:
+            await asyncio.sleep(number % 5 / 1000)
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled() or isinstance(task.exception(), FetchError | None)
+
+    for _ in range(3):
+        await asyncio.gather(*(ask(number) for number in range(100)))
+    pool = client._pool
+    assert pool is not None
+    assert pool._slots.free == 1024
+    assert all(server.slots.free == 256 for server in pool._servers.values())
+    assert sum(len(server.idle) for server in pool._servers.values()) == pool._idle
+    assert len(pool._open) == pool._idle
+    await client.close()
