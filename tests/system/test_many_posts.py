@@ -119,7 +119,7 @@ def test_what_may_not_be_reached_or_dialled_is_refused_by_default() -> None:
     settings = {
         "webhooks": {"allow_private": []},
         "trunks": [{"name": "t", "address": "127.0.0.1:9", "options_interval_s": 0}],
-        "limits": {"destinations": ["1212"]},
+        "limits": {"destinations": ["1212", "1800"]},
     }
     with OutdialServer(settings) as outdial:
         for url in ("http://127.0.0.1/app", "http://10.1.2.3/app", "http://[::1]/app"):
