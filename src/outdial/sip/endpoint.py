@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator
+from math import ceil
 
 from outdial import log
 from outdial.clock import Clock, SystemClock
@@ -25,6 +26,8 @@ from outdial.sip.core.timers import Timings
 from outdial.sip.leg import InboundLeg, Leg
 from outdial.sip.tcp import TcpPool
 from outdial.sip.udp import UdpListener
+
+_TICKS_IN_T1 = 20
 
 OnInvite = Callable[[InboundLeg], None]
 
@@ -76,6 +79,7 @@ class SipEndpoint:
         self._probes: dict[Probe, Callable[[ProbeResult], None]] = {}
         self._wakeup: asyncio.TimerHandle | None = None
         self._wakes_at = 0.0
+        self._tick_s = settings.t1_ms / 1000 / _TICKS_IN_T1
         self._pumping = False
         self._closed = False
 
@@ -263,15 +267,19 @@ class SipEndpoint:
             raise
 
     def _arm(self) -> None:
-        """One timer of the event loop; one that comes too early does no harm and is left."""
+        """One timer of the event loop; one that comes too early does no harm and is left.
+
+        Timers wait for the next stroke of a clock that ticks twenty times in T1: every call leaves
+        several behind, and to wake up for each costs more than what it does.
+        """
         due = self.agent.next_timer()
         wakeup = self._wakeup
         if due is None or self._closed or (wakeup is not None and self._wakes_at <= due):
             return
         if wakeup is not None:
             wakeup.cancel()
-        self._wakes_at = due
-        self._wakeup = self._loop.call_at(due, self._wake)
+        self._wakes_at = ceil(due / self._tick_s) * self._tick_s
+        self._wakeup = self._loop.call_at(self._wakes_at, self._wake)
 
     async def close(self) -> None:
         """Closes the sockets. Calls that are still up are not told: hang them up before."""
