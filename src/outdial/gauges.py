@@ -24,6 +24,8 @@ _MEDIA_GAUGES = {
     "started": "Streams that send.",
     "bridged": "Streams that are bridged to another.",
     "recordings": "Recordings not yet finished on disk.",
+    "open_clips": "Prompts that the media workers have open.",
+    "descriptors": "Files and sockets of the media workers, but for clips and waiting ports.",
     "workers": "Media workers that answer.",
 }
 _MEDIA_COUNTERS = {

@@ -47,6 +47,7 @@ _HELD = (
     "media_started",
     "media_bridged",
     "media_recordings",
+    "media_descriptors",
     "callbacks_held",
     "tasks",
     "calls_live",
@@ -67,6 +68,7 @@ class End(NamedTuple):
 STEPS = ("initiated", "ringing", "answered")
 """What is told of a call that rings and is answered, before its end."""
 WELL = End("completed", "200", "normal-clearing", "application")
+_NEVER_ZERO = ("media_descriptors", "tasks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +258,7 @@ class Stage:
             call = scene.call(phone, SAY, record=True)
             call.wait_for("completed")
             call.timeline()
-        self._rest = self._wait_until_idle({name: 0.0 for name in _HELD if name != "tasks"})
+        self._rest = self._wait_until_idle({name: 0.0 for name in _HELD if name not in _NEVER_ZERO})
         self._descriptors = self.descriptors()
 
     def back_at_rest(self) -> None:

@@ -1,0 +1,47 @@
+"""What `/metrics` says of SIP and media."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from outdial.gauges import Gauges
+from outdial.sip.core.agent import Agent
+
+_REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "api.md"
+
+
+class _Media:
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def stats(self) -> dict[str, Any]:
+        self.asked += 1
+        return {"streams": 3, "packets_sent": 500, "unknown": 9}
+
+
+def _gauges(media: _Media) -> Gauges:
+    agent = Agent(token=lambda: "0123456789abcdef", name="Outdial")
+    return Gauges(agent, cast(Any, media), cast(Any, SimpleNamespace(held=2)))
+
+
+async def test_the_workers_are_asked_before_a_scrape_and_not_during_it() -> None:
+    media = _Media()
+    gauges = _gauges(media)
+    await gauges.refresh()
+    values = {sample.name: sample.value for metric in gauges.collect() for sample in metric.samples}
+    assert media.asked == 1
+    assert values["outdial_media_streams"] == 3
+    assert values["outdial_media_packets_sent_total"] == 500
+    assert values["outdial_media_bridged"] == 0
+    assert values["outdial_callbacks_held"] == 2
+    assert values["outdial_sip_dialogs"] == 0
+    assert values["outdial_tasks"] >= 1
+
+
+async def test_every_metric_is_in_the_reference() -> None:
+    page = _REFERENCE.read_text(encoding="utf-8")
+    for metric in _gauges(_Media()).collect():
+        for sample in metric.samples:
+            assert f"`{sample.name}" in page, sample.name
