@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from doubles.far_end import FarEnd
+from doubles.far_end import PATIENCE_S, FarEnd
 from outdial.clock import SystemClock
 from outdial.config import Media
-from outdial.legs import Clip
+from outdial.legs import Clip, MediaLeg
 from outdial.media.core import g711, rtp
 from outdial.media.plane import WorkerPool
 
@@ -29,11 +32,32 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bytes], Cl
     return make
 
 
-@pytest.fixture
-async def pool() -> AsyncIterator[WorkerPool]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_pool() -> AsyncIterator[WorkerPool]:
+    """One process for the tests of a module, which share a loop for it: they mark themselves."""
     pool = await WorkerPool.start(Media(workers=1, ports="30000-39999"), SystemClock())
     yield pool
     await pool.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def pool(shared_pool: WorkerPool) -> AsyncIterator[WorkerPool]:
+    """A pool without streams; those of the test are closed after it."""
+    legs: list[MediaLeg] = []
+    open_leg = shared_pool.open
+
+    def noting(*arguments: Any, **options: Any) -> MediaLeg:
+        legs.append(open_leg(*arguments, **options))
+        return legs[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shared_pool, "open", noting)
+        yield shared_pool
+    for leg in legs:
+        leg.close()
+    async with asyncio.timeout(PATIENCE_S):
+        while (await shared_pool.stats())["legs"]:  # noqa: ASYNC110 - it is another process
+            await asyncio.sleep(0.005)
 
 
 @pytest.fixture

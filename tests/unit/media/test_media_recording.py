@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from doubles.far_end import FarEnd, Listener, power_at, tone
+from outdial.clock import SystemClock
+from outdial.config import Media
 from outdial.legs import Clip, MediaStats, RecordingDone, RecordingPlan
 from outdial.media.core import g711, rtp
 from outdial.media.core.timeline import Timeline
@@ -38,6 +40,7 @@ def channels(path: str) -> list[bytes]:
     return [samples[channel::count].tobytes() for channel in range(count)]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_left_is_the_far_end_and_right_is_ours(
     pool: WorkerPool, far: FarEnd, clips: MakeClip, tmp_path: Path
 ) -> None:
@@ -61,6 +64,7 @@ async def test_left_is_the_far_end_and_right_is_ours(
     assert power_at(right[middle], 1200) < 200
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_bridged_leg_records_what_is_relayed_to_it(
     pool: WorkerPool, far: FarEnd, other_far: FarEnd, tmp_path: Path
 ) -> None:
@@ -86,9 +90,8 @@ async def test_a_bridged_leg_records_what_is_relayed_to_it(
     assert power_at(right, 1500) > 3000 > 300 > power_at(right, 400)
 
 
-async def test_the_pool_waits_for_recordings_when_it_stops(
-    pool: WorkerPool, far: FarEnd, tmp_path: Path
-) -> None:
+async def test_the_pool_waits_for_recordings_when_it_stops(far: FarEnd, tmp_path: Path) -> None:
+    pool = await WorkerPool.start(Media(workers=1, ports="30000-39999"), SystemClock())
     listener = Listener()
     leg = pool.open("CA1", listener)
     leg.start(far.params())
@@ -100,6 +103,7 @@ async def test_the_pool_waits_for_recordings_when_it_stops(
     assert power_at(mono, 400) > 3000
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_folder_that_is_not_there(pool: WorkerPool, far: FarEnd, tmp_path: Path) -> None:
     listener = Listener()
     leg = pool.open("CA1", listener)
@@ -112,6 +116,7 @@ async def test_a_folder_that_is_not_there(pool: WorkerPool, far: FarEnd, tmp_pat
     assert (done.duration_ms, done.size_bytes) == (0, 0)
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_recording_ends_by_itself_at_its_longest(
     pool: WorkerPool, far: FarEnd, tmp_path: Path
 ) -> None:

@@ -108,6 +108,7 @@ def test_no_port_no_reports_and_rubbish_is_harmless(
     assert stream.reports.next_at == float("inf")
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_bye_at_the_end(pool: WorkerPool, far: FarEnd) -> None:
     control = bound()
     try:

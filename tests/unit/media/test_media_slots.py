@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
 
 from outdial.media.worker.ports import Ports
-from outdial.media.worker.slots import CROWD, SLOT_S, Slots
+from outdial.media.worker.slots import CROWD, MOST_BEHIND, SLOT_S, Slots
 from outdial.media.worker.stream import Stream
 
 
@@ -103,6 +104,35 @@ def test_an_idle_wheel_serves_the_stream_that_ends_its_rest(
             while slots.due(now) is not None:
                 sent.append(now)
         assert sent[-1] - sent[0] == pytest.approx(9 * 0.020, abs=0.001)
+
+
+@pytest.mark.parametrize(("before_ms", "after_ms"), [(60, 10), (10, 60), (20, 20)])
+@pytest.mark.parametrize("early_s", [0.0, 0.005])
+def test_the_only_stream_may_change_its_packet_time_and_its_phase(
+    make: Callable[[int], Stream], before_ms: int, after_ms: int, early_s: float
+) -> None:
+    slots, stream = Slots(0.0), make(before_ms)
+    slots.insert(stream, 0.0)
+    assert [at for _, at in ticks(slots, before_ms / 1000)] == pytest.approx([before_ms / 1000])
+    stream.samples = after_ms * 8
+    now = before_ms / 1000 + 0.002
+    due = slots.remove(stream) - early_s
+    slots.insert_at(stream, due)
+    times = [at for _, at in ticks(slots, now + 1.0) if at > now]
+    assert times[0] == pytest.approx(due, abs=0.0011)
+    for one, next_one in pairwise(times):
+        assert next_one - one == pytest.approx(after_ms / 1000, abs=0.0011)
+
+
+def test_a_stream_that_comes_after_the_longest_stall_made_good(
+    make: Callable[[int], Stream],
+) -> None:
+    slots, first, second = Slots(0.0), make(60), make(60)
+    slots.insert(first, 0.0)
+    now = 0.060 + MOST_BEHIND * SLOT_S + 0.009
+    slots.insert(second, now)
+    sent = [at for stream, at in ticks(slots, 1.0) if stream is second]
+    assert now + 0.045 <= sent[0] <= now + 0.065
 
 
 def test_a_removed_stream_is_due_no_more(make: Callable[[int], Stream]) -> None:

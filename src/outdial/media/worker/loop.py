@@ -101,6 +101,7 @@ class Worker:
             writing = controls[:1] if self._backlog else ()
             readable, _, _ = wait(controls, writing, (), self._pause(monotonic()))
             self._wakeups += 1
+            self._skip_stall(monotonic())
             if readable:
                 if self._control in readable:
                     self._read_commands()
@@ -137,19 +138,20 @@ class Worker:
     # ------------------------------------------------------------------ the clock
 
     def _run_slots(self, now: float) -> bool:
-        """Sends what is due; False when nothing was."""
-        monotonic, slots = time.monotonic, self._slots
-        skipped = slots.skip(now)
-        if skipped:
-            self._skip(skipped)
+        """Sends what is due now; False when nothing was.
+
+        What comes due meanwhile waits for the next round: a worker with more streams than it can
+        serve still reads its commands.
+        """
+        monotonic, slots, late, began = time.monotonic, self._slots, self._late, now
         ran = False
-        while (batch := slots.due(now)) is not None:
+        while (batch := slots.due(began)) is not None:
             ran = True
             streams, late_s = batch
             if late_s >= _LATENESS_S[0]:
                 self._note_late(streams, late_s)
             else:
-                self._late[0] += 1
+                late[0] += 1
             for stream in streams:
                 stream.tick(now)
             now = monotonic()
@@ -162,8 +164,11 @@ class Worker:
             if late_s * 16000 > stream.samples:
                 stream.ticks_late += 1
 
-    def _skip(self, slots: int) -> None:
-        """A stall: the time is lost, and the timestamps say so."""
+    def _skip_stall(self, now: float) -> None:
+        """After a long stall: the time is lost, and the timestamps say so."""
+        slots = self._slots.skip(now)
+        if not slots:
+            return
         self._skipped += slots
         for stream in self._streams.values():
             if stream.started:

@@ -11,8 +11,9 @@ from typing import Final
 from outdial.media.worker.stream import Stream
 
 SLOT_S: Final = 0.010
-RING: Final = 16
-"""Slots of the wheel, 160 ms: more than the longest packet time and the longest stall made good."""
+RING: Final = 32
+"""Slots of the wheel, 320 ms: more than the longest packet time and the longest stall made good,
+one after the other."""
 CROWD: Final = 300
 """Streams a slot after which another one is begun, half a millisecond's worth of packets."""
 MOST_BEHIND: Final = 10
@@ -87,7 +88,10 @@ class Slots:
         return None
 
     def skip(self, now: float) -> int:
-        """After a stall longer than MOST_BEHIND: moves the wheel forward; gives slots skipped."""
+        """After a stall longer than MOST_BEHIND: moves the wheel forward; gives slots skipped.
+
+        Before anything is inserted or removed then: their times are counted from the wheel's.
+        """
         behind = int((now - self._base) / SLOT_S) - self._done
         if behind <= MOST_BEHIND or not self.count:
             return 0

@@ -200,7 +200,7 @@ class Stream:
         """Whether a play may begin now, `wait_s` before its tick: not when it adds up."""
         if self.playlist.current is None or self.ahead + wait_s > MOST_AHEAD_S:
             return False
-        self.ahead += wait_s
+        self.ahead += max(0.0, wait_s)
         return True
 
     def skip(self, samples: int) -> None:
