@@ -214,6 +214,8 @@ async def _serve(settings: Settings) -> None:
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 20)
     _announce(settings, server)
+    if settings.numbers:
+        _log.warning("numbers are not served", reason="this version answers no inbound calls")
     await stopping.wait()
     _log.info("stopping", live=server.calls.health()["live"], drain_s=settings.calls.drain_s)
     await server.stop(settings.calls.drain_s, hurry)

@@ -72,9 +72,9 @@ class Bridge:
                 legs.append(await self._leg(party))
             chosen = await self._first_answer(legs, parties)
             if chosen is None:
-                return _failure(legs)
+                return self._told(_failure(legs))
             ending = await asyncio.shield(chosen.ended)
-            return DialEnd(ending.outcome.value, chosen.sid, duration_s(chosen.call))
+            return self._told(DialEnd(ending.outcome.value, chosen.sid, duration_s(chosen.call)))
         except StoreUnavailable as error:
             self._parent.note("warning", text=f"the second leg could not be stored: {error}")
             return DialEnd("failed")
@@ -86,6 +86,11 @@ class Bridge:
             for leg in legs:
                 answered = leg.state is State.ANSWERED
                 leg.hang_up(_PARENT_GONE if answered else _PARENT_GONE_EARLY)
+
+    def _told(self, end: DialEnd) -> DialEnd:
+        """The end, told on the parent's timeline."""
+        self._parent.note("dial.ended", status=end.status, leg=end.sid, seconds=end.duration_s)
+        return end
 
     async def _leg(self, party: Party) -> CallLeg:
         """A new leg, durably stored."""

@@ -30,7 +30,7 @@ CAUSES: dict[str, str] = {
     "internal-error": "A defect of Outdial's own; the log has the details.",
     "server-shutdown": "Outdial was stopped while the call was up.",
     "server-restart": "Outdial was stopped hard and found the call unfinished when it came back.",
-    "expired-in-queue": "The call waited for its turn longer than its ring timeout.",
+    "expired-in-queue": "Outdial was away longer than the call's timeout before it could dial.",
 }
 
 _BY_STATUS: dict[int, tuple[Outcome, str, Source]] = {

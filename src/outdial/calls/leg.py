@@ -177,8 +177,9 @@ class CallLeg:
             self._drop_signalling()
             self._timers.start("cancel", CANCEL_WAIT_S, self._cancel_unconfirmed)
 
-    def abandon(self, ending: Ending) -> None:
-        """A leg of an earlier process: nothing of it is left but to say how it ended."""
+    def abandon(self, ending: Ending, at: float) -> None:
+        """A leg of an earlier process, last heard of then: it is only said how it ended."""
+        self.call.ended_at = at
         self._end(ending)
 
     def limit(self, seconds: float) -> None:
@@ -420,7 +421,8 @@ class CallLeg:
         if self.state is State.ANSWERED and ending.sip_code is None:
             ending = replace(ending, sip_code=200)
         self._ending = ending
-        self.call.ended_at = self._services.clock.now()
+        if self.call.ended_at is None:
+            self.call.ended_at = self._services.clock.now()
         self._timers.cancel("limit")
         self._timers.cancel("cancel")
         if not self.ended.done():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -341,6 +342,8 @@ def main() -> NoReturn:
     """Runs the command line; every error that was foreseen is one line on standard error."""
     from outdial.errors import OutdialError
 
+    # The store, prompts and recordings hold what people said and keys to their applications.
+    os.umask(0o077)
     try:
         app(prog_name="outdial")
     except Done as done:
