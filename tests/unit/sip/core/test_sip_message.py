@@ -104,6 +104,16 @@ def test_views_follow_the_headers() -> None:
     assert message.to == Address(Uri.parse("sip:other@example.org"))
     message.headers.insert_first("Via", "SIP/2.0/TCP 192.0.2.3")
     assert message.top_via == Via("TCP", "192.0.2.3")
+    message.headers.set_all("Contact", ["<sip:a@example.org>"])
+    assert [str(address) for address in message.contacts] == ["<sip:a@example.org>"]
+    message.headers.add("Contact", "<sip:b@example.org>")
+    assert len(message.contacts) == 2
+    assert message.cseq.number == 7
+    message.headers.copy_from(Headers([("CSeq", "8 INVITE")]), "CSeq")
+    assert message.cseq.number == 8
+    message.headers.remove("CSeq")
+    with pytest.raises(RemoteProtocolError):
+        _ = message.cseq
 
 
 def test_wildcard_contact() -> None:
