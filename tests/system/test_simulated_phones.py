@@ -12,6 +12,7 @@ import pytest
 from outdial.testing import audio
 from outdial.testing.server import OutdialServer
 from outdial.testing.web import WebServer
+from system.peers.observed import wait_until_at_rest
 
 pytestmark = [pytest.mark.system, pytest.mark.long]
 
@@ -128,6 +129,7 @@ def played() -> Iterator[Round]:
                     record="true",
                 )
             calls = {to: outdial.wait_until_over(sid, 40) for to, sid in sids.items()}
+            wait_until_at_rest(outdial)
             yield Round(outdial, web, sids, calls)
 
 

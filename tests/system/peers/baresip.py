@@ -9,6 +9,7 @@ loudspeaker is one end of an audio bridge that nobody listens at. Needs the prog
 from __future__ import annotations
 
 import json
+import random
 import re
 import shutil
 import socket
@@ -22,7 +23,6 @@ from types import TracebackType
 from typing import Any, Literal
 
 from outdial.testing import audio
-from outdial.testing.server import free_port
 
 Answers = Literal["auto", "manual"]
 Codec = Literal["PCMU", "PCMA"]
@@ -42,7 +42,7 @@ ausrc_srate 8000
 auplay_srate 8000
 ausrc_channels 1
 auplay_channels 1
-rtp_ports {rtp}-{rtp_last}
+rtp_ports 15000-19999
 jitter_buffer_delay 1-20
 rtp_stats yes
 snd_path {folder}
@@ -74,7 +74,7 @@ class Baresip:
         self.number = number
         self.port = port or free_port_pair()
         self.folder = Path(tempfile.mkdtemp(prefix="outdial-baresip-"))
-        self._control_port = free_port()
+        self._control_port = free_port_pair()
         self._answers = answers
         self._codec = codec
         self._says = says
@@ -216,12 +216,9 @@ class Baresip:
 
     def _write_settings(self) -> None:
         modules = next((path for path in MODULES if path.is_dir()), MODULES[0])
-        rtp = free_port_pair()
         config = _CONFIG.format(
             sip=self.port,
             folder=self.folder,
-            rtp=rtp & ~1,
-            rtp_last=(rtp & ~1) + 7,
             modules=modules,
             control=self._control_port,
         )
@@ -278,9 +275,12 @@ def _program() -> str:
 
 
 def free_port_pair() -> int:
-    """A port that is free together with the next one: baresip takes that for TLS, or for RTCP."""
+    """A port that is free together with the next one, which baresip takes for SIP over TLS.
+
+    Below the ports that the system hands out by itself: nobody gets it between this and the start.
+    """
     while True:
-        port = free_port(socket.SOCK_DGRAM)
+        port = random.randrange(11_000, 14_999, 2)
         try:
             for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
                 for number in (port, port + 1):

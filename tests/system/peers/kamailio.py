@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from outdial.testing.server import free_port
+from system.peers.baresip import free_port_pair
 
 MODULES = (
     Path("/usr/lib/x86_64-linux-gnu/kamailio/modules"),
@@ -98,7 +98,7 @@ class Kamailio:
 
     def __init__(self, places: Mapping[str, str]) -> None:
         """`places`: numbers and the host:port of their phones, reached by UDP."""
-        self.port = free_port()
+        self.port = free_port_pair()
         self.folder = Path(tempfile.mkdtemp(prefix="outdial-kamailio-"))
         self._places = places
         self._process: subprocess.Popen[bytes] | None = None

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from outdial.testing.server import OutdialServer
 from outdial.testing.web import WebServer
+
+HELD = (
+    "calls_live",
+    "calls_queued",
+    "sip_calls",
+    "sip_dialogs",
+    "sip_early_dialogs",
+    "media_legs",
+    "media_plays",
+    "media_streams",
+    "media_started",
+    "media_bridged",
+    "media_recordings",
+    "callbacks_held",
+)
+"""Gauges that are zero when no call is up. Transactions linger for half a minute and are not
+among them: tests/system/sipp looks at those, with a T1 of its own."""
+
+
+def wait_until_at_rest(outdial: OutdialServer, timeout_s: float = 10.0) -> None:
+    """Returns once nothing of any call is held. Raises AssertionError naming what is."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        gauges = outdial.gauges()
+        held = {name: gauges[f"outdial_{name}"] for name in HELD if gauges[f"outdial_{name}"]}
+        if not held:
+            return
+        assert time.monotonic() < deadline, f"still held: {held}\n{outdial.tail()}"
+        time.sleep(0.05)
 
 
 def callbacks(web: WebServer, path: str, sid: str) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from outdial.testing import audio
 from outdial.testing.server import OutdialServer
 from outdial.testing.web import WebServer
 from system.peers.baresip import Baresip, Codec, free_port_pair
-from system.peers.observed import callbacks, kinds, leg_of, seconds_answered
+from system.peers.observed import callbacks, kinds, leg_of, seconds_answered, wait_until_at_rest
 
 pytestmark = [pytest.mark.system, pytest.mark.baresip]
 
@@ -39,6 +39,17 @@ def outdial(places: dict[str, int]) -> Iterator[OutdialServer]:
     ]
     with OutdialServer({"trunks": trunks, "limits": {"destinations": ["1555"]}}) as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def at_rest(outdial: OutdialServer) -> Iterator[None]:
+    """After each test the server holds nothing more, neither processes nor descriptors."""
+    processes, descriptors = len(outdial.pids), outdial.own_descriptors()
+    yield
+    wait_until_at_rest(outdial)
+    assert len(outdial.pids) <= processes
+    # connections to this test's web server, and one more reader of the store
+    assert outdial.own_descriptors() <= descriptors + 4
 
 
 def melody() -> audio.Sound:

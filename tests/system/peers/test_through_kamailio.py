@@ -17,6 +17,7 @@ from outdial.testing.server import OutdialServer
 from outdial.testing.web import WebServer
 from system.peers.baresip import Answers, Baresip, free_port_pair
 from system.peers.kamailio import Kamailio
+from system.peers.observed import wait_until_at_rest
 
 pytestmark = [pytest.mark.system, pytest.mark.kamailio, pytest.mark.baresip]
 
@@ -56,6 +57,13 @@ def path(request: pytest.FixtureRequest) -> Iterator[Path]:
         with OutdialServer(settings) as outdial:
             routes = 2 if transport == "tcp" else 1
             yield Path(outdial, proxy, ports, transport, routes)
+
+
+@pytest.fixture(autouse=True)
+def at_rest(path: Path) -> Iterator[None]:
+    """After each test the server holds nothing of it."""
+    yield
+    wait_until_at_rest(path.outdial)
 
 
 def prompt(web: WebServer, seconds: float = 1.5) -> str:
