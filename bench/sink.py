@@ -58,7 +58,7 @@ class Placed:
             return "callbacks " + ",".join(names)
         talked = self.events[3][1] - self.events[2][1]
         if not length_s - 0.3 <= talked <= length_s + 2.0:
-            return "wrong length"
+            return f"lasted {talked:.0f} s, not {length_s:g} s"
         return ""
 
 
