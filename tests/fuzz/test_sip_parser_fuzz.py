@@ -14,7 +14,7 @@ import pytest
 
 from fuzz.sip_messages import MessageMaker, examine, examine_stream, messages, run
 from outdial.sip.core.parser import parse_message
-from outdial.sip.core.stream import StreamFramer
+from outdial.sip.core.stream import KeepAlive, StreamFramer
 
 COUNT = int(os.environ.get("OUTDIAL_FUZZ", "20000"))
 SEED = int(os.environ.get("OUTDIAL_FUZZ_SEED", "1"))
@@ -57,12 +57,21 @@ def test_the_same_seed_makes_the_same_messages() -> None:
     assert list(messages(7, 50)) != list(messages(8, 50))
 
 
+def once_each(found: list[bytes | KeepAlive]) -> list[bytes | KeepAlive]:
+    """Without repeated keep-alives: those that arrive together are answered once."""
+    return [
+        item
+        for item, before in zip(found, [None, *found], strict=False)
+        if not (isinstance(item, KeepAlive) and item is before)
+    ]
+
+
 def test_streams_break_nothing() -> None:
     maker = MessageMaker(SEED)
     for _ in range(COUNT // 40):
         data = b"".join(maker.broken() for _ in range(3))
         pieces = maker.cuts(data)
-        assert examine_stream(pieces) == examine_stream([data])
+        assert once_each(examine_stream(pieces)) == once_each(examine_stream([data]))
 
 
 def test_the_framer_cuts_valid_messages_wherever_the_stream_breaks() -> None:
