@@ -88,7 +88,7 @@ class Capture:
             return
         time.sleep(1.3)  # it empties its ring once a second
         self._process.send_signal(signal.SIGINT)
-        _, said = self._process.communicate()
+        said = self._process.communicate()[1]
         dropped = re.search(rb"(\d+) packets? dropped by kernel", said)
         self.dropped = int(dropped[1]) if dropped else 0
 
