@@ -347,12 +347,21 @@ class Siege:
     # ------------------------------------------------------------ the end
 
     async def end(self) -> Counters:
-        """Everything is hung up and 64*T1 goes by, twice: a BYE may have to wait for an ACK."""
+        """Everything is hung up; what is held when nothing is left, or when 64*T1 has gone by
+        twice: a BYE may have to wait for an ACK."""
+        loop = asyncio.get_running_loop()
         with capture_logs() as logged:
             for leg in list(self._phone.legs):
                 leg.hang_up()
-            await asyncio.sleep(2 * 64 * T1_S + 0.2)
+            deadline = loop.time() + 2 * 64 * T1_S + 0.2
+            while loop.time() < deadline and (  # noqa: ASYNC110 - counters tell nobody
+                self._held() != CLEAN or self.connections
+            ):
+                await asyncio.sleep(0.02)
             self.complaints += [str(line) for line in logged if line.get("exc_info")]
+        return self._held()
+
+    def _held(self) -> Counters:
         return self.endpoint.agent.counters()
 
     async def close(self) -> None:
