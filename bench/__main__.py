@@ -14,6 +14,8 @@ import asyncio
 import json
 import os
 import resource
+import signal
+import sys
 import tempfile
 import time
 from dataclasses import asdict
@@ -48,6 +50,8 @@ def main() -> None:
     console = Console(width=None if os.isatty(1) else 132)
     if not options.report:
         _raise_descriptor_limit()
+        # Ended from outside it must not leave servers behind: the exit unwinds what started them.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         _run(options, console)
     records = report.last_run(_RESULTS)
     if not records:
