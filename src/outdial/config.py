@@ -52,7 +52,9 @@ class Media(_Section):
     """RTP."""
 
     address: Annotated[str, AfterValidator(checks.address)] = "127.0.0.1"
-    """Address put in the SDP and bound for RTP."""
+    """Address bound for RTP."""
+    public_address: Annotated[str, AfterValidator(checks.optional_address)] = ""
+    """Address to show in the SDP, behind NAT or in a cloud; empty: `address`."""
     ports: Annotated[str, AfterValidator(checks.port_range)] = "20000-29999"
     """Even RTP ports are taken from this range, at random."""
     workers: int = Field(0, ge=0, le=64)
@@ -63,6 +65,15 @@ class Media(_Section):
     """Whose ringback and busy tones callers hear."""
     silence_timeout_s: float = Field(60.0, ge=0)
     """A call with no RTP from the far end for so long is ended; 0: never."""
+
+    @model_validator(mode="after")
+    def _addresses_are_of_one_kind(self) -> Media:
+        if self.public_address and (":" in self.public_address) != (":" in self.address):
+            raise ValueError(
+                f"public_address {self.public_address} and address {self.address} must both be "
+                "IPv4 or both be IPv6"
+            )
+        return self
 
 
 class Store(_Section):

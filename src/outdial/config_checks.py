@@ -69,6 +69,11 @@ def address(text: str) -> str:
     return text
 
 
+def optional_address(text: str) -> str:
+    """As `address`, or nothing."""
+    return address(text) if text else text
+
+
 def port_range(text: str) -> str:
     """first-last, with at least one even port that has its odd neighbour."""
     first, dash, last = text.partition("-")

@@ -54,6 +54,10 @@ FEW_PORTS = 64
 MAX_BACKLOG_BYTES = 4 * 1024 * 1024
 """A worker that reads nothing for so many bytes of commands is taken for dead."""
 
+COUNTERS = wire.Report._fields[wire.Report._fields.index("wakeups") :]
+"""The fields of a report that only grow; those before say what there is now."""
+_STATES = wire.Report._fields[: -len(COUNTERS)]
+
 _ENDS = {wire.FINISHED: PlayEnd.FINISHED, wire.STOPPED: PlayEnd.STOPPED}
 _SOURCES = {wire.RFC4733: "rfc4733", wire.IN_BAND: "in-band"}
 
@@ -81,7 +85,7 @@ class _Leg:
         self.leg_id = leg_id
         self._worker = worker
         self._number = number
-        self._address = worker.address
+        self._address = worker.shown_address
         self._port = port
         self._listener: MediaListener | None = listener
         self._plays: dict[int, asyncio.Future[PlayEnd]] = {}
@@ -195,6 +199,8 @@ class _Worker:
     def __init__(self, index: int, settings: Media, ports: tuple[int, int], clock: Clock) -> None:
         self.index = index
         self.address = settings.address
+        self.shown_address = settings.public_address or settings.address
+        """Where far ends are told to send."""
         self.legs: dict[int, _Leg] = {}
         self.free_ports: deque[int] = deque()
         self.restarts = 0
@@ -214,6 +220,10 @@ class _Worker:
         self._restarting: asyncio.Task[None] | None = None
         self._started_at = 0.0
         self._failures = 0
+        self._last: wire.Report | None = None
+        """What this process said last."""
+        self._past = dict.fromkeys(COUNTERS, 0)
+        """What the processes before this one had counted when they were last asked."""
 
     @property
     def alive(self) -> bool:
@@ -329,9 +339,15 @@ class _Worker:
         self.command(wire.REPORT, 0)
         try:
             async with asyncio.timeout(REPORT_TIMEOUT_S):
-                return await future
+                report = await future
         except TimeoutError:
             return None
+        self._last = report or self._last
+        return report
+
+    def counted(self, name: str) -> int:
+        """One of `COUNTERS`, with what dead processes had counted: it never falls."""
+        return self._past[name] + (getattr(self._last, name) if self._last is not None else 0)
 
     # ------------------------------------------------------------------ events
 
@@ -383,6 +399,8 @@ class _Worker:
         sock, self._socket = self._socket, None
         if sock is None:
             return
+        self._past = {name: self.counted(name) for name in COUNTERS}
+        self._last = None
         loop = asyncio.get_running_loop()
         loop.remove_reader(sock.fileno())
         if self._backlog:
@@ -498,13 +516,18 @@ class WorkerPool:
         return [worker.pid for worker in self._workers if worker.alive and worker.pid is not None]
 
     async def stats(self) -> dict[str, Any]:
-        """Sums of the workers' counters (`wire.Report`), and what the control side counts."""
+        """Sums of the workers' reports (`wire.Report`), and what the control side counts.
+
+        `COUNTERS` never fall: a worker that is dead or does not answer adds what it last said.
+        """
         reports = await asyncio.gather(*(worker.report() for worker in self._workers))
         totals: dict[str, Any] = dict.fromkeys(wire.Report._fields, 0)
         for report in reports:
             if report is not None:
-                for name, value in report._asdict().items():
-                    totals[name] += value
+                for name in _STATES:
+                    totals[name] += getattr(report, name)
+        for name in COUNTERS:
+            totals[name] = sum(worker.counted(name) for worker in self._workers)
         totals["workers"] = sum(report is not None for report in reports)
         totals["legs"] = sum(len(worker.legs) for worker in self._workers)
         totals["plays"] = sum(

@@ -8,10 +8,12 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from doubles.far_end import PATIENCE_S, FarEnd, Listener, tone
+from outdial import sdp
 from outdial.clock import SystemClock
 from outdial.config import Media
 from outdial.errors import MediaUnavailable
@@ -26,7 +28,7 @@ from outdial.legs import (
     PlayEnd,
 )
 from outdial.media.core import dtmf, g711, rtp, tones
-from outdial.media.plane import WorkerPool
+from outdial.media.plane import COUNTERS, WorkerPool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MakeClip = Callable[[str, bytes], Clip]
@@ -124,6 +126,48 @@ async def test_totals_keep_what_closed_streams_sent_and_heard(
         stats = await pool.stats()
         assert stats["packets_received"] == calls
         assert stats["packets_sent"] >= calls
+
+
+async def test_totals_never_fall_when_a_worker_dies(far: FarEnd) -> None:
+    pool = await WorkerPool.start(Media(workers=1, ports="30000-39999"), SystemClock())
+    try:
+        leg = pool.open("CA1", Listener())
+        leg.start(far.params())
+        await far.receive()
+        far.send(leg, SILENCE)
+        await settled(pool, "packets_received", 1)
+        scrapes = [await pool.stats()]
+        os.kill(pool.pids[0], signal.SIGKILL)
+        async with asyncio.timeout(PATIENCE_S):
+            while not scrapes[-1]["restarts"]:
+                scrapes.append(await pool.stats())
+                await asyncio.sleep(0.01)
+        leg = pool.open("CA2", Listener())
+        leg.start(far.params())
+        far.send(leg, SILENCE)
+        await settled(pool, "packets_received", 2)
+        scrapes.append(await pool.stats())
+    finally:
+        await pool.stop()
+    assert scrapes[0]["packets_sent"] >= 1
+    for before, after in pairwise(scrapes):
+        for name in COUNTERS:
+            assert before[name] <= after[name], name
+
+
+async def test_the_address_that_is_shown_may_differ_from_the_bound_one(far: FarEnd) -> None:
+    settings = Media(workers=1, ports="30000-39999", public_address="203.0.113.7")
+    pool = await WorkerPool.start(settings, SystemClock())
+    try:
+        leg = pool.open("CA1", Listener())
+        offer = sdp.offer(leg.address, leg.port, 1, [Codec.PCMU])
+        assert b"c=IN IP4 203.0.113.7\r\n" in offer
+        leg.start(far.params())
+        await far.receive()
+        far.socket.sendto(rtp.build(0, 100, 5000, 77, SILENCE), ("127.0.0.1", leg.port))
+        await settled(pool, "packets_received", 1)
+    finally:
+        await pool.stop()
 
 
 async def test_tones(pool: WorkerPool, far: FarEnd) -> None:
