@@ -27,7 +27,7 @@ from outdial.calls.routes import Routes
 from outdial.calls.services import Services
 from outdial.calls.tasks import Tasks
 from outdial.clock import Clock, SystemClock
-from outdial.config import Settings, Trunk
+from outdial.config import Media, Settings, Trunk
 from outdial.errors import ConfigError, StoreUnavailable
 from outdial.gauges import Gauges
 from outdial.keys import KeyRing
@@ -90,7 +90,7 @@ class Server:
         keys = await KeyRing.open(self.store, settings, clock)
         client = HttpClient(policy)
         stack.push_async_callback(client.close)
-        self.media = await WorkerPool.start(settings.media, clock)
+        self.media = await WorkerPool.start(_media_settings(settings), clock)
         stack.push_async_callback(self.media.stop)
         speech, sounds = await self._start_speech(client)
         self.trunks, routers = await self._start_trunks(speech)
@@ -183,6 +183,7 @@ class Server:
             with contextlib.suppress(StoreUnavailable):
                 await self.store.flush()
             await self.deliverer.settle(LAST_CALLBACKS_S)
+            await self.http.let_followers_see()
         await self._stack.aclose()
 
 
@@ -272,6 +273,13 @@ def _try_to_bind(key: str, kind: int, host: str, port: int) -> None:
             if in_use
             else "name an address of this machine",
         ) from None
+
+
+def _media_settings(settings: Settings) -> Media:
+    """Simulated phones are on this machine, which its public address may not lead back to."""
+    if settings.sim.enabled:
+        return settings.media.model_copy(update={"public_address": ""})
+    return settings.media
 
 
 async def _open_store(settings: Settings, clock: Clock) -> Store:

@@ -361,6 +361,26 @@ def test_stopping_a_server_lets_calls_end_and_takes_no_new_ones(url: str) -> Non
     assert int(end.params["CallDuration"]) >= 3
 
 
+def test_who_follows_a_call_sees_its_end_although_the_server_stops() -> None:
+    with WebServer() as web:
+        app = web.serve("/long.xml", '<Response><Pause length="2"/></Response>')
+        with (
+            OutdialServer({"sim": {"enabled": True}}) as outdial,
+            subprocess.Popen(
+                [sys.executable, "-m", "outdial", "call", "15005550001", *FROM, "--url", app],
+                cwd=outdial.folder,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as process,
+        ):
+            web.wait_for("/long.xml")
+            assert outdial.stop() == 0
+            shown, complaints = process.communicate(timeout=30)
+    assert (process.returncode, complaints) == (0, "")
+    assert shown.splitlines()[-1].startswith("completed, ")
+
+
 def test_the_environment_is_enough_to_serve(tmp_path: Path) -> None:
     variables = _anywhere() | {"OUTDIAL_KEYS__0__NAME": "env", "OUTDIAL_KEYS__0__KEY": API_KEY}
     with subprocess.Popen(

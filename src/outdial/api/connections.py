@@ -8,6 +8,7 @@ Bodies have their own time limit, in `bodies.read`.
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -79,6 +80,8 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self._patience: asyncio.TimerHandle | None = None
+        self.asked_at = -math.inf
+        """When its last request was complete, by the loop's clock."""
         self._overhead_bytes = 0
         self._in_headers = False
         self._in_message = False
@@ -132,6 +135,7 @@ class Connection(HttpToolsProtocol):
         """The last byte of a request."""
         self._in_message = False
         self._overhead_bytes = 0
+        self.asked_at = self.loop.time()
         super().on_message_complete()
 
     def _refuse(self, answer: bytes) -> None:

@@ -14,6 +14,10 @@ from outdial.api.connections import Connection
 from outdial.errors import ConfigError
 
 _SHUTDOWN_S = 5
+FOLLOWERS_S = 0.5
+"""Long enough for those who poll up to twice a second, as `outdial call` does."""
+_FOLLOWS_WITHIN_S = 1.0
+"""Who keeps a connection and asked so recently, follows something."""
 
 
 class HttpServer:
@@ -54,6 +58,15 @@ class HttpServer:
             if self._task.done():
                 self._task.result()
             await asyncio.sleep(0.001)
+
+    async def let_followers_see(self, seconds: float = FOLLOWERS_S) -> None:
+        """Goes on for so long if somebody asks again and again; nobody: returns at once."""
+        if self._server is None:
+            return
+        since = asyncio.get_running_loop().time() - _FOLLOWS_WITHIN_S
+        connections = self._server.server_state.connections
+        if any(isinstance(one, Connection) and one.asked_at > since for one in connections):
+            await asyncio.sleep(seconds)
 
     async def stop(self) -> None:
         """Takes no more requests, lets those under way finish (5 s at most). Idempotent."""

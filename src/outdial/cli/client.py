@@ -55,9 +55,14 @@ class Client:
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
-            self._connection.request(method, self._prefix + path, body, headers)
-            response = self._connection.getresponse()
-            status, data = response.status, response.read(_LARGEST_ANSWER)
+            try:
+                status, data = self._exchange(method, path, body, headers)
+            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+                # A kept connection may be closed at any time. A post is not sent twice: the first
+                # may have placed a call.
+                if method != "GET":
+                    raise
+                status, data = self._exchange(method, path, body, headers)
         except ConnectionRefusedError:
             raise ApiError(
                 f"no server answers at {self.url}; is `outdial serve` running there?"
@@ -67,6 +72,18 @@ class Client:
                 f"{self.url} cannot be reached: {error or type(error).__name__}"
             ) from None
         return self._read(status, data)
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> tuple[int, bytes]:
+        """Status and body of the answer; a connection that was interrupted is not used again."""
+        try:
+            self._connection.request(method, self._prefix + path, body, headers)
+            response = self._connection.getresponse()
+            return response.status, response.read(_LARGEST_ANSWER)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def _read(self, status: int, data: bytes) -> Any:
         try:

@@ -180,3 +180,21 @@ async def test_a_large_body_is_not_overhead(port: int) -> None:
     assert await answer(streams, head + b"a" * size) == b"HTTP/1.1 200 OK"
     assert await answer(streams) == b"HTTP/1.1 200 OK"
     streams[1].close()
+
+
+async def test_only_who_asks_again_and_again_is_let_see_the_end() -> None:
+    server = HttpServer("127.0.0.1", 0)
+    await server.let_followers_see(3600)  # not started: nobody
+    await server.start(application)
+    silent = await connect(server.port)
+    asked_once = await connect(server.port)
+    await answer(asked_once, POST.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+    await rest(asked_once)
+    await asyncio.wait_for(server.let_followers_see(3600), 5)
+    follower = await connect(server.port)
+    await answer(follower)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(server.let_followers_see(3600), 0.05)
+    await server.stop()
+    for streams in (silent, follower):
+        await rest(streams)

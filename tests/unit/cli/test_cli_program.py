@@ -47,6 +47,8 @@ class FakeServer:
         self.asked: list[tuple[str, str, str, Any]] = []
         self.status = 201
         self.shown = 0
+        self.hangs_up = False
+        """Whether connections that should be kept are closed without a word."""
         owner = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -69,6 +71,7 @@ class FakeServer:
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
+                self.close_connection = owner.hangs_up
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
@@ -153,6 +156,27 @@ def test_call_follows_to_the_end(
     method, path, key, body = fake.asked[0]
     assert (method, path, key) == ("POST", "/v1/calls", "Bearer secret")
     assert body["status_callback_event"] == ["ringing", "answered"]
+
+
+def test_a_connection_that_was_kept_and_is_closed_is_made_again(
+    tmp_path: Path, fake: FakeServer
+) -> None:
+    fake.hangs_up = True
+    done = outdial(
+        tmp_path,
+        "call",
+        "1",
+        "--from",
+        "2",
+        "--url",
+        "http://x",
+        "--server",
+        fake.url,
+        "--key",
+        "k",
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(fake.asked) == 1
 
 
 def test_call_as_json(tmp_path: Path, fake: FakeServer) -> None:
