@@ -21,7 +21,7 @@ from outdial import log
 from outdial.api.app import create_app
 from outdial.api.server import HttpServer
 from outdial.calls.journal import Journal
-from outdial.calls.numbers import check_destination
+from outdial.calls.numbers import check_destination, normalise
 from outdial.calls.registry import Registry
 from outdial.calls.routes import Routes
 from outdial.calls.services import Services
@@ -143,6 +143,8 @@ class Server:
             collectors=[gauges],
             refresh=gauges.refresh,
         )
+        # Loads the number plans, 40 ms that the first post need not wait for.
+        normalise("12025550100", "")
         await self.deliverer.start()
         stack.push_async_callback(self.deliverer.stop)
         await self.calls.start()
