@@ -27,6 +27,7 @@ RUNNERS: dict[type[Verb], Callable[[Any, Host], Awaitable[Next]]] = {
 """One module a verb; the dataclass chooses it."""
 
 _SHOWN_URL = 500
+_EMPTY = Document(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,10 @@ class _Application:
 
     async def run(self, request: DocumentRequest) -> ApplicationEnd:
         """Runs documents until one ends the application. Raises _Failed."""
+        first = True
         while True:
-            document = await self._load(request)
+            document = await self._load(request, may_be_empty=not first)
+            first = False
             following = await self._run_verbs(document)
             if following is None:
                 return ApplicationEnd(EndKind.END_OF_DOCUMENT, "the document ended")
@@ -113,7 +116,7 @@ class _Application:
                 return ApplicationEnd(EndKind.HANGUP, following.reason)
             request = following.request
 
-    async def _load(self, request: DocumentRequest) -> Document:
+    async def _load(self, request: DocumentRequest, *, may_be_empty: bool) -> Document:
         if self._documents_left <= 0:
             raise _Failed(
                 f"the application asked for more than {self._limits.max_documents} documents"
@@ -136,6 +139,14 @@ class _Application:
             bytes=len(fetched.body),
             ms=round((now() - began) * 1000, 1),
         )
+        if may_be_empty and not fetched.body.strip():
+            host.note(
+                "document.warning",
+                line=0,
+                column=0,
+                message="the answer is empty: taken for a document without verbs",
+            )
+            return _EMPTY
         try:
             document = parse(
                 fetched.body, fetched.content_type, fetched.url, self._limits.max_document_bytes

@@ -2,22 +2,29 @@
 
 Takes values without quotation marks (or with typographic ones), bare ampersands, tags whose ends
 differ in case or are missing, text before the root, HTML's named characters. Every guess is
-reported. On well-formed input it gives what `markup.read` gives. Linear in the length of the
-text: patterns are possessive and no character is looked at by more than a few of them.
+reported. On well-formed input it gives what `markup.read` gives.
+
+The text is read twice: the first time tells which elements are never closed, and the second closes
+such a verb where one begins that cannot be inside it, rather than let it swallow the rest. Linear
+in the length of the text: patterns are possessive and no character is looked at by more than a few
+of them.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from html.entities import name2codepoint
 
 from outdial.didml.markup import NO_DOCTYPE, NO_INSTRUCTION, Element, Tree
+from outdial.didml.verbs import BY_NAME
 from outdial.errors import DocumentError
 
 Report = Callable[[int, int, str], None]
 """``(line, column, message)``"""
+Place = tuple[int, int]
+"""Line and column of an element; no two are at one place."""
 
 MAX_GUESSES = 500
 """Text that needs more is not meant to be XML, and reading on only costs time."""
@@ -40,14 +47,17 @@ _XML_NAMES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 
 
 class _Reading:
-    """One text being read."""
+    """One text being read. `unclosed` are the places of elements known to be never closed."""
 
-    __slots__ = ("_guesses", "_lines", "_report", "at", "text", "tree")
+    __slots__ = ("_guesses", "_lines", "_report", "_unclosed", "at", "text", "tree", "unclosed")
 
-    def __init__(self, text: str, report: Report) -> None:
+    def __init__(self, text: str, report: Report, unclosed: Set[Place] = frozenset()) -> None:
         self.text = text
         self.at = 0
         self.tree = Tree()
+        self.unclosed: set[Place] = set()
+        """Places of the elements found to be never closed."""
+        self._unclosed = unclosed
         self._report = report
         self._guesses = 0
         self._lines = [0, *(match.end() for match in re.finditer("\n", text))]
@@ -63,6 +73,10 @@ class _Reading:
         if self._guesses > MAX_GUESSES:
             raise DocumentError(f"over {MAX_GUESSES} faults: not XML at all", line, column)
         self._report(line, column, message)
+
+    def warn_unclosed(self, element: Element, more: str = "") -> None:
+        self.unclosed.add((element.line, element.column))
+        self._report(element.line, element.column, f"<{element.tag}> is never closed{more}")
 
     def refuse(self, offset: int, message: str) -> DocumentError:
         return DocumentError(message, *self.place(offset))
@@ -105,7 +119,7 @@ class _Reading:
             if not self.tree.open:
                 break
         for element in reversed(self.tree.open):
-            self._report(element.line, element.column, f"<{element.tag}> is never closed")
+            self.warn_unclosed(element)
         if self.text[self.at :].strip():
             self.warn(self.at, "what follows the end of the document is ignored")
         if self.tree.root is None:
@@ -170,9 +184,29 @@ class _Reading:
         if closing:
             self._close(name, tag.start())
             return
+        self._end_swallowing(name)
         self.tree.start(Element(name, attributes, *self.place(tag.start())))
         if end and end.group(1):
             self.tree.end()
+
+    def _end_swallowing(self, name: str) -> None:
+        """Ends the verbs never closed that cannot hold the one that begins."""
+        if name.lower() not in BY_NAME:
+            return
+        while (at := self._swallowing(name.lower())) is not None:
+            for element in reversed(self.tree.open[at:]):
+                self.warn_unclosed(element, f"; it ends where <{name}> begins")
+                self.tree.end()
+
+    def _swallowing(self, verb: str) -> int | None:
+        """The innermost open verb's place among the open ones, if it is to be ended."""
+        for at in range(len(self.tree.open) - 1, -1, -1):
+            element = self.tree.open[at]
+            row = BY_NAME.get(element.tag.lower())
+            if row is not None:
+                swallows = (element.line, element.column) in self._unclosed
+                return at if swallows and verb not in row.children else None
+        return None
 
     def _take_attributes(self, tag: str, tag_at: int) -> dict[str, str]:
         attributes: dict[str, str] = {}
@@ -201,7 +235,7 @@ class _Reading:
             self.tree.end()
             if element.tag.lower() == folded:
                 break
-            self._report(element.line, element.column, f"<{element.tag}> is never closed")
+            self.warn_unclosed(element)
         if element.tag != name:
             self.warn(offset, f"</{name}> should be </{element.tag}>")
 
@@ -211,4 +245,10 @@ def read(text: str, report: Report) -> Element:
 
     Raises DocumentError for what is never allowed, and when there is no Response.
     """
-    return _Reading(text, report).run()
+    first = _Reading(text, _ignore)
+    first.run()
+    return _Reading(text, report, first.unclosed).run()
+
+
+def _ignore(line: int, column: int, message: str) -> None:
+    """The second reading reports."""

@@ -254,7 +254,9 @@ class _Reading:
                     fields[body.field] = unfit.instead
                 self.warn_at(element, f"{row.name}: {unfit.problem}")
         if body.required and body.field not in fields:
-            self.warn_at(element, f"{row.name} is {'unusable' if text else 'empty'}; skipped")
+            remedy = body.remedy and f": {body.remedy}"
+            state = "unusable" if text else "empty"
+            self.warn_at(element, f"{row.name} is {state}; skipped{remedy}")
             return False
         return True
 

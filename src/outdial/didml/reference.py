@@ -28,13 +28,15 @@ from top to bottom. At its end the call is hung up.
   document).
 - A document that is not well-formed XML is read as well as it can be, each guess with a warning:
   values without quotation marks, bare `&`, end tags in another case or missing, text before
-  `<Response>`, wrong encodings.
+  `<Response>`, wrong encodings. A verb that is never closed ends where one begins that cannot be
+  inside it.
 - Content types: XML types, `text/html`, `application/octet-stream` and none are read as XML;
   `text/plain` is spoken, `audio/*` is played, and the call then ends. Anything else is an error.
 - Never taken: document type declarations, processing instructions, more than
   {MAX_BYTES // 1024} KiB (`didml.max_document_bytes`), {MAX_ELEMENTS} elements, {MAX_DEPTH} levels.
 - A document that cannot be fetched or run ends the application: `fallbackUrl` is asked once, else
-  the caller hears an apology and the call ends.
+  the caller hears an apology and the call ends. An empty document is such an error, but not as the
+  answer to a `Redirect` or to the `action` of a `Dial`: there the call just ends, with a warning.
 """
 
 

@@ -195,6 +195,8 @@ class Body:
     meaning: str
     required: bool = True
     """A verb whose required body is missing is skipped with a warning."""
+    remedy: str = ""
+    """How to write it, for that warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +284,7 @@ _PAUSE = VerbRow(
         "duration_ms",
         integer(1, _PAUSE_LONGEST_S * 1000, "milliseconds"),
         "How long. Needed unless `length` is given, over which it wins.",
+        remedy='for one second write <Pause>1000</Pause> (milliseconds) or <Pause length="1"/>',
     ),
     (
         Attribute(

@@ -51,6 +51,10 @@ class FakeMedia:
         self.stopped += 1
 
 
+NOTHING = "(empty)"
+"""A document without a byte that would say anything."""
+
+
 class FakeHost:
     """Documents, sounds and Dial ends by table."""
 
@@ -78,7 +82,7 @@ class FakeHost:
         document = self.documents.get(name, FetchError("status", "404 Not Found", 404))
         if isinstance(document, FetchError):
             raise document
-        body = f"<Response>{document}</Response>".encode()
+        body = f"<Response>{document}</Response>".encode() if document != NOTHING else b" \n"
         return Fetched(url, 200, "text/xml", body)
 
     def notify(self, url: str, method: str, extra: Params = ()) -> None:
@@ -152,6 +156,25 @@ async def test_redirect_drops_the_rest_and_uses_its_method() -> None:
         ("http://app.example.test/next.php?a=1", "GET", ()),
     ]
     assert host.spoken == [("there", "", "")]
+
+
+@pytest.mark.parametrize(
+    "start", ["<Redirect>next.php</Redirect>", '<Dial action="next.php">19499300360</Dial>']
+)
+async def test_an_empty_answer_to_a_later_request_ends_the_call_without_words(start: str) -> None:
+    host = FakeHost(start=f"{start}<Say>never</Say>", next=NOTHING)
+    end = await run(host)
+    assert end == ApplicationEnd(EndKind.END_OF_DOCUMENT, "the document ended")
+    assert host.spoken == []
+    assert host.kinds()[-2:] == ["document.fetched", "document.warning"]
+    assert "is empty" in host.notes[-1][1]["message"]
+
+
+async def test_an_empty_first_document_is_an_error_and_so_is_that_of_the_fallback() -> None:
+    host = FakeHost(start=NOTHING, back=NOTHING)
+    fallback = "http://app.example.test/back.php"
+    end = await run(host, DocumentRequest(URL, fallback_url=fallback))
+    assert end == ApplicationEnd(EndKind.ERROR, f"{fallback} cannot be run: the document is empty")
 
 
 async def test_redirect_loop_ends_after_the_documents_allowed() -> None:

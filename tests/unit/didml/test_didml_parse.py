@@ -65,7 +65,11 @@ def test_verbs(inside: str, verbs: tuple[Verb, ...]) -> None:
     [
         ("<Say> </Say>", "Say is empty; skipped"),
         ("<Play/>", "Play is empty; skipped"),
-        ("<Pause/>", "Pause is empty; skipped"),
+        (
+            "<Pause/>",
+            "Pause is empty; skipped: for one second write <Pause>1000</Pause> (milliseconds) or "
+            '<Pause length="1"/>',
+        ),
         ("<Redirect></Redirect>", "Redirect is empty; skipped"),
         ("<Dial/>", "Dial is skipped: it names nobody to dial"),
         ("<Sip/>", "Sip is empty; skipped"),
@@ -84,6 +88,41 @@ def test_misplaced_element_leaves_its_parent() -> None:
     document = read("<Say>one<Hangup/> two</Say>")
     assert document.verbs == (Say("one two", line=1),)
     assert messages(document) == ["Hangup does not belong into Say; skipped"]
+
+
+@pytest.mark.parametrize(
+    ("inside", "verbs"),
+    [
+        ("<Say>one<Hangup/>", (Say("one", line=1), Hangup(line=1))),
+        ("<Say>one<Say>two</Say>", (Say("one", line=1), Say("two", line=1))),
+        (
+            "<Say>one<Say>two</Say><Hangup>",
+            (Say("one", line=1), Say("two", line=1), Hangup(line=1)),
+        ),
+        (
+            "<Say>one <b>two<Play>http://h/a</Play>",
+            (Say("one", line=1), Play("http://h/a", line=1)),
+        ),
+        (
+            "<Dial><Number>1949930<Number>1949931</Dial><Hangup/>",
+            (Dial((Number("1949930", line=1), Number("1949931", line=1)), line=1), Hangup(line=1)),
+        ),
+        # closed, whatever is inside: as in well-formed XML
+        ("<Say>one<Hangup/> two</Say>&", (Say("one two", line=1),)),
+        ("<Say>press <one> & <two> now</Say>", (Say("press", line=1),)),
+        ("<Say>" * 8 + "far", (Say("far", line=1),)),
+    ],
+)
+def test_a_verb_never_closed_swallows_nothing(inside: str, verbs: tuple[Verb, ...]) -> None:
+    document = read(inside)
+    assert document.verbs == verbs
+    assert document.warnings
+
+
+def test_where_a_verb_never_closed_ends_is_said() -> None:
+    document = parse(b"<Response>\n<Say>one\n<Hangup/></Response>", "text/xml", BASE)
+    said = [(each.line, each.column, each.message) for each in document.warnings]
+    assert (2, 1, "<Say> is never closed; it ends where <Hangup> begins") in said
 
 
 def test_unknown_attribute_is_named() -> None:
