@@ -44,7 +44,8 @@ class OutdialServer:
     """Use it as a context manager.
 
     `settings` are those of outdial.toml as nested mappings; ports, store, recordings, a key and
-    permission to reach loopback are filled in where they are not given.
+    permission to reach loopback are filled in where they are not given. With keys of your own the
+    first of them is used, without any every request is refused.
     """
 
     def __init__(
@@ -59,6 +60,8 @@ class OutdialServer:
         self.http_port = free_port(socket.SOCK_STREAM)
         self.sip_port = free_port(socket.SOCK_DGRAM)
         self.settings = _filled(settings or {}, self)
+        self.key = str(next((row.get("key", "") for row in self.settings["keys"]), ""))
+        """The API key that its own requests carry."""
         self._ready_within_s = ready_within_s
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -169,7 +172,7 @@ class OutdialServer:
     def place_call(self, **params: Any) -> str:
         """Posts to the V2 API with the key; returns the call's sid."""
         answer = self.post(
-            "/didforsaleapi/index.php/api/V2/CallTermination/", {"apikey": API_KEY, **params}
+            "/didforsaleapi/index.php/api/V2/CallTermination/", {"apikey": self.key, **params}
         )
         return str(answer["callSid"])
 
@@ -188,12 +191,11 @@ class OutdialServer:
     def usage(self) -> Usage:
         """What its processes hold now."""
         pids = _family(self.pid)
-        health = self._ask("GET", "/healthz", None)
         return Usage(
             processes=len(pids),
             descriptors=sum(_count(f"/proc/{pid}/fd") for pid in pids),
             threads=sum(_count(f"/proc/{pid}/task") for pid in pids),
-            live_calls=int(health.get("live", 0)) if isinstance(health, dict) else 0,
+            live_calls=self._live_calls(),
             memory_kib=sum(_memory_kib(pid) for pid in pids),
         )
 
@@ -236,7 +238,7 @@ class OutdialServer:
             self.url(path),
             data=body,
             method=method,
-            headers={"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             data: bytes = answer.read()
@@ -254,6 +256,14 @@ class OutdialServer:
             time.sleep(0.05)
         self.kill()
         raise RuntimeError(f"not ready after {self._ready_within_s} s:\n{self.tail()}")
+
+    def _live_calls(self) -> int:
+        try:
+            readiness = self._fetch("GET", "/readyz", None)
+        except urllib.error.HTTPError as error:  # 503: not ready, or draining
+            with error:
+                readiness = error.read()
+        return int(json.loads(readiness)["live"])
 
     def _is_ready(self) -> bool:
         try:

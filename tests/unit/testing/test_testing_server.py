@@ -8,7 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from outdial.testing.server import OutdialServer, _family, free_port, toml
+from outdial.testing.server import API_KEY, OutdialServer, _family, free_port, toml
 
 
 def test_settings_are_written_as_toml_reads_them() -> None:
@@ -31,6 +31,13 @@ def test_what_is_not_given_is_filled_in_and_sections_are_merged(tmp_path: Path) 
     assert server.settings["keys"] == []
     assert server.settings["webhooks"] == {"allow_private": ["127.0.0.0/8"]}
     assert server.url("/a") == f"http://127.0.0.1:{server.http_port}/a"
+
+
+def test_the_first_key_of_the_settings_is_used(tmp_path: Path) -> None:
+    keys = [{"name": "a", "key": "first"}, {"name": "b", "key": "second"}]
+    assert OutdialServer({"keys": keys}, tmp_path).key == "first"
+    assert OutdialServer({}, tmp_path).key == API_KEY
+    assert OutdialServer({"keys": []}, tmp_path).key == ""
 
 
 def test_a_free_port_can_be_bound() -> None:
