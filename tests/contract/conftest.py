@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from outdial import ids
+from outdial.api import record
 from outdial.api.app import create_app
 from outdial.api.server import HttpServer
 from outdial.calls import codes
@@ -165,15 +166,17 @@ class Door:
 
 
 @asynccontextmanager
-async def running(folder: Path, limits: Limits) -> AsyncIterator[Door]:
-    """The API under those limits, recordings in that folder."""
-    record = Record()
+async def running(
+    folder: Path, limits: Limits, store: record.Record | None = None
+) -> AsyncIterator[Door]:
+    """The API under those limits, recordings in that folder; what it reads may be a real store."""
+    lists = Record()
     policy = AddressPolicy(["127.0.0.0/8"])
     settings = Settings(limits=limits, storage=Storage(recordings=str(folder)))
     app = create_app(
-        calls=record,
-        store=record,
-        keys=record,
+        calls=lists,
+        store=store or lists,
+        keys=lists,
         settings=settings,
         check_url=lambda url: check_url(url, policy),
     )
@@ -182,7 +185,7 @@ async def running(folder: Path, limits: Limits) -> AsyncIterator[Door]:
     base = f"http://127.0.0.1:{server.port}"
     try:
         async with aiohttp.ClientSession() as http:
-            yield Door(base, http, record, folder, server.port)
+            yield Door(base, http, lists, folder, server.port)
     finally:
         await server.stop()
 
