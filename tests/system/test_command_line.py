@@ -254,11 +254,13 @@ def test_the_doctor_finds_a_running_server_well(outdial: OutdialServer) -> None:
     assert "running Outdial" in found["http"]["detail"]
     assert "Outdial is running" in found["sip"]["detail"]
     assert "can be written" in found["store"]["detail"]
+    assert "besides those the running Outdial holds" in found["media ports"]["detail"]
 
 
 def test_the_doctor_alone_leaves_nothing_behind(tmp_path: Path) -> None:
-    command = Command(tmp_path, "doctor", OUTDIAL_SIM__ENABLED="true", **_anywhere())
+    command = Command(tmp_path, "doctor", "--sim", **_anywhere())
     assert command.status == 0, command.shown
+    assert "simulated phones answer every number" in command.shown
     assert "outdial.db will be made" in command.shown
     assert list(tmp_path.iterdir()) == []
 
@@ -294,6 +296,29 @@ def test_the_doctor_says_what_to_do(tmp_path: Path) -> None:
     plain.refused("none.toml", "cannot be read")
 
 
+def test_the_doctor_names_the_settings_that_keep_a_trunk_out_of_reach(tmp_path: Path) -> None:
+    settings = {
+        "http": {"listen": f"127.0.0.1:{free_port()}"},
+        "sip": {"listen": ["udp:127.0.0.1:0"]},
+        "media": {"ports": "29990-29995"},
+        "limits": {"destinations": ["1"], "concurrent_calls": 5},
+        "trunks": [{"name": "carrier", "address": "203.0.113.5"}],
+    }
+    (tmp_path / "outdial.toml").write_text(toml(settings))
+    command = Command(tmp_path, "doctor", "--json")
+    assert command.status == 1
+    found = {finding["check"]: finding for finding in command.objects}
+    assert "203.0.113.5 cannot be reached" in found["trunk carrier"]["detail"]
+    assert "sip.listen" in found["trunk carrier"]["remedy"]
+    assert "trunk carrier cannot send audio to 127.0.0.1" in found["media"]["detail"]
+    assert "media.address" in found["media"]["remedy"]
+    assert "limits.concurrent_calls is 5" in found["media ports"]["detail"]
+    assert "media.ports" in found["media ports"]["remedy"]
+    with_phones = Command(tmp_path, "doctor", "--sim", "--json", OUTDIAL_MEDIA__PORTS="20000-29999")
+    assert with_phones.status == 0, with_phones.shown
+    assert "trunk carrier" not in with_phones.shown
+
+
 def _anywhere() -> dict[str, str]:
     """Variables that let a server or the doctor take free ports."""
     return {
@@ -312,7 +337,9 @@ def _anywhere() -> dict[str, str]:
         (["serve", "--help"], ["--config", "--sim"]),
         (["call", "--help"], ["--url", "--send-digits", "--timeout", "2 busy", "5 canceled"]),
         (["calls", "ls", "--help"], ["--state", "--outcome", "--limit", "--json"]),
-        (["keys", "revoke", "--help"], ["Name or id."]),
+        (["keys", "revoke", "--help"], ["Name or id"]),
+        (["doctor", "--help"], ["--sim", "--config"]),
+        (["sim", "--help"], ["--listen", "--media-ports", "--allow"]),
     ],
 )
 def test_help_names_the_options(tmp_path: Path, words: list[str], expected: list[str]) -> None:

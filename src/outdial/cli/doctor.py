@@ -9,14 +9,17 @@ import asyncio
 import socket
 import tempfile
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 from outdial.cli.files import database_is_missing
 from outdial.clock import SystemClock
 from outdial.config import Settings, Trunk
+from outdial.config_checks import host_and_port
 from outdial.errors import ConfigError, OutdialError
+from outdial.media.plane import parse_ports
 
 _PING_S = 3.0
 
@@ -40,9 +43,12 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield _http_port(settings, running)
     for listener in settings.sip.listen:
         yield _sip_port(listener, running)
-    yield _media_address(settings)
-    for trunk in settings.trunks:
-        yield await _trunk(settings, trunk)
+    trunks = [] if settings.sim.enabled else settings.trunks
+    far = {trunk.name: await asyncio.to_thread(_far_address, trunk) for trunk in trunks}
+    yield _media_address(settings, far)
+    yield await asyncio.to_thread(_media_ports, settings, running)
+    for trunk in trunks:
+        yield _out_of_reach(settings, trunk, far[trunk.name]) or await _trunk(settings, trunk)
     yield await _speech(settings)
     yield await _store(settings)
     yield _folder("recordings", "storage.recordings", Path(settings.storage.recordings))
@@ -109,11 +115,85 @@ def _sip_port(listener: str, running: bool) -> Finding:
     return finding
 
 
-def _media_address(settings: Settings) -> Finding:
-    finding = _bindable("media", "media.address", socket.SOCK_DGRAM, settings.media.address, 0)
+def _media_address(settings: Settings, far: Mapping[str, str]) -> Finding:
+    address = settings.media.address
+    finding = _bindable("media", "media.address", socket.SOCK_DGRAM, address, 0)
     if not finding.ok:
         return finding
-    return Finding("media", True, f"{settings.media.address}, ports {settings.media.ports}")
+    for name, host in far.items():
+        if host and ip_address(address).is_loopback:
+            return Finding(
+                "media",
+                False,
+                f"trunk {name} cannot send audio to {address}, which is this machine only",
+                f"set media.address to {_own_address(host)}",
+            )
+    shown = settings.media.public_address
+    return Finding("media", True, f"{address}, shown as {shown}" if shown else f"{address} is ours")
+
+
+def _media_ports(settings: Settings, running: bool) -> Finding:
+    """Whether the pairs of ports that are free are enough for the calls allowed."""
+    first, last = parse_ports(settings.media.ports)
+    free = sum(
+        all(
+            _bindable("", "", socket.SOCK_DGRAM, settings.media.address, one).ok
+            for one in (port, port + 1)
+        )
+        for port in range(first + first % 2, last, 2)
+    )
+    detail = f"{free} free pairs in {settings.media.ports}"
+    if running:
+        return Finding("media ports", True, f"{detail}, besides those the running Outdial holds")
+    calls = settings.limits.concurrent_calls
+    if free < calls:
+        return Finding(
+            "media ports",
+            False,
+            f"{detail}: a call takes one or two, and limits.concurrent_calls is {calls}",
+            "widen media.ports, or lower limits.concurrent_calls",
+        )
+    return Finding("media ports", True, detail)
+
+
+def _far_address(trunk: Trunk) -> str:
+    """The host of a trunk on another machine, as an address if it has one; "" on this machine."""
+    host, _ = host_and_port(trunk.address)
+    try:
+        found = [str(each[4][0]) for each in socket.getaddrinfo(host, None)]
+    except OSError:
+        return host  # an SRV record may still lead there
+    return "" if all(ip_address(each.partition("%")[0]).is_loopback for each in found) else found[0]
+
+
+def _own_address(far: str) -> str:
+    """The address of this machine that packets to there have; nothing is sent to find it out."""
+    family = socket.AF_INET6 if ":" in far else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((far, 9))
+            own = str(probe.getsockname()[0])
+        if not ip_address(own).is_loopback:
+            return own
+    except OSError:
+        pass
+    return "an address of this machine that the trunk can reach"
+
+
+def _out_of_reach(settings: Settings, trunk: Trunk, far: str) -> Finding | None:
+    """What keeps the trunk out of reach before anything is sent."""
+    from outdial.sip.endpoint import parse_listener
+
+    listeners = [parse_listener(listener) for listener in settings.sip.listen]
+    hosts = [host for transport, host, _ in listeners if transport == trunk.transport]
+    if not far or not all(ip_address(host).is_loopback for host in hosts):
+        return None
+    return Finding(
+        f"trunk {trunk.name}",
+        False,
+        f"{far} cannot be reached from {', '.join(hosts)}, which is this machine only",
+        f"in sip.listen, set the host of {trunk.transport} to {_own_address(far)}",
+    )
 
 
 def _bindable(check: str, key: str, kind: int, host: str, port: int) -> Finding:
@@ -141,7 +221,8 @@ async def _trunk(settings: Settings, trunk: Trunk) -> Finding:
     name = f"trunk {trunk.name}"
     remedy = f"check its address ({trunk.address}), the network, and whether it knows this address"
     try:
-        _, host, _ = parse_listener(settings.sip.listen[0])
+        listeners = [parse_listener(listener) for listener in settings.sip.listen]
+        host = next(host for transport, host, _ in listeners if transport == trunk.transport)
         listen = [f"{trunk.transport}:{host if ':' not in host else f'[{host}]'}:0"]
         own = settings.sip.model_copy(update={"listen": listen})
         clock = SystemClock()

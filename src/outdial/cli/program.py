@@ -16,34 +16,51 @@ _USAGE_OF_TYPER = 2
 _EPILOG = "Exit status: 0 well, 1 refused or failed, 64 a wrong command line."
 
 app = typer.Typer(
-    help="Outdial: post a number, it calls it over your SIP trunk and runs your application.",
+    help="Outdial calls a number over your SIP trunk and runs your voice application on the call.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     epilog=_EPILOG,
 )
-calls_app = typer.Typer(help="Look at calls.", no_args_is_help=True, rich_markup_mode=None)
-keys_app = typer.Typer(help="Manage API keys.", no_args_is_help=True, rich_markup_mode=None)
-trunks_app = typer.Typer(help="Look at trunks.", no_args_is_help=True, rich_markup_mode=None)
+calls_app = typer.Typer(
+    help="Look at the calls of a running server.", no_args_is_help=True, rich_markup_mode=None
+)
+keys_app = typer.Typer(
+    help="Make, list and revoke API keys, whether the server runs or not.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+trunks_app = typer.Typer(
+    help="Look at the trunks of the settings.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(calls_app, name="calls")
 app.add_typer(keys_app, name="keys")
 app.add_typer(trunks_app, name="trunks")
 
 Config = Annotated[
-    Path | None, typer.Option("--config", "-c", help="Settings file; else ./outdial.toml.")
+    Path | None, typer.Option("--config", "-c", help="Settings file; else ./outdial.toml if there.")
 ]
-Server = Annotated[str, typer.Option(help="URL of the server; else OUTDIAL_URL.")]
-Key = Annotated[str, typer.Option(help="API key; else OUTDIAL_KEY, else the configuration's.")]
+Server = Annotated[str, typer.Option(help="URL of the server; else OUTDIAL_URL, else http.listen.")]
+Key = Annotated[
+    str, typer.Option(help="API key; else OUTDIAL_KEY, else the first in the settings.")
+]
+Sim = Annotated[
+    bool, typer.Option("--sim", help="Simulated phones answer every number; no trunk is used.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
 @app.command()
 def serve(
     config: Config = None,
-    sim: Annotated[bool, typer.Option("--sim", help="Simulated phones answer all.")] = False,
+    sim: Sim = False,
 ) -> None:
-    """Run the server until SIGTERM or SIGINT."""
+    """Run the server until SIGTERM or SIGINT. Live calls may end first; a second signal ends them.
+
+    Without settings no number may be dialled: begin with --sim. Requests need an API key: see
+    outdial keys add.
+    """
     from outdial.cli.files import settings_of
 
     # read before the server's parts are imported: a wrong setting is told at once
@@ -55,16 +72,28 @@ def serve(
 
 @app.command()
 def call(
-    to: Annotated[str, typer.Argument(help="Number to dial.")],
-    from_: Annotated[str, typer.Option("--from", help="Caller ID.")],
-    url: Annotated[str, typer.Option(help="Voice application; none: connect --from.")] = "",
-    method: Annotated[str, typer.Option(help="GET or POST for --url.")] = "",
-    send_digits: Annotated[str, typer.Option(help="DTMF on answer.")] = "",
-    status_callback: Annotated[str, typer.Option(help="URL told of events.")] = "",
-    events: Annotated[str, typer.Option(help="Which, with commas between.")] = "",
-    timeout: Annotated[int, typer.Option(help="Ringing seconds.")] = 60,
-    time_limit: Annotated[int, typer.Option(help="Longest answered seconds.")] = 14_400,
-    record: Annotated[bool, typer.Option("--record", help="Record it.")] = False,
+    to: Annotated[str, typer.Argument(help="Number to dial, country code first.")],
+    from_: Annotated[
+        str, typer.Option("--from", help="Caller ID; without --url also who is connected.")
+    ],
+    url: Annotated[
+        str, typer.Option(help="Voice application; without it --from is called too and connected.")
+    ] = "",
+    method: Annotated[str, typer.Option(help="GET or POST, how --url is fetched; else POST.")] = "",
+    send_digits: Annotated[
+        str, typer.Option(help="Sent after the answer: 0-9*#A-D, w and W wait.")
+    ] = "",
+    status_callback: Annotated[str, typer.Option(help="URL told what becomes of the call.")] = "",
+    events: Annotated[
+        str, typer.Option(help="Of what: initiated,ringing,answered,completed; else completed.")
+    ] = "",
+    timeout: Annotated[int, typer.Option(help="Seconds to let it ring.")] = 60,
+    time_limit: Annotated[
+        int, typer.Option(help="Seconds after the answer when it is ended.")
+    ] = 14_400,
+    record: Annotated[
+        bool, typer.Option("--record", help="Record the call on the server.")
+    ] = False,
     trunk: Annotated[str, typer.Option(help="Use only this trunk.")] = "",
     caller_name: Annotated[str, typer.Option(help="Display name of the caller ID.")] = "",
     config: Config = None,
@@ -72,7 +101,7 @@ def call(
     key: Key = "",
     as_json: Json = False,
 ) -> None:
-    """Place a call and follow it to its end.
+    """Place a call on a running server and follow it to its end. Ctrl-C hangs up.
 
     Exit status: 0 completed, 2 busy, 3 no answer, 4 failed, 5 canceled, 1 refused or unreachable.
     """
@@ -101,9 +130,13 @@ def call(
 
 @calls_app.command("ls")
 def calls_ls(
-    state: Annotated[str, typer.Option(help="queued, dialling, ringing, ...")] = "",
-    outcome: Annotated[str, typer.Option(help="completed, busy, no-answer, ...")] = "",
-    to: Annotated[str, typer.Option(help="Number dialled.")] = "",
+    state: Annotated[
+        str, typer.Option(help="Only these: queued, dialling, ringing, answered, completed.")
+    ] = "",
+    outcome: Annotated[
+        str, typer.Option(help="Only these: completed, busy, no-answer, failed, canceled.")
+    ] = "",
+    to: Annotated[str, typer.Option(help="Only those to this number.")] = "",
     limit: Annotated[int, typer.Option(help="How many, 1 to 100.")] = 20,
     config: Config = None,
     server: Server = "",
@@ -140,13 +173,16 @@ def calls_ls(
 
 @calls_app.command("show")
 def calls_show(
-    sid: Annotated[str, typer.Argument(help="CA and 32 hex digits.")],
+    sid: Annotated[str, typer.Argument(help="The call's sid: CA and 32 hex digits.")],
     config: Config = None,
     server: Server = "",
     key: Key = "",
     as_json: Json = False,
 ) -> None:
-    """Show a call: what was asked, its timeline, its callbacks, and its SIP ladder."""
+    """Show a call in full.
+
+    What was asked for, its timeline, its callbacks, and its SIP messages as a ladder.
+    """
     from urllib.parse import quote
 
     from outdial.cli import lines
@@ -172,8 +208,13 @@ def calls_show(
 
 
 @app.command()
-def doctor(config: Config = None, as_json: Json = False) -> None:
-    """Check configuration, ports, trunks, speech, store and folders."""
+def doctor(config: Config = None, sim: Sim = False, as_json: Json = False) -> None:
+    """Check settings, ports, trunks, speech, store and folders.
+
+    Says what to do about each that fails, and leaves nothing behind.
+
+    Exit status: 0 all is well, 1 something is not.
+    """
     import asyncio
     from dataclasses import asdict
 
@@ -182,7 +223,7 @@ def doctor(config: Config = None, as_json: Json = False) -> None:
     from outdial.cli.files import settings_of
 
     log.configure("error")
-    settings = settings_of(config)
+    settings = settings_of(config, {"sim.enabled": True} if sim else None)
 
     def tell(finding: Finding) -> None:
         if as_json:
@@ -198,11 +239,14 @@ def doctor(config: Config = None, as_json: Json = False) -> None:
 
 @keys_app.command("add")
 def keys_add(
-    name: Annotated[str, typer.Argument(help="What it is for.")],
+    name: Annotated[str, typer.Argument(help="What it is called in logs and listings.")],
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Make an API key. It is shown once; only its hash is stored."""
+    """Make an API key and show it, once.
+
+    Only its hash is stored. A running server takes it within a second.
+    """
     import asyncio
 
     from outdial.cli import keyring
@@ -216,7 +260,7 @@ def keys_add(
 
 @keys_app.command("ls")
 def keys_ls(config: Config = None, as_json: Json = False) -> None:
-    """List the API keys: their names and first characters."""
+    """List the API keys of the settings and of the store."""
     import asyncio
 
     from outdial.cli import keyring, lines
@@ -259,11 +303,14 @@ def keys_ls(config: Config = None, as_json: Json = False) -> None:
 
 @keys_app.command("revoke")
 def keys_revoke(
-    name: Annotated[str, typer.Argument(help="Name or id.")],
+    name: Annotated[str, typer.Argument(help="Name or id of a key made by keys add.")],
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Make an API key invalid, at once and for ever."""
+    """Make an API key invalid, for ever.
+
+    A running server refuses it within a second. Keys of the settings are taken out there.
+    """
     import asyncio
 
     from outdial.cli import keyring
@@ -277,7 +324,7 @@ def keys_revoke(
 
 @trunks_app.command("ls")
 def trunks_ls(config: Config = None, as_json: Json = False) -> None:
-    """List the trunks of the configuration; outdial doctor asks whether they answer."""
+    """List the trunks. Whether they answer says `outdial doctor`."""
     from outdial.cli import lines
     from outdial.cli.files import settings_of
 
@@ -303,23 +350,47 @@ def trunks_ls(config: Config = None, as_json: Json = False) -> None:
 
 @app.command()
 def sim(
-    listen: Annotated[str, typer.Option(help="transport:host:port.")] = "udp:127.0.0.1:5090",
-    http: Annotated[str, typer.Option(help="host:port of /sim/phones.")] = "127.0.0.1:8090",
-    allow: Annotated[list[str] | None, typer.Option(help="Network that may call.")] = None,
+    listen: Annotated[
+        str, typer.Option(help="Where to take calls: transport:host:port.")
+    ] = "udp:127.0.0.1:5090",
+    http: Annotated[
+        str, typer.Option(help="Where /sim/phones is answered: host:port.")
+    ] = "127.0.0.1:8090",
+    media_ports: Annotated[str, typer.Option(help="Range of its RTP ports.")] = "30000-39999",
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="Network that may call, e.g. 10.0.0.0/8; else this machine."),
+    ] = None,
     config: Config = None,
 ) -> None:
-    """Run the simulated phones alone, as a carrier to test against."""
+    """Run the simulated phones alone, as a carrier to test against.
+
+    Prints the trunk to put into the settings of a server, and the numbers of the phones.
+    """
     from outdial.cli.files import settings_of
     from outdial.sim.main import LOOPBACK, run
 
-    run([listen], http, allow or LOOPBACK, settings=settings_of(config), say=print_line)
+    settings = settings_of(config)
+    run(
+        [listen],
+        http,
+        allow or LOOPBACK,
+        media_ports=media_ports,
+        settings=settings,
+        say=print_line,
+    )
 
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where the audio goes.")] = Path("demo-output"),
+    folder: Annotated[Path, typer.Option(help="Where the recorded audio goes.")] = Path(
+        "demo-output"
+    ),
 ) -> None:
-    """Watch two calls to simulated phones, from the post to the last callback."""
+    """Watch two calls to simulated phones; nothing else is needed.
+
+    From the post to the last callback, on a server of its own that is gone afterwards.
+    """
     from outdial.demo.main import run
 
     raise Done(run(folder))

@@ -14,7 +14,7 @@ from pydantic import SecretStr, ValidationError
 
 from outdial.api.server import HttpServer
 from outdial.clock import Clock, SystemClock
-from outdial.config import Settings, Sip, Trunk
+from outdial.config import Media, Settings, Sip, Trunk
 from outdial.errors import ConfigError
 from outdial.legs import MediaPlane
 from outdial.media.plane import WorkerPool
@@ -28,6 +28,8 @@ from outdial.speech.pool import HelperPool
 from outdial.speech.speech import Speech
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
+MEDIA_PORTS = "30000-39999"
+"""Not those of a server beside it, whose settings it reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +146,20 @@ def run(
     http: str = "127.0.0.1:8090",
     allow: Sequence[str] = LOOPBACK,
     *,
+    media_ports: str = MEDIA_PORTS,
     settings: Settings | None = None,
     say: Callable[[str], None],
 ) -> None:
     """`outdial sim`: a carrier for tests, on `listen`, until it is interrupted.
 
     `allow` are the networks that may call it, `http` where `/sim/phones` is answered, `say` prints
-    a line. Raises ConfigError.
+    a line. The settings are those of a server, but for its ports of media and the public address
+    it may have. Raises ConfigError.
     """
-    asyncio.run(serve(settings or Settings(), listen, http, allow, say))
+    settings = settings or Settings()
+    media = _media_settings(settings.media, media_ports)
+    own = settings.model_copy(update={"media": media})
+    asyncio.run(serve(own, listen, http, allow, say))
 
 
 def _greeting(carrier: RunningCarrier, http: str) -> list[str]:
@@ -177,6 +184,14 @@ def _sip_settings(listen: Sequence[str]) -> Sip:
     except ValidationError as error:
         problem = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise ConfigError("--listen", problem, "e.g. udp:127.0.0.1:5090") from None
+
+
+def _media_settings(media: Media, ports: str) -> Media:
+    try:
+        return Media(**{**media.model_dump(), "ports": ports, "public_address": ""})
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError("--media-ports", problem, f"e.g. {MEDIA_PORTS}") from None
 
 
 def _within(networks: Sequence[str]) -> Callable[[str], bool]:

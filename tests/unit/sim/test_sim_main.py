@@ -25,7 +25,7 @@ from outdial.legs import (
     SignallingEvent,
 )
 from outdial.media.plane import WorkerPool
-from outdial.sim.main import RunningCarrier, run, serve, standalone
+from outdial.sim.main import MEDIA_PORTS, RunningCarrier, run, serve, standalone
 from outdial.sim.steps import Answer, Listen, Persona, Press, Tone, Wait
 from outdial.sip.endpoint import SipEndpoint
 from outdial.sip.plane import SipPlane
@@ -179,19 +179,36 @@ async def test_the_program_prints_the_trunk_and_answers_what_was_heard(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("listen", "http", "allow", "key"),
+    ("listen", "http", "allow", "ports", "key"),
     [
-        ("udp:127.0.0.1:0", "8090", "127.0.0.0/8", "--http"),
-        ("udp:127.0.0.1:0", "127.0.0.1:8090", "nowhere", "--allow"),
-        ("udp:127.0.0.1", "127.0.0.1:8090", "127.0.0.0/8", "--listen"),
+        ("udp:127.0.0.1:0", "8090", "127.0.0.0/8", MEDIA_PORTS, "--http"),
+        ("udp:127.0.0.1:0", "127.0.0.1:8090", "nowhere", MEDIA_PORTS, "--allow"),
+        ("udp:127.0.0.1", "127.0.0.1:8090", "127.0.0.0/8", MEDIA_PORTS, "--listen"),
+        ("udp:127.0.0.1:0", "127.0.0.1:8090", "127.0.0.0/8", "30000", "--media-ports"),
     ],
 )
 def test_what_is_wrong_is_named(
-    listen: str, http: str, allow: str, key: str, tmp_path: Path
+    listen: str, http: str, allow: str, ports: str, key: str, tmp_path: Path
 ) -> None:
     settings = Settings.model_validate(
         {"media": {"workers": 1}, "storage": {"cache": str(tmp_path)}}
     )
     with pytest.raises(ConfigError) as raised:
-        run([listen], http, [allow], settings=settings, say=print)
+        run([listen], http, [allow], media_ports=ports, settings=settings, say=print)
     assert raised.value.key == key
+
+
+def test_alone_it_has_ports_and_an_address_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[Settings] = []
+
+    async def serve_nobody(settings: Settings, *_: object) -> None:
+        used.append(settings)
+
+    monkeypatch.setattr("outdial.sim.main.serve", serve_nobody)
+    server = Settings.model_validate(
+        {"media": {"ports": "20000-20003", "public_address": "203.0.113.7", "country": "de"}}
+    )
+    run(settings=server, say=print)
+    (own,) = used
+    assert (own.media.ports, own.media.public_address) == (MEDIA_PORTS, "")
+    assert (own.media.country, own.speech) == ("de", server.speech)
