@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -79,6 +80,8 @@ class Jobs:
 
 def main() -> None:
     """Answers until its input ends."""
+    # systemd's SIGTERM goes to every process of the service: the calls that are up still speak
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     os.nice(5)  # prompts are prepared ahead; RTP and signalling go first
     # what FFmpeg or a library prints must not get between the replies

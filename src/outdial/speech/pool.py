@@ -56,7 +56,8 @@ class _Helper:
     async def ask(self, head: frames.Head, body: bytes) -> frames.Head:
         """Raises OSError or EOFError when the process is gone."""
         writer, reader = self._process.stdin, self._process.stdout
-        if writer is None or reader is None:
+        # uvloop raises RuntimeError for writing to a pipe whose other end went away meanwhile
+        if writer is None or reader is None or writer.transport.is_closing():
             raise EOFError
         writer.write(frames.encode(head, body))
         await writer.drain()
