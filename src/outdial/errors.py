@@ -12,7 +12,8 @@
     ├── SpeechError            text could not be spoken
     ├── SoundError             an audio file could not be decoded
     ├── DocumentError          a voice application document cannot be run; line and column
-    └── StoreUnavailable       the record could not be written now
+    ├── StoreUnavailable       the record could not be written now
+    └── StoreConflict          the record does not allow it: somebody else was faster
 
 Any other exception that leaves a parser or a protocol core is a defect.
 """
@@ -117,3 +118,8 @@ class DocumentError(OutdialError):
 
 class StoreUnavailable(OutdialError):
     """The record could not be written now (locked, disk full, away). The caller may try again."""
+
+
+class StoreConflict(OutdialError):
+    """The record does not allow it: the row is there already, or is no longer as it was thought
+    to be because another node was faster. Nothing was written; trying again does not help."""

@@ -143,7 +143,9 @@ def test_text_files_name_no_machine_of_ours() -> None:
     files += [path for folder in folders for path in (ROOT / folder).rglob("*")]
     looked_at = 0
     for path in files:
-        if not path.is_file() or "__pycache__" in path.parts or path == Path(__file__):
+        if not path.is_file() or path.name == ".git" or path == Path(__file__):
+            continue
+        if "__pycache__" in path.parts:
             continue
         try:
             text = path.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from outdial import log
 from outdial.clock import Clock
-from outdial.errors import StoreUnavailable
+from outdial.errors import StoreConflict, StoreUnavailable
 from outdial.legs import TracedMessage
 from outdial.store.records import CallRecord, Change, DeliveryRecord, EventRecord
 
@@ -110,7 +110,8 @@ class Journal:
             self._callbacks.submit(begun.deliveries)
 
     async def durable(self, change: Change) -> None:
-        """Durable on return; its callbacks are on their way. Raises StoreUnavailable."""
+        """Durable on return; its callbacks are on their way. Raises StoreUnavailable, and
+        StoreConflict when `only_if` does not hold."""
         await self._store.commit(change)
         if change.deliveries:
             self._callbacks.submit(change.deliveries)
@@ -154,7 +155,9 @@ class Journal:
         if done.cancelled():
             return
         error = done.exception()
-        if error is not None:
+        if isinstance(error, StoreConflict):
+            _log.error("store.conflict", call=change.call_sid, error=str(error))
+        elif error is not None:
             self._hold_back(change, error)
         elif change.deliveries:
             self._callbacks.submit(change.deliveries)

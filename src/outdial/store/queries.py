@@ -6,7 +6,7 @@ on the way of a call: see docs/design/store.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -26,7 +26,7 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from outdial.store import rows, tables
-from outdial.store.records import CallFilter
+from outdial.store.records import CallFilter, DeliveryFilter
 
 Bound = tuple[str, tuple[Any, ...]]
 """SQL text and its parameters in order."""
@@ -58,12 +58,16 @@ class Read:
 class Write:
     """A compiled INSERT or UPDATE of one row, and of several rows where that is one statement.
 
-    `rank` is its place within a transaction: rows are made before they are changed.
+    `rank` is its place within a transaction: rows are made before they are changed. A `guarded`
+    one must change exactly one row, or else its operation is not written.
     """
 
-    __slots__ = ("name", "rank", "several", "sql")
+    __slots__ = ("guarded", "name", "rank", "several", "sql")
 
-    def __init__(self, name: str, rank: int, sql: str, several: Mapping[int, str]) -> None:
+    def __init__(
+        self, name: str, rank: int, sql: str, several: Mapping[int, str], guarded: bool = False
+    ) -> None:
+        self.guarded = guarded
         self.name = name
         self.rank = rank
         self.sql = sql
@@ -93,8 +97,16 @@ class Queries:
         )
         self.insert_key = self._insert("insert_key", 7, tables.keys, rows.KEY_COLUMNS)
         self.revoke_key = self._update("revoke_key", 8, tables.keys, ["id"], ["revoked_at"])
-        self._call_updates: dict[tuple[str, ...], Write] = {}
+        self.insert_feed = self._insert("insert_feed", 9, tables.feed, rows.FEED_COLUMNS)
+        self.insert_idempotency = self._insert(
+            "insert_idempotency", 10, tables.idempotency, rows.IDEMPOTENCY_COLUMNS
+        )
+        self.replay_delivery = self._update(
+            "replay_delivery", 11, tables.deliveries, ["call_sid", "id"], rows.REPLAYED_COLUMNS
+        )
+        self._call_updates: dict[tuple[tuple[str, ...], tuple[str, ...]], Write] = {}
         self._call_lists: dict[tuple[str, ...], Read] = {}
+        self._delivery_lists: dict[tuple[str, ...], Read] = {}
         self._make_reads()
 
     def _make_reads(self) -> None:
@@ -131,9 +143,58 @@ class Queries:
                 # in the text, because a parameter would hide the partial index from SQLite
                 deliveries.state == literal_column("'pending'"),
                 deliveries.number > bindparam("after"),
+                deliveries.node == bindparam("node"),
             )
             .order_by(deliveries.number)
             .limit(bindparam("most"))
+        )
+        self.delivery = self._read(
+            every_delivery.where(
+                deliveries.call_sid.between(bindparam("first"), bindparam("last")),
+                deliveries.id == bindparam("id"),
+            )
+        )
+        self.idempotent = self._read(
+            select(*(tables.idempotency.c[name] for name in rows.IDEMPOTENCY_COLUMNS)).where(
+                tables.idempotency.c.key_name == bindparam("key_name"),
+                tables.idempotency.c.token == bindparam("token"),
+            )
+        )
+        self.feed = self._read(
+            select(
+                tables.feed.c.number,
+                *(events[name] for name in rows.EVENT_COLUMNS),
+                *(calls[name] for name in rows.CALL_COLUMNS),
+            )
+            .where(
+                tables.feed.c.number > bindparam("after"),
+                events.call_sid == tables.feed.c.call_sid,
+                events.seq == tables.feed.c.seq,
+                calls.sid == tables.feed.c.call_sid,
+            )
+            .order_by(tables.feed.c.number)
+            .limit(bindparam("most"))
+        )
+        self.queue_position = self._read(
+            select(func.count()).where(
+                calls.ended_at.is_(None),
+                calls.state == "queued",
+                calls.created_at <= bindparam("at"),
+                or_(calls.created_at < bindparam("at"), calls.sid <= bindparam("sid")),
+            )
+        )
+        self.usage = self._read(
+            select(
+                calls.key_name,
+                calls.trunk,
+                func.coalesce(calls.outcome, ""),
+                func.count(),
+                func.count(calls.answered_at),
+                func.coalesce(func.sum(calls.ended_at - calls.answered_at), 0.0),
+            )
+            .where(calls.created_at >= bindparam("since"), calls.created_at < bindparam("until"))
+            .group_by(calls.key_name, calls.trunk, func.coalesce(calls.outcome, ""))
+            .order_by(calls.key_name, calls.trunk, func.coalesce(calls.outcome, ""))
         )
         self.keys = self._read(
             select(*(tables.keys.c[name] for name in rows.KEY_COLUMNS)).order_by(
@@ -147,17 +208,31 @@ class Queries:
             )
         )
 
-    def update_call(self, fields: Sequence[str]) -> Write:
-        """Changes these columns of a call; the parameters are their values and then the sid.
+    def update_call(self, fields: Sequence[str], only_if: Sequence[str] = ()) -> Write:
+        """Changes these columns of a call; the parameters are their values, then the sid, then
+        the values that the columns of `only_if` must have.
 
         Raises KeyError for a name that is no column.
         """
-        names = tuple(fields)
-        write = self._call_updates.get(names)
+        names, guards = tuple(fields), tuple(only_if)
+        write = self._call_updates.get((names, guards))
         if write is None:
-            write = self._update("update_call", CHANGES_CALL, tables.calls, ["sid"], names)
-            self._call_updates[names] = write
+            keys = ["sid", *guards]
+            write = self._update("update_call", CHANGES_CALL, tables.calls, keys, names)
+            write.guarded = bool(guards)
+            self._call_updates[names, guards] = write
         return write
+
+    def list_deliveries(self, wanted: DeliveryFilter, before: int | None, most: int) -> Bound:
+        """The newest callbacks that fit and have a number smaller than `before`."""
+        values: dict[str, Any] = {"call_sid": wanted.call_sid} if wanted.call_sid else {}
+        if before is not None:
+            values["before"] = before
+        key = (wanted.state, *values)
+        read = self._delivery_lists.get(key)
+        if read is None:
+            read = self._delivery_lists[key] = self._read(_delivery_list(wanted.state, values))
+        return read.bind(most=most, **values)
 
     def list_calls(self, wanted: CallFilter, before: tuple[float, str] | None, most: int) -> Bound:
         """The newest calls that fit and are older than `before` (created_at, sid)."""
@@ -247,6 +322,21 @@ def _call_list(names: Sequence[str]) -> ClauseElement:
             case _:
                 statement = statement.where(calls[name] == bindparam(name))
     return statement.order_by(calls.created_at.desc(), calls.sid.desc()).limit(bindparam("most"))
+
+
+def _delivery_list(state: str, names: Iterable[str]) -> ClauseElement:
+    deliveries = tables.deliveries.c
+    statement = select(deliveries.number, *(deliveries[name] for name in rows.DELIVERY_COLUMNS))
+    if state:
+        # in the text, because a parameter would hide the partial indices from SQLite
+        states = {"pending": "'pending'", "done": "'done'", "dead": "'dead'"}
+        statement = statement.where(deliveries.state == literal_column(states[state]))
+    for name in names:
+        if name == "before":
+            statement = statement.where(deliveries.number < bindparam(name))
+        else:
+            statement = statement.where(deliveries[name] == bindparam(name))
+    return statement.order_by(deliveries.number.desc()).limit(bindparam("most"))
 
 
 def _compile(

@@ -40,6 +40,10 @@ class CallRecord:
     """What was asked for, as `CallRequest.to_json` gives it; {} on B legs."""
     media: Mapping[str, Any] | None = None
     """legs.MediaStats as a mapping, once the leg has ended."""
+    node: str = ""
+    """The node that holds the call; "" where there is only one."""
+    dialog: Mapping[str, Any] | None = None
+    """What ending the call's SIP dialog needs if this process cannot; None once it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,12 @@ class DeliveryRecord:
     last_status: int | None = None
     last_error: str = ""
     done_at: float | None = None
+    event_id: str = ""
+    """EV and 32 hex digits: the event it tells of; the same on every attempt."""
+    node: str = ""
+    """The node that delivers it; "" where there is only one."""
+    tries: tuple[Mapping[str, Any], ...] = ()
+    """Each attempt so far, oldest first: `Attempt.to_json`."""
 
 
 @dataclass(slots=True)
@@ -107,6 +117,66 @@ class Change:
     events: tuple[EventRecord, ...] = ()
     deliveries: tuple[DeliveryRecord, ...] = ()
     recordings: tuple[RecordingRecord, ...] = ()
+    only_if: Mapping[str, Any] = field(default_factory=dict)
+    """Columns of CallRecord that must still have these values, else StoreConflict and nothing
+    is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyRecord:
+    """A post that may be repeated: what it asked for and how it was answered."""
+
+    key_name: str
+    token: str
+    """The Idempotency-Key, unique for its API key."""
+    digest: str
+    """Of the request, so that another one under the same token is noticed."""
+    call_sid: str
+    answer: str
+    """The body that was answered."""
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEvent:
+    """An event that changed a call's state, with its place among those of all calls."""
+
+    cursor: str
+    """Opaque: where to go on behind this event."""
+    event: EventRecord
+    call: CallRecord
+    """As it stands when it is read, not as it stood at the event."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """What `delivery_page` selects; "" selects all."""
+
+    call_sid: str = ""
+    state: str = ""
+    """pending, done, dead"""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPage:
+    """A page of callbacks, newest first, and the cursor of the next ("" on the last)."""
+
+    deliveries: tuple[DeliveryRecord, ...]
+    next_cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the calls of one API key and trunk came to. One leg is one call."""
+
+    key_name: str
+    trunk: str
+    outcome: str
+    """"" for calls that have not ended."""
+    calls: int
+    answered: int
+    seconds: float
+    """Answered time of the calls that have ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from outdial.store.records import (
     CallRecord,
     DeliveryRecord,
     EventRecord,
+    FeedEvent,
+    IdempotencyRecord,
     KeyRecord,
     RecordingRecord,
 )
@@ -22,46 +24,66 @@ Row = tuple[Any, ...]
 CALL_COLUMNS = tables.calls.columns.keys()
 EVENT_COLUMNS = tables.events.columns.keys()
 DELIVERY_COLUMNS = tables.deliveries.columns.keys()[1:]
-SETTLED_COLUMNS = ["state", "attempts", "next_at", "last_status", "last_error", "done_at"]
+SETTLED_COLUMNS = [
+    *("state", "attempts", "next_at", "last_status", "last_error", "done_at", "tries")
+]
+REPLAYED_COLUMNS = ["state", "attempts", "next_at", "done_at", "node"]
 LADDER_COLUMNS = tables.ladders.columns.keys()
 KEY_COLUMNS = tables.keys.columns.keys()
 RECORDING_COLUMNS = tables.recordings.columns.keys()
+FEED_COLUMNS = tables.feed.columns.keys()[1:]
+IDEMPOTENCY_COLUMNS = tables.idempotency.columns.keys()
 
 # one encoder for all: json.dumps with own separators builds a new one on each call.
 # ASCII only, so that a lone surrogate from outside is an escape and not an error
 encode_json = json.JSONEncoder(separators=(",", ":")).encode
 _decode_json = json.JSONDecoder().decode
 
-_call_plain: Callable[[CallRecord], Row] = attrgetter(*CALL_COLUMNS[:-2])
+_CALL_JSON = frozenset(("request", "media", "dialog"))
+_call_plain: Callable[[CallRecord], Row] = attrgetter(*CALL_COLUMNS[:-4])
 _delivery_head: Callable[[DeliveryRecord], Row] = attrgetter(*DELIVERY_COLUMNS[:7])
-_delivery_tail: Callable[[DeliveryRecord], Row] = attrgetter(*DELIVERY_COLUMNS[8:])
-settled_row: Callable[[DeliveryRecord], Row] = attrgetter(*SETTLED_COLUMNS, "call_sid", "id")
+_delivery_tail: Callable[[DeliveryRecord], Row] = attrgetter(*DELIVERY_COLUMNS[8:-1])
+_settled: Callable[[DeliveryRecord], Row] = attrgetter(*SETTLED_COLUMNS[:-1])
+idempotency_row: Callable[[IdempotencyRecord], Row] = attrgetter(*IDEMPOTENCY_COLUMNS)
 key_row: Callable[[KeyRecord], Row] = attrgetter(*KEY_COLUMNS)
 recording_row: Callable[[RecordingRecord], Row] = attrgetter(*RECORDING_COLUMNS)
 
 
 def call_row(call: CallRecord) -> Row:
     """A row of `calls`."""
-    media = None if call.media is None else encode_json(call.media)
-    return (*_call_plain(call), encode_json(call.request), media)
+    return (
+        *_call_plain(call),
+        encode_json(call.request),
+        _encode_maybe(call.media),
+        call.node,
+        _encode_maybe(call.dialog),
+    )
 
 
-def call_fields(call_sid: str, fields: Mapping[str, Any]) -> Row:
-    """New values of some columns of `calls`, and last the sid of the row they are for."""
-    if "media" in fields or "request" in fields:
+def call_fields(call_sid: str, fields: Mapping[str, Any], only_if: Mapping[str, Any]) -> Row:
+    """New values of some columns of `calls`, then the sid of the row they are for and the values
+    that other columns of it must have."""
+    if not fields.keys().isdisjoint(_CALL_JSON):
         fields = {
-            name: encode_json(value)
-            if name in ("media", "request") and value is not None
-            else value
+            name: _encode_maybe(value) if name in _CALL_JSON else value
             for name, value in fields.items()
         }
-    return (*fields.values(), call_sid)
+    return (*fields.values(), call_sid, *only_if.values())
+
+
+def _encode_maybe(value: Mapping[str, Any] | None) -> str | None:
+    return None if value is None else encode_json(value)
+
+
+def _decode_maybe(text: str | None) -> Any:
+    return None if text is None else _decode_json(text)
 
 
 def call_record(row: Row) -> CallRecord:
     """The inverse of `call_row`."""
     values = list(row)
-    values[-2:] = _decode_json(row[-2]), None if row[-1] is None else _decode_json(row[-1])
+    request, media, node, dialog = values[-4:]
+    values[-4:] = _decode_json(request), _decode_maybe(media), node, _decode_maybe(dialog)
     return CallRecord(*values)
 
 
@@ -82,14 +104,21 @@ def delivery_row(delivery: DeliveryRecord) -> Row:
         *_delivery_head(delivery),
         encode_json(delivery.params),
         *_delivery_tail(delivery),
+        encode_json(delivery.tries) if delivery.tries else "[]",
     )
+
+
+def settled_row(delivery: DeliveryRecord) -> Row:
+    """What an attempt changes in a row of `deliveries`, and which row."""
+    return (*_settled(delivery), encode_json(delivery.tries), delivery.call_sid, delivery.id)
 
 
 def delivery_record(row: Row) -> DeliveryRecord:
     """The inverse of `delivery_row`."""
-    sid, call_sid, lane, position, event, url, method, text, *rest = row
-    params = tuple((name, value) for name, value in _decode_json(text))
-    return DeliveryRecord(sid, call_sid, lane, position, event, url, method, params, *rest)
+    values = list(row)
+    values[7] = tuple((name, value) for name, value in _decode_json(row[7]))
+    values[-1] = tuple(_decode_json(row[-1]))
+    return DeliveryRecord(*values)
 
 
 def ladder_row(call_sid: str, messages: Sequence[TracedMessage]) -> Row:
@@ -116,3 +145,17 @@ def key_record(row: Row) -> KeyRecord:
 def recording_record(row: Row) -> RecordingRecord:
     """The inverse of `recording_row`."""
     return RecordingRecord(*row)
+
+
+def feed_event(row: Row) -> FeedEvent:
+    """A row of the query `feed`: a cursor, an event, and its call."""
+    cursor, *rest = row
+    width = len(EVENT_COLUMNS)
+    return FeedEvent(
+        str(cursor), event_record(tuple(rest[:width])), call_record(tuple(rest[width:]))
+    )
+
+
+def idempotency_record(row: Row) -> IdempotencyRecord:
+    """The inverse of `idempotency_row`."""
+    return IdempotencyRecord(*row)

@@ -11,7 +11,7 @@ from sqlalchemy.pool import StaticPool
 
 from outdial.errors import StoreUnavailable
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision of migrations/versions that this program works with."""
 
 _BUSY_S = 2.0

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+from outdial import ids
 from outdial.clock import Clock
 from outdial.errors import ConfigError, StoreUnavailable
 from outdial.legs import TracedMessage
@@ -28,14 +29,21 @@ from outdial.store.records import (
     CallPage,
     CallRecord,
     Change,
+    DeliveryFilter,
+    DeliveryPage,
     DeliveryRecord,
     EventRecord,
+    FeedEvent,
+    IdempotencyRecord,
     KeyRecord,
     RecordingRecord,
+    Usage,
 )
 from outdial.store.writer import Rows, Writer
 
 _SQLITE = "sqlite:///"
+STATE_EVENTS = "state."
+"""What the kinds of the events begin with that are in the feed."""
 _SOON_S = 0.08
 _TEMPORARY_RATE = 1e6
 
@@ -46,6 +54,8 @@ class Store:
     def __init__(self, path: Path, clock: Clock, temporary: Path | None) -> None:
         self._clock = clock
         self._temporary = temporary
+        self.node = ""
+        """This process among those that share the database; "" when it has it for itself."""
         self._queries = Queries(SQLITE)
         connect = partial(sqlite.connect, path)
         # a store of tests is not in the way of anything else that needs the processor
@@ -89,22 +99,31 @@ class Store:
         call: CallRecord,
         events: Iterable[EventRecord] = (),
         deliveries: Iterable[DeliveryRecord] = (),
+        idempotency: IdempotencyRecord | None = None,
     ) -> None:
-        """A new call with its first events, durable on return."""
+        """A new call with its first events, durable on return.
+
+        Raises StoreConflict when the `idempotency` token was used before: `idempotent` has it.
+        """
         queries = self._queries
         written: Rows = [(queries.insert_call, rows.call_row(call))]
+        if idempotency is not None:
+            row = rows.idempotency_row(idempotency)
+            written.append((queries.insert_idempotency, row))
         self._add(written, events, deliveries)
         await self._writer.submit(written)
 
     def commit_soon(self, change: Change, within_s: float = _SOON_S) -> asyncio.Future[None]:
         """Commits the change with the next group, within 80 ms; the future is done once durable.
 
-        Cheaper than `commit`, which makes a group of its own when nothing else is going on.
+        The future raises StoreConflict when `change.only_if` does not hold. Cheaper than `commit`,
+        which makes a group of its own when nothing else is going on.
         """
         written: Rows = []
         if change.fields:
-            update = self._queries.update_call(tuple(change.fields))
-            written.append((update, rows.call_fields(change.call_sid, change.fields)))
+            update = self._queries.update_call(tuple(change.fields), tuple(change.only_if))
+            row = rows.call_fields(change.call_sid, change.fields, change.only_if)
+            written.append((update, row))
         for recording in change.recordings:
             written.append((self._queries.save_recording, rows.recording_row(recording)))
         self._add(written, change.events, change.deliveries)
@@ -154,6 +173,8 @@ class Store:
     ) -> None:
         for event in events:
             written.append((self._queries.insert_event, rows.event_row(event)))
+            if event.kind.startswith(STATE_EVENTS):
+                written.append((self._queries.insert_feed, (event.call_sid, event.seq)))
         for delivery in deliveries:
             written.append((self._queries.insert_delivery, rows.delivery_row(delivery)))
 
@@ -204,15 +225,72 @@ class Store:
         bound = self._queries.deliveries.bind(sid=call_sid)
         return await self._readers.fetch(bound, rows.delivery_record)
 
+    async def delivery(self, sid: str) -> DeliveryRecord | None:
+        """The callback, None when there is none of this id."""
+        first, last = ids.calls_of(sid)
+        bound = self._queries.delivery.bind(first=first, last=last, id=sid)
+        found = await self._readers.fetch(bound, rows.delivery_record)
+        return found[0] if found else None
+
+    async def delivery_page(
+        self, wanted: DeliveryFilter | None = None, cursor: str = "", limit: int = 50
+    ) -> DeliveryPage:
+        """A page of at most `limit` callbacks, newest first.
+
+        `cursor` is a page's `next_cursor`; "" starts. Raises ValueError for any other text.
+        """
+        before = _read_number(cursor) if cursor else None
+        bound = self._queries.list_deliveries(wanted or DeliveryFilter(), before, limit + 1)
+        found = await self._readers.fetch(
+            bound, lambda row: (int(row[0]), rows.delivery_record(row[1:]))
+        )
+        page = tuple(delivery for _, delivery in found[:limit])
+        return DeliveryPage(page, str(found[limit - 1][0]) if len(found) > limit else "")
+
+    async def replay(self, deliveries: Iterable[DeliveryRecord]) -> None:
+        """Makes them pending on this node, to be delivered once more; durable on return."""
+        written: Rows = []
+        for delivery in deliveries:
+            row = ("pending", 0, delivery.next_at, None, self.node, delivery.call_sid, delivery.id)
+            written.append((self._queries.replay_delivery, row))
+        await self._writer.submit(written)
+
+    async def feed(self, after: str = "", limit: int = 100) -> list[FeedEvent]:
+        """The events that changed a call's state, of all calls, in the order they became durable.
+
+        `after` is the `cursor` of the event to go on behind; "" starts with the oldest there is.
+        Whoever has read an event will not find a new one before it. Raises ValueError for a
+        cursor that no event had.
+        """
+        bound = self._queries.feed.bind(after=_read_number(after) if after else 0, most=limit)
+        return await self._readers.fetch(bound, rows.feed_event)
+
+    async def idempotent(self, key_name: str, token: str) -> IdempotencyRecord | None:
+        """The post that used this token with this API key, None when none did."""
+        bound = self._queries.idempotent.bind(key_name=key_name, token=token)
+        found = await self._readers.fetch(bound, rows.idempotency_record)
+        return found[0] if found else None
+
+    async def queue_position(self, call: CallRecord) -> int:
+        """How many calls wait in the queue up to this one, which is counted too."""
+        bound = self._queries.queue_position.bind(at=call.created_at, sid=call.sid)
+        (count,) = await self._readers.fetch(bound, lambda row: int(row[0]))
+        return count
+
+    async def usage(self, since: float, until: float) -> list[Usage]:
+        """What the calls created in that time came to, by API key, trunk and outcome."""
+        bound = self._queries.usage.bind(since=since, until=until)
+        return await self._readers.fetch(bound, lambda row: Usage(*row))
+
     async def pending_deliveries(
         self, limit: int, after: int = 0
     ) -> tuple[list[DeliveryRecord], int]:
-        """Callbacks neither delivered nor given up, oldest first, and where to go on.
+        """Callbacks of this node neither delivered nor given up, oldest first, and where to go on.
 
         Within a lane they come in order. The number given with a full page is the `after` of the
         next one; a page shorter than `limit` is the last.
         """
-        bound = self._queries.pending_deliveries.bind(after=after, most=limit)
+        bound = self._queries.pending_deliveries.bind(after=after, most=limit, node=self.node)
         found = await self._readers.fetch(
             bound, lambda row: (int(row[0]), rows.delivery_record(row[1:]))
         )
@@ -267,3 +345,9 @@ def _read_cursor(cursor: str) -> tuple[float, str]:
         return float(at), sid
     except (ValueError, binascii.Error):
         raise ValueError("not a cursor that a page of calls gave") from None
+
+
+def _read_number(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
+        raise ValueError("not a cursor that a page gave")
+    return int(cursor)

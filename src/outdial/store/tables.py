@@ -57,6 +57,8 @@ calls = Table(
     Column("recording_sid", Text),
     Column("request", Text, nullable=False),
     Column("media", Text),
+    Column("node", Text, nullable=False, server_default=""),
+    Column("dialog", Text),
 )
 Index("calls_newest", calls.c.created_at, calls.c.sid)
 Index("calls_to", calls.c.to_number, calls.c.created_at, calls.c.sid)
@@ -103,6 +105,9 @@ deliveries = Table(
     Column("last_status", Integer),
     Column("last_error", Text, nullable=False),
     Column("done_at", Double),
+    Column("event_id", Text, nullable=False, server_default=""),
+    Column("node", Text, nullable=False, server_default=""),
+    Column("tries", Text, nullable=False, server_default="[]"),
 )
 Index("deliveries_of_call", deliveries.c.call_sid)
 Index(
@@ -111,6 +116,56 @@ Index(
     sqlite_where=deliveries.c.state == "pending",
     postgresql_where=deliveries.c.state == "pending",
 )
+
+Index(
+    "deliveries_dead",
+    deliveries.c.number,
+    sqlite_where=deliveries.c.state == "dead",
+    postgresql_where=deliveries.c.state == "dead",
+)
+
+feed = Table(
+    "feed",
+    metadata,
+    _number(),
+    Column("call_sid", Text, nullable=False),
+    Column("seq", Integer, nullable=False),
+)
+"""Which events changed a call's state, in the order in which they became durable."""
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key_name", Text, primary_key=True),
+    Column("token", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("call_sid", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("lease_until", Double, nullable=False),
+    Column("taken_by", Text, nullable=False),
+)
+"""Servers on this database. A server's calls and callbacks are its own while its lease lasts."""
+
+commands = Table(
+    "commands",
+    metadata,
+    _number(),
+    Column("node", Text, nullable=False),
+    Column("call_sid", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+"""What one node asks of another about a call that the other holds."""
 
 ladders = Table(
     "ladders",

@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from threading import Thread
 
 from outdial import log
-from outdial.errors import StoreUnavailable
+from outdial.errors import StoreConflict, StoreUnavailable
 from outdial.store.queries import CHANGES_CALL, Write, chunks
 from outdial.store.rows import Row
 
@@ -82,7 +82,8 @@ class Writer:
         """Writes the rows together; the future is done when they are on the disk.
 
         Writing begins after `within_s` at the latest. The future raises StoreUnavailable when it
-        failed. Raises StoreUnavailable at once when too many operations are waiting.
+        failed, StoreConflict when a row is there already or is not as a guarded write expects.
+        Raises StoreUnavailable at once when too many operations are waiting.
         """
         if self._closed:
             raise StoreUnavailable("the store is closed")
@@ -235,6 +236,8 @@ def _tell(operation: Operation) -> bool:
     if not future.done():  # it may have been cancelled
         if error is None:
             future.set_result(None)
+        elif isinstance(error, StoreConflict | sqlite3.IntegrityError):
+            future.set_exception(StoreConflict(str(error)))
         else:
             future.set_exception(StoreUnavailable(f"the record cannot be written: {error}"))
     return True
@@ -271,7 +274,9 @@ def _rank(item: tuple[Write, list[Row]]) -> int:
 
 def _execute(connection: sqlite3.Connection, write: Write, rows: list[Row]) -> None:
     if len(rows) == 1:
-        connection.execute(write.sql, rows[0])
+        changed = connection.execute(write.sql, rows[0]).rowcount
+        if write.guarded and changed != 1:
+            raise StoreConflict("the call is no longer as it was thought to be")
     elif not write.several:
         connection.executemany(write.sql, rows)
     else:

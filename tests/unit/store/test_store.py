@@ -16,7 +16,7 @@ import pytest
 
 from outdial import ids
 from outdial.clock import SystemClock
-from outdial.errors import ConfigError, StoreUnavailable
+from outdial.errors import ConfigError, StoreConflict, StoreUnavailable
 from outdial.legs import TracedMessage
 from outdial.store import sqlite, tables
 from outdial.store.queries import POSTGRESQL, SQLITE, Queries
@@ -24,10 +24,13 @@ from outdial.store.records import (
     CallFilter,
     CallRecord,
     Change,
+    DeliveryFilter,
     DeliveryRecord,
     EventRecord,
+    IdempotencyRecord,
     KeyRecord,
     RecordingRecord,
+    Usage,
 )
 from outdial.store.store import Store
 
@@ -338,7 +341,7 @@ async def test_the_pending_ones_are_found_by_their_index(store: Store, tmp_path:
 async def test_keys_and_recordings(store: Store) -> None:
     key = KeyRecord("KE1", "dev", "ok_abcd", "d" * 64, 1.0)
     await store.add_key(key)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreConflict):
         await store.add_key(replace(key, id="KE2"))
     assert await store.keys() == [key]
     assert await store.revoke_key("nobody") == []
@@ -353,6 +356,101 @@ async def test_keys_and_recordings(store: Store) -> None:
     assert await store.recording("RE2") is None
 
 
+async def test_a_guarded_change_is_written_only_while_its_condition_holds(store: Store) -> None:
+    call = a_call()
+    await store.create_call(call, [an_event(call.sid, 0, "state.queued")])
+    begin = Change(
+        call.sid,
+        {"state": "dialling", "node": "ND2"},
+        (an_event(call.sid, 1, "state.dialling"),),
+        only_if={"state": "queued", "node": ""},
+    )
+    await store.commit(begin)
+    with pytest.raises(StoreConflict):
+        await store.commit(replace(begin, events=(an_event(call.sid, 2, "state.dialling"),)))
+    found = await store.call(call.sid)
+    assert found is not None and (found.state, found.node) == ("dialling", "ND2")
+    assert [event.seq for event in await store.events(call.sid)] == [0, 1]
+
+
+async def test_the_dialog_of_a_call_comes_and_goes(store: Store) -> None:
+    call = a_call()
+    await store.create_call(call)
+    for dialog in ({"call_id": "x", "routes": ["<sip:a;lr>"]}, None):
+        await store.commit(Change(call.sid, {"dialog": dialog}))
+        found = await store.call(call.sid)
+        assert found is not None and found.dialog == dialog
+
+
+async def test_a_token_is_used_once_and_its_answer_is_kept(store: Store) -> None:
+    call, other = a_call(), a_call()
+    first = IdempotencyRecord("dev", "order-7", "d1", call.sid, '{"sid": "…"}', 1.0)
+    await store.create_call(call, idempotency=first)
+    with pytest.raises(StoreConflict):
+        await store.create_call(other, idempotency=replace(first, call_sid=other.sid))
+    assert await store.call(other.sid) is None
+    assert await store.idempotent("dev", "order-7") == first
+    assert await store.idempotent("prod", "order-7") is None
+
+
+async def test_the_feed_has_the_states_of_all_calls_in_order(store: Store) -> None:
+    calls = [a_call() for _ in range(3)]
+    for call in calls:
+        await store.create_call(call, [an_event(call.sid, 0, "state.queued")])
+    for call in calls:
+        store.note(an_event(call.sid, 1, "verb.started"))
+        await store.commit(Change(call.sid, {}, (an_event(call.sid, 2, "state.dialling"),)))
+    found = await store.feed()
+    expected = [(call.sid, seq) for seq in (0, 2) for call in calls]
+    assert [(one.event.call_sid, one.event.seq) for one in found] == expected
+    assert [one.call.sid for one in found] == [sid for sid, _ in expected]
+    behind = await store.feed(after=found[3].cursor, limit=1)
+    assert [one.event for one in behind] == [found[4].event]
+    with pytest.raises(ValueError):
+        await store.feed(after="x")
+
+
+async def test_callbacks_are_found_by_page_by_state_and_by_id(store: Store) -> None:
+    call = a_call()
+    tries = ({"at": 1.0, "status": 500},)
+    made = [
+        a_delivery(call.sid, n, id=ids.of_delivery(call.sid, n), event_id=ids.of_event(call.sid, n))
+        for n in range(5)
+    ]
+    await store.create_call(call, deliveries=made)
+    for one in made[:2]:
+        one.state, one.tries, one.attempts = "dead", tries, 1
+        store.settle_delivery(one)
+    await store.flush()
+    first = await store.delivery_page(limit=3)
+    assert [one.position for one in first.deliveries] == [4, 3, 2]
+    second = await store.delivery_page(cursor=first.next_cursor, limit=3)
+    assert [one.position for one in second.deliveries] == [1, 0]
+    assert second.next_cursor == ""
+    dead = (await store.delivery_page(DeliveryFilter(state="dead"))).deliveries
+    assert list(dead) == made[1::-1]
+    assert await store.delivery(made[3].id) == made[3]
+    assert await store.delivery(ids.of_delivery(call.sid, 9)) is None
+    await store.replay(replace(one, next_at=7.0) for one in dead)
+    again = await store.delivery(made[0].id)
+    assert again is not None
+    assert (again.state, again.attempts, again.next_at, again.tries) == ("pending", 0, 7.0, tries)
+
+
+async def test_places_in_the_queue_and_usage(store: Store) -> None:
+    waiting = [a_call(at=10.0 + n // 2) for n in range(4)]
+    for call in waiting:
+        await store.create_call(call)
+    ended = a_call(at=5.0, trunk="a", outcome="completed", answered_at=6.0, ended_at=16.5)
+    await store.create_call(ended)
+    waiting.sort(key=lambda call: (call.created_at, call.sid))
+    assert [await store.queue_position(call) for call in waiting] == [1, 2, 3, 4]
+    assert await store.usage(0.0, 11.0) == [
+        Usage("dev", "", "", 2, 0, 0.0),
+        Usage("dev", "a", "completed", 1, 1, 10.5),
+    ]
+
+
 # --------------------------------------------------------------------------- trouble
 
 
@@ -365,14 +463,14 @@ async def test_one_bad_operation_harms_no_other(store: Store) -> None:
         store.create_call(a_call(at=2.0)),
         return_exceptions=True,
     )
-    assert [type(r) for r in results] == [type(None), StoreUnavailable, type(None)]
+    assert [type(r) for r in results] == [type(None), StoreConflict, type(None)]
     assert len((await store.calls()).calls) == 3
 
 
 async def test_a_failed_change_leaves_nothing_half_done(store: Store) -> None:
     call = a_call()
     await store.create_call(call, [an_event(call.sid, 0)])
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreConflict):
         await store.commit(Change(call.sid, {"state": "ringing"}, (an_event(call.sid, 0),)))
     found = await store.call(call.sid)
     assert found is not None and found.state == "queued"
