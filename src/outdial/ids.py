@@ -1,9 +1,14 @@
-"""Identifiers: two letters that say the kind, then 32 hexadecimal digits."""
+"""Identifiers: two letters that say the kind, then 32 hexadecimal digits.
+
+Those of calls begin with the time they were made at; all others are random, or are derived from a
+call's.
+"""
 
 from __future__ import annotations
 
 import re
 import secrets
+import time
 
 CALL = "CA"
 RECORDING = "RE"
@@ -19,14 +24,23 @@ _SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
 
 
 def new(kind: str) -> str:
-    """A new id of the kind, e.g. ``new(CALL)``: 128 random bits."""
-    return kind + secrets.token_hex(16)
+    """A new id of the kind, e.g. ``new(CALL)``: 128 random bits, those of a call after a time."""
+    return new_call() if kind == CALL else kind + secrets.token_hex(16)
+
+
+def new_call() -> str:
+    """A new call's id: the time in milliseconds in 12 digits, then 80 random bits.
+
+    So rows of calls that are made together stand together in every index: a call dirties fewer
+    pages, the more so the larger the tables are. 80 bits are still more than anybody can guess.
+    """
+    return f"{CALL}{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
 def of_event(call_sid: str, seq: int) -> str:
     """The id of a call's event number `seq`: the same wherever it is worked out.
 
-    It carries 96 of the call's 128 random bits, so that whoever has it can find the call's rows.
+    It carries the first 24 digits of the call's id, so that whoever has it can find the call's rows.
     """
     return f"{EVENT}{call_sid[2:26]}{seq:08x}"
 
