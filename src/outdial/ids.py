@@ -40,7 +40,7 @@ def new_call() -> str:
 def of_event(call_sid: str, seq: int) -> str:
     """The id of a call's event number `seq`: the same wherever it is worked out.
 
-    It carries the first 24 digits of the call's id, so that whoever has it can find the call's rows.
+    It carries the first 24 digits of the call's id: whoever has it can find the call's rows.
     """
     return f"{EVENT}{call_sid[2:26]}{seq:08x}"
 
