@@ -8,6 +8,7 @@ country by country and takes about 1 MiB.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 
 from outdial.calls import codes
@@ -146,6 +147,9 @@ def costly(number: str) -> str:
             return kind
     if _NANP_976.fullmatch(number):
         return "premium-rate"
+    plan = _plan_of(number)
+    if plan is not None and plan.takes_as_it_is(number) and not plan.may_be_costly(number):
+        return ""
     import phonenumbers
 
     try:
@@ -193,6 +197,9 @@ def _significant(digits: str) -> str:
 
     Many people write +44 (0)20 7946 0000: that 0 must not be dialled from abroad.
     """
+    plan = _plan_of(digits)
+    if plan is not None and plan.takes_as_it_is(digits):
+        return digits
     import phonenumbers
 
     try:
@@ -204,3 +211,56 @@ def _significant(digits: str) -> str:
     if how != phonenumbers.ValidationResult.IS_POSSIBLE:
         return ""
     return f"{parsed.country_code}{phonenumbers.national_significant_number(parsed)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A country code's numbers: what `phonenumbers` looks at, for the cases that need no more."""
+
+    code: str
+    lengths: frozenset[int]
+    """Of the digits behind the code."""
+    prefix: re.Pattern[str] | None
+    """What might be a national prefix there, to be dropped."""
+    costly: tuple[re.Pattern[str], ...]
+    """Premium-rate and shared-cost numbers, of every region that shares the code."""
+
+    def takes_as_it_is(self, digits: str) -> bool:
+        """Whether the number is possible and certainly has no national prefix."""
+        national = digits[len(self.code) :]
+        if len(national) not in self.lengths:
+            return False
+        return self.prefix is None or self.prefix.match(national) is None
+
+    def may_be_costly(self, digits: str) -> bool:
+        """Whether the number looks like one of the expensive kinds."""
+        national = digits[len(self.code) :]
+        return any(pattern.fullmatch(national) for pattern in self.costly)
+
+
+def _plan_of(digits: str) -> _Plan | None:
+    """The plan that E.164 digits belong to."""
+    return _plan(digits[:1]) or _plan(digits[:2]) or _plan(digits[:3])
+
+
+@lru_cache(maxsize=1024)
+def _plan(code: str) -> _Plan | None:
+    """The plan of the country code, None when it is none."""
+    from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
+
+    regions = COUNTRY_CODE_TO_REGION_CODE.get(int(code or "0"))
+    if regions is None or code.startswith("0"):
+        return None
+    plan = PhoneMetadata.metadata_for_region_or_calling_code(int(code), regions[0])
+    if plan is None or plan.general_desc is None:
+        return None
+    prefix = plan.national_prefix_for_parsing
+    every = (PhoneMetadata.metadata_for_region_or_calling_code(int(code), r) for r in regions)
+    kinds = (kind for one in every if one for kind in (one.premium_rate, one.shared_cost))
+    costly = {kind.national_number_pattern or "" for kind in kinds if kind}
+    return _Plan(
+        code,
+        frozenset(plan.general_desc.possible_length),
+        re.compile(prefix) if prefix else None,
+        tuple(re.compile(pattern) for pattern in sorted(costly - {""})),
+    )

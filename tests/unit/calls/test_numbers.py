@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
+import phonenumbers
 import pytest
 
-from outdial.calls import codes
+from outdial.calls import codes, numbers
 from outdial.calls.numbers import check_destination, costly, for_trunk, normalise
 from outdial.config import Limits
 from outdial.errors import Refused
@@ -129,3 +132,37 @@ def test_costly_numbers_need_their_own_switch_also_in_simulation() -> None:
 )
 def test_for_trunk(number: str, number_format: str, dialled: str) -> None:
     assert for_trunk(number, number_format) == dialled
+
+
+def some_numbers() -> list[str]:
+    """Numbers of every country: its examples of each kind, and others of about their length."""
+    draw = random.Random(7)
+    found = []
+    for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items():
+        for region in regions:
+            for kind in phonenumbers.PhoneNumberType.values():
+                example = phonenumbers.example_number_for_type(region, kind)
+                if example is not None:
+                    found.append(phonenumbers.format_number(example, 0)[1:])
+        for _ in range(150):
+            length = draw.randint(6, 12)
+            found.append(f"{code}{draw.randrange(10**length):0{length}d}")
+    return found
+
+
+def test_the_short_ways_agree_with_the_long_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = some_numbers()
+
+    def judged() -> list[tuple[str, str]]:
+        numbers._significant.cache_clear()
+        numbers.costly.cache_clear()
+        return [(numbers._significant(one), costly(one)) for one in every]
+
+    short = judged()
+    monkeypatch.setattr(numbers, "_plan_of", lambda digits: None)
+    long = judged()
+    numbers._significant.cache_clear()
+    numbers.costly.cache_clear()
+    assert len(every) > 30_000
+    assert [one for one, a, b in zip(every, short, long, strict=True) if a != b] == []
+    assert {kind for _, kind in long} >= {"premium-rate", "shared-cost", "satellite", ""}
