@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,9 +17,10 @@ from outdial.api import record
 from outdial.api.app import create_app
 from outdial.api.server import HttpServer
 from outdial.calls import codes
+from outdial.calls.repeats import Repeatable
 from outdial.calls.request import CallRequest
 from outdial.config import Limits, Settings, Storage
-from outdial.errors import Refused
+from outdial.errors import Refused, StoreConflict
 from outdial.legs import TracedMessage
 from outdial.net.addresses import AddressPolicy, check_url
 from outdial.store.records import (
@@ -27,6 +29,7 @@ from outdial.store.records import (
     CallRecord,
     DeliveryRecord,
     EventRecord,
+    IdempotencyRecord,
     RecordingRecord,
 )
 
@@ -42,13 +45,24 @@ class Record:
     kept: dict[str, CallRecord] = field(default_factory=dict)
     recordings: dict[str, RecordingRecord] = field(default_factory=dict)
     refusal: Exception | None = None
-    """Raised by the next `place`."""
+    """Raised by every `place`."""
+    refusals: list[Exception] = field(default_factory=list)
+    """Each raised by one `place`."""
+    blind_reads: int = 0
+    """So many times no post of a token is found."""
+    key_names: dict[str, str] = field(default_factory=lambda: {KEY: "dev"})
+    repeats: dict[tuple[str, str], IdempotencyRecord] = field(default_factory=dict)
     verified: list[str] = field(default_factory=list)
     ready: bool = True
 
-    async def place(self, request: CallRequest, key_name: str) -> CallRecord:
+    async def place(
+        self, request: CallRequest, key_name: str, repeatable: Repeatable | None = None
+    ) -> CallRecord:
+        await asyncio.sleep(0)  # as the commit of the real one, which others may come before
         if self.refusal is not None:
             raise self.refusal
+        if self.refusals:
+            raise self.refusals.pop()
         sid = ids.new(ids.CALL)
         record = CallRecord(
             sid=sid,
@@ -62,6 +76,11 @@ class Record:
             key_name=key_name,
             request=request.to_json(),
         )
+        if repeatable is not None:
+            repeat = repeatable.record_of(record)
+            if (key_name, repeat.token) in self.repeats:
+                raise StoreConflict("there is a post of this token")
+            self.repeats[key_name, repeat.token] = repeat
         self.placed.append((request, key_name))
         self.kept[sid] = record
         return record
@@ -133,9 +152,16 @@ class Record:
     async def recording(self, sid: str) -> RecordingRecord | None:
         return self.recordings.get(sid)
 
+    async def idempotent(self, key_name: str, token: str) -> IdempotencyRecord | None:
+        await asyncio.sleep(0)
+        if self.blind_reads:
+            self.blind_reads -= 1
+            return None
+        return self.repeats.get((key_name, token))
+
     def verify(self, presented: str) -> str | None:
         self.verified.append(presented)
-        return "dev" if presented == KEY else None
+        return self.key_names.get(presented)
 
 
 @dataclass

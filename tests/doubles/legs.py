@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from outdial.errors import MediaUnavailable, StoreUnavailable
+from outdial.errors import MediaUnavailable, StoreConflict, StoreUnavailable
 from outdial.legs import (
     Clip,
     DialTarget,
@@ -24,7 +24,14 @@ from outdial.legs import (
     TracedMessage,
     TraceListener,
 )
-from outdial.store.records import CallRecord, Change, DeliveryRecord, EventRecord, RecordingRecord
+from outdial.store.records import (
+    CallRecord,
+    Change,
+    DeliveryRecord,
+    EventRecord,
+    IdempotencyRecord,
+    RecordingRecord,
+)
 
 ANSWER = (
     b"v=0\r\no=far 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n"
@@ -226,15 +233,22 @@ class FakeStore:
     timeline: list[EventRecord] = field(default_factory=list)
     ladders: dict[str, int] = field(default_factory=dict)
     recordings: list[RecordingRecord] = field(default_factory=list)
+    repeats: dict[tuple[str, str], IdempotencyRecord] = field(default_factory=dict)
 
     async def create_call(
         self,
         call: CallRecord,
         events: Sequence[EventRecord] = (),
         deliveries: Sequence[DeliveryRecord] = (),
+        idempotency: IdempotencyRecord | None = None,
     ) -> None:
         if self.away:
             raise StoreUnavailable("the store is away")
+        if idempotency is not None:
+            token = idempotency.key_name, idempotency.token
+            if token in self.repeats:
+                raise StoreConflict("there is such a row")
+            self.repeats[token] = idempotency
         self.calls.append(call)
         self.timeline.extend(events)
 

@@ -65,6 +65,7 @@ def create_app(
     counters = metrics.Metrics(calls, collectors)
     intake = Intake(
         calls,
+        store,
         Rules.of(settings, check_url),
         PostRate(settings.limits.posts_per_second, clock or SystemClock()),
         settings.http.max_body_bytes,

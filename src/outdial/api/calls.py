@@ -10,10 +10,10 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ValidationError
 
-from outdial.api import bodies, problems, schemas
+from outdial.api import bodies, forms, problems, schemas
 from outdial.api.intake import Intake
 from outdial.api.record import Record, known_call
-from outdial.calls import codes
+from outdial.calls import codes, repeats
 from outdial.calls.checks import FIELDS
 from outdial.errors import Refused
 from outdial.store.records import CallFilter
@@ -50,14 +50,21 @@ class CallRoutes:
         routes.get("/calls/{sid}", **_SHOW)(self.show)
         routes.post("/calls/{sid}", **_CHANGE)(self.change)
 
-    async def create(self, request: Request, response: Response) -> schemas.Call:
-        """Answered once the call is durably stored."""
+    async def create(self, request: Request) -> Response:
+        """With an Idempotency-Key the same post may be sent again: there is one call, and every
+        post gets its answer."""
         key_name = request.state.key_name
         self._intake.rate.take(key_name)
-        wanted = await self._model(request, schemas.NewCall)
-        call = await self._intake.place(wanted.values(), _SPELLING, key_name)
-        response.headers["location"] = f"/v1/calls/{call.sid}"
-        return schemas.Call.of(call)
+        token = repeats.token_of(request.headers.getlist(repeats.HEADER))
+        values = (await self._model(request, schemas.NewCall)).values()
+        if token:
+            once = await self._intake.place_once(values, _SPELLING, key_name, token)
+            sid, answer = once.call_sid, once.answer
+        else:
+            call = await self._intake.place(values, _SPELLING, key_name)
+            sid, answer = call.sid, schemas.answer(call)
+        headers = {"location": f"/v1/calls/{sid}"}
+        return Response(answer, 201, headers, media_type=bodies.JSON)
 
     async def index(
         self,
@@ -151,6 +158,7 @@ _CREATE: dict[str, Any] = {
         **problems.documented(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
     },
     "openapi_extra": _body(schemas.NewCall),
+    "description": f"Answered once the call is durably stored. {forms.REPEATABLE}",
     "summary": "Place a call",
     "operation_id": "create_call",
 }

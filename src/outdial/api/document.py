@@ -47,6 +47,7 @@ def openapi(app: FastAPI) -> dict[str, Any]:
         components["schemas"]["CallTermination"] = forms.termination()
         components["schemas"]["CallTerminationJson"] = forms.termination_json()
         forms.new_call(components["schemas"]["NewCall"]["properties"])
+        components["parameters"] = {"IdempotencyKey": forms.idempotency_key()}
         components.setdefault("securitySchemes", {})["apikey"] = {
             "type": "apiKey",
             "in": "header",
@@ -76,7 +77,7 @@ def _termination() -> dict[str, Any]:
         "summary": "CallTermination V2: place a call",
         "description": (
             "Names fold case, empty values are absent, unknown names are ignored. The path is also "
-            "answered without its last slash and with a small v."
+            f"answered without its last slash and with a small v. {forms.REPEATABLE}"
         ),
         "operationId": "call_termination_v2",
         "security": [{"apikey": []}, {"bearer": []}],

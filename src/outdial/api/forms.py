@@ -11,10 +11,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from outdial.calls import checks, numbers
+from outdial.calls import checks, numbers, repeats
 from outdial.calls.request import STATUS_EVENTS
 
 Schema = dict[str, Any]
+
+REPEATABLE = (
+    f"With the header {repeats.HEADER} (components/parameters) the post may be repeated: posts "
+    "with one token and API key place one call and get the same answer, for a day at least. The token "
+    "is refused (422) with another call."
+)
 
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,30}[A-Za-z0-9_])?"
 _NAME = rf"(?:{_LABEL}\.){{0,6}}[A-Za-z](?:[A-Za-z0-9-]{{0,30}}[A-Za-z0-9])?"
@@ -56,6 +62,22 @@ def url(description: str) -> Schema:
         "maxLength": checks.MAX_URL,
         "pattern": URL,
         "description": description,
+    }
+
+
+def idempotency_key() -> Schema:
+    """The header of posts that may be repeated.
+
+    No operation refers to it: a client that knows only the document would send one token with
+    different calls, and that is refused.
+    """
+    return {
+        "name": repeats.HEADER,
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "pattern": repeats.FORM},
+        "description": REPEATABLE,
+        "example": "0c5bb5ef-8b54-4bb0-9a9b-1c5a9d2f6f53",
     }
 
 

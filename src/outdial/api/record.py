@@ -14,6 +14,7 @@ from outdial.store.records import (
     CallRecord,
     DeliveryRecord,
     EventRecord,
+    IdempotencyRecord,
     RecordingRecord,
 )
 
@@ -36,6 +37,8 @@ class Record(Protocol):
     async def deliveries(self, call_sid: str) -> list[DeliveryRecord]: ...
 
     async def recording(self, sid: str) -> RecordingRecord | None: ...
+
+    async def idempotent(self, key_name: str, token: str) -> IdempotencyRecord | None: ...
 
 
 async def known_call(record: Record, sid: str, field: str = "sid") -> CallRecord:

@@ -164,6 +164,11 @@ class Call(BaseModel):
         )
 
 
+def answer(record: CallRecord) -> str:
+    """The JSON that the post of a call is answered with."""
+    return Call.of(record).model_dump_json(by_alias=True)
+
+
 def _time(seconds: float | None) -> str | None:
     return None if seconds is None else iso8601(seconds)
 

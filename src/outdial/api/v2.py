@@ -14,7 +14,7 @@ from outdial import log
 from outdial.api import bodies, keys
 from outdial.api.intake import Intake
 from outdial.api.metrics import Metrics
-from outdial.calls import codes
+from outdial.calls import codes, repeats
 from outdial.calls.checks import FIELDS
 from outdial.errors import Refused, StoreUnavailable
 
@@ -95,7 +95,11 @@ class CallTermination:
         if not key_name:
             key_name = keys.authenticate(self._keys, _body_key(pairs), _KEY_PLACE)
         self._intake.rate.take(key_name)
-        return (await self._intake.place(collect(pairs), SPELLING, key_name)).sid
+        token = repeats.token_of(_tokens(headers))
+        values = collect(pairs)
+        if not token:
+            return (await self._intake.place(values, SPELLING, key_name)).sid
+        return (await self._intake.place_once(values, SPELLING, key_name, token)).call_sid
 
     async def _answer_refusal(self, send: Send, refused: Refused) -> None:
         self._metrics.answered("v2", str(refused.status))
@@ -103,6 +107,10 @@ class CallTermination:
 
 
 _ACCEPTED = b'{"status": true, "message": "The call is accepted.", "callSid": "%s"}'
+
+
+def _tokens(headers: list[tuple[bytes, bytes]]) -> list[str]:
+    return [value.decode("latin-1") for name, value in headers if name == b"idempotency-key"]
 
 
 def _body_key(pairs: bodies.Pairs) -> str:

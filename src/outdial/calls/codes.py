@@ -48,6 +48,8 @@ OUT_OF_RANGE = 42204
 """A number or a text is well formed but outside its limits."""
 NO_ROUTE = 42205
 """No trunk takes the number."""
+OTHER_REQUEST = 42206
+"""The Idempotency-Key was used for another call."""
 POST_RATE = 42901
 """More posts a second than `limits.posts_per_second`."""
 QUEUE_FULL = 42902

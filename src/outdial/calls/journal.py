@@ -15,7 +15,13 @@ from outdial import log
 from outdial.clock import Clock
 from outdial.errors import StoreConflict, StoreUnavailable
 from outdial.legs import TracedMessage
-from outdial.store.records import CallRecord, Change, DeliveryRecord, EventRecord
+from outdial.store.records import (
+    CallRecord,
+    Change,
+    DeliveryRecord,
+    EventRecord,
+    IdempotencyRecord,
+)
 
 RETRY_S = 1.0
 
@@ -30,6 +36,7 @@ class CallStore(Protocol):
         call: CallRecord,
         events: Sequence[EventRecord] = (),
         deliveries: Sequence[DeliveryRecord] = (),
+        idempotency: IdempotencyRecord | None = None,
     ) -> None: ...
 
     async def commit(self, change: Change) -> None: ...
@@ -99,13 +106,19 @@ class Journal:
         return len(self._timelines)
 
     async def create(
-        self, call: CallRecord, queued: EventRecord, begun: Change | None = None
+        self,
+        call: CallRecord,
+        queued: EventRecord,
+        begun: Change | None = None,
+        repeat: IdempotencyRecord | None = None,
     ) -> None:
-        """A new call, durable on return, `begun` with it. Raises StoreUnavailable."""
+        """A new call, durable on return, `begun` and `repeat` with it. Raises StoreUnavailable,
+        and StoreConflict when the token of `repeat` was used before."""
         if begun is None:
-            await self._store.create_call(call, (queued,))
+            await self._store.create_call(call, (queued,), (), repeat)
             return
-        await self._store.create_call(call, (queued, *begun.events), begun.deliveries)
+        events = (queued, *begun.events)
+        await self._store.create_call(call, events, begun.deliveries, repeat)
         if begun.deliveries:
             self._callbacks.submit(begun.deliveries)
 

@@ -12,6 +12,7 @@ from outdial.calls import codes
 from outdial.calls.admission import Admission
 from outdial.calls.callbacks import Subscription
 from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.repeats import Repeatable
 from outdial.calls.request import CallRequest
 from outdial.calls.services import Services
 from outdial.calls.session import Session
@@ -74,7 +75,9 @@ class Registry:
 
     # ------------------------------------------------------------------ what the API asks
 
-    async def place(self, request: CallRequest, key_name: str) -> CallRecord:
+    async def place(
+        self, request: CallRequest, key_name: str, repeatable: Repeatable | None = None
+    ) -> CallRecord:
         """See CallService."""
         self._check(request)
         services = self._services
@@ -96,7 +99,8 @@ class Registry:
         admitted = self._admission.take(services.clock.monotonic())
         try:
             begun = session.leg.begin() if admitted else None
-            await services.journal.create(call, queued, begun)
+            repeat = repeatable.record_of(call) if repeatable else None
+            await services.journal.create(call, queued, begun, repeat)
         except BaseException:
             services.journal.close_timeline(call.sid)
             if admitted:

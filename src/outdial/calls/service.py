@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from outdial.calls.repeats import Repeatable
 from outdial.calls.request import CallRequest
 from outdial.store.records import CallRecord
 
@@ -12,10 +13,13 @@ from outdial.store.records import CallRecord
 class CallService(Protocol):
     """Places and ends calls."""
 
-    async def place(self, request: CallRequest, key_name: str) -> CallRecord:
-        """Takes the call; it is durably stored when this returns.
+    async def place(
+        self, request: CallRequest, key_name: str, repeatable: Repeatable | None = None
+    ) -> CallRecord:
+        """Takes the call; it is durably stored when this returns, and `repeatable` with it.
 
-        Raises Refused (403, 422, 429, 503) and StoreUnavailable.
+        Raises Refused (403, 422, 429, 503) and StoreUnavailable, and StoreConflict when there is a
+        post of that token.
         """
 
     async def hang_up(self, sid: str) -> bool:
