@@ -12,6 +12,8 @@ from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.numbers import normalise
 from outdial.calls.services import Services
 from outdial.didml.run.host import DialEnd, DialLeg, DialPlan, Fetched, Params
+from outdial.didml.run.keys import Keys
+from outdial.didml.shown import shown_url
 from outdial.errors import FetchError, Refused
 from outdial.legs import Clip, MediaLeg
 
@@ -26,6 +28,9 @@ class LegHost:
         self._services = services
         self._leg = leg
         self._on_leg = on_leg
+        self.keys = Keys(services.clock.monotonic)
+        """See Host."""
+        leg.on_digit = self.keys.press
 
     @property
     def media(self) -> MediaLeg:
@@ -54,7 +59,7 @@ class LegHost:
         try:
             await self.fetch(url, method, extra)
         except FetchError as error:
-            self.note("warning", text=f"notification to {url} failed: {error}")
+            self.note("warning", text=f"notification to {shown_url(url)} failed: {error}")
 
     def speak(self, text: str, voice: str, language: str) -> AsyncIterator[Clip]:
         """See Host."""
@@ -72,7 +77,12 @@ class LegHost:
         parties = [party for leg in plan.legs if (party := self._party(leg)) is not None]
         if not parties:
             return DialEnd("failed")
-        return await Bridge(self._services, self._leg, self._on_leg).connect(parties)
+        try:
+            return await Bridge(self._services, self._leg, self._on_leg).connect(parties)
+        finally:
+            # What was keyed meanwhile was meant for the other party.
+            self.keys.clear()
+            self._leg.on_digit = self.keys.press
 
     def note(self, kind: str, **data: str | int | float | bool | None) -> None:
         """See Host."""

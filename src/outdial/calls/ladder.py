@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from dataclasses import replace
 
 from outdial.calls.journal import Journal
 from outdial.legs import TracedMessage
@@ -11,6 +13,8 @@ DELAY_S = 0.5
 """Messages are written together: so long after the first that is not written yet."""
 MOST = 300
 """Messages kept of one leg; a peer that sends more is not worth the memory."""
+_SIGNAL = re.compile(rb"(?i)(signal[ \t]*=[ \t]*)\S+")
+_VISIBLE = re.compile(rb"\S")
 
 
 class Ladder:
@@ -30,7 +34,7 @@ class Ladder:
         """A message of the leg; late ones come even after `complete`."""
         if len(self._messages) >= MOST:
             return
-        self._messages.append(message)
+        self._messages.append(_without_digits(message))
         if self._is_complete:
             self._write()
         elif self._timer is None:
@@ -47,3 +51,14 @@ class Ladder:
         self._timer = None
         if self._messages:
             self._journal.save_ladder(self._sid, tuple(self._messages))
+
+
+def _without_digits(message: TracedMessage) -> TracedMessage:
+    """What somebody keyed may be a PIN: of a key that is told by SIP INFO the ladder has an x."""
+    head, gap, body = message.raw.partition(b"\r\n\r\n")
+    if not head.startswith(b"INFO ") or b"dtmf" not in message.raw.lower():
+        return message
+    hidden = _SIGNAL.sub(rb"\1x", body)
+    if hidden == body:
+        hidden = _VISIBLE.sub(b"x", body)
+    return replace(message, raw=head + gap + hidden)

@@ -7,26 +7,26 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
-from urllib.parse import urlsplit
 
 from outdial.didml.parse import Document, parse
-from outdial.didml.run import dial, hangup, pause, play, redirect, say
+from outdial.didml.run import dial, gather, hangup, pause, play, redirect, say
 from outdial.didml.run.host import Host
 from outdial.didml.run.outcome import DocumentRequest, Goto, HangUp, Next
-from outdial.didml.verbs import Dial, Hangup, Pause, Play, Redirect, Say, Verb
+from outdial.didml.shown import shown_url
+from outdial.didml.verbs import Dial, Gather, Hangup, Pause, Play, Redirect, Say, Verb
 from outdial.errors import DocumentError, FetchError
 
 RUNNERS: dict[type[Verb], Callable[[Any, Host], Awaitable[Next]]] = {
     Say: say.run,
     Play: play.run,
     Pause: pause.run,
+    Gather: gather.run,
     Redirect: redirect.run,
     Hangup: hangup.run,
     Dial: dial.run,
 }
 """One module a verb; the dataclass chooses it."""
 
-_SHOWN_URL = 500
 _EMPTY = Document(())
 
 
@@ -77,7 +77,9 @@ async def run_application(
         except _Failed as failure:
             if not request.fallback_url:
                 return ApplicationEnd(EndKind.ERROR, str(failure))
-            host.note("document.fallback", url=_shown(request.fallback_url), problem=str(failure))
+            host.note(
+                "document.fallback", url=shown_url(request.fallback_url), problem=str(failure)
+            )
         application.grant_fallback()
         return await application.run(DocumentRequest(request.fallback_url, request.method))
     except _Failed as failure:
@@ -123,7 +125,7 @@ class _Application:
             )
         self._documents_left -= 1
         host = self._host
-        shown = _shown(request.url)
+        shown = shown_url(request.url)
         now = asyncio.get_running_loop().time
         began = now()
         try:
@@ -184,14 +186,3 @@ class _Application:
             if isinstance(following, Goto | HangUp):
                 return following
         return None
-
-
-def _shown(url: str) -> str:
-    """The URL for the timeline: without a password, not too long."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url[:_SHOWN_URL]
-    if parts.username is not None or parts.password is not None:
-        url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    return url if len(url) <= _SHOWN_URL else url[: _SHOWN_URL - 1] + "…"

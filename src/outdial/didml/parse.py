@@ -230,7 +230,7 @@ class _Reading:
     def _value(self, element: Element, row: VerbRow, attribute: Attribute, text: str) -> Any:
         """The attribute's value; None means the default."""
         if not text:
-            return None
+            return attribute.blank
         try:
             return attribute.kind.convert(text, self.base_url)
         except Unfit as unfit:

@@ -36,7 +36,7 @@ from top to bottom. At its end the call is hung up.
   {MAX_BYTES // 1024} KiB (`didml.max_document_bytes`), {MAX_ELEMENTS} elements, {MAX_DEPTH} levels.
 - A document that cannot be fetched or run ends the application: `fallbackUrl` is asked once, else
   the caller hears an apology and the call ends. An empty document is such an error, but not as the
-  answer to a `Redirect` or to the `action` of a `Dial`: there the call just ends, with a warning.
+  answer to a `Redirect` or to the `action` of a verb: there the call just ends, with a warning.
 """
 
 
@@ -68,6 +68,8 @@ def _section(row: VerbRow) -> str:
     if row.attributes:
         lines += ["", "| attribute | values | default | meaning |", "|---|---|---|---|"]
         lines += [_attribute_line(attribute) for attribute in row.attributes]
+    if row.notes:
+        lines += ["", *(f"- {note}" for note in row.notes)]
     return "\n".join(lines) + "\n"
 
 

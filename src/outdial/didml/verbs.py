@@ -8,9 +8,10 @@ that says so. Names are matched without regard to case.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from outdial.didml.shown import short, shown_url
 from outdial.didml.values import (
     BOOLEAN,
     DIGITS,
@@ -28,11 +29,7 @@ from outdial.didml.values import (
     seconds_as_ms,
 )
 
-_SHOWN = 80
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+_SHOWN_URL = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,7 @@ class Say:
 
     def summary(self) -> str:
         """For the timeline."""
-        return _short(self.text)
+        return short(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +64,7 @@ class Play:
 
     def summary(self) -> str:
         """For the timeline."""
-        return _short(self.url)
+        return shown_url(self.url, _SHOWN_URL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +80,32 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Gather:
+    """Collects digits that the caller keys."""
+
+    prompt: tuple[Say | Play | Pause, ...] = ()
+    """Run at the beginning of every try, until the first key."""
+    action: str = ""
+    """Absolute URL that gets the digits and whose answer takes over; "" for none."""
+    method: str = "POST"
+    min_digits: int = 1
+    num_digits: int = 20
+    """The most; at least `min_digits`."""
+    timeout_s: int = 4
+    tries: int = 3
+    finish_on_key: str = "#"
+    """"" when no key ends the input."""
+    audio_type: str = ""
+    """Without effect."""
+    line: int = 0
+
+    def summary(self) -> str:
+        """For the timeline."""
+        most, least = self.num_digits, self.min_digits
+        return f"{least} digits" if least == most else f"{least} to {most} digits"
+
+
+@dataclass(frozen=True, slots=True)
 class Redirect:
     """Goes on with another document."""
 
@@ -92,7 +115,7 @@ class Redirect:
 
     def summary(self) -> str:
         """For the timeline."""
-        return _short(f"{self.method} {self.url}")
+        return f"{self.method} {shown_url(self.url, _SHOWN_URL)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +162,7 @@ class Sip:
 
     def summary(self) -> str:
         """For the timeline."""
-        return _short(self.uri)
+        return short(self.uri)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +181,10 @@ class Dial:
 
     def summary(self) -> str:
         """For the timeline."""
-        return _short(", ".join(target.summary() for target in self.targets))
+        return short(", ".join(target.summary() for target in self.targets))
 
 
-Verb = Say | Play | Pause | Redirect | Hangup | Dial
+Verb = Say | Play | Pause | Gather | Redirect | Hangup | Dial
 """What the interpreter runs."""
 
 Built = Verb | Number | Sip
@@ -184,6 +207,8 @@ class Attribute:
     """Other spellings, besides other case."""
     shown_default: str = ""
     """For the reference, where `default` does not speak for itself."""
+    blank: Any = None
+    """What an attribute without text means; None: the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +240,8 @@ class VerbRow:
     """Whether it may stand in Response."""
     aliases: tuple[str, ...] = ()
     """Other names of the element."""
+    notes: tuple[str, ...] = ()
+    """What the reference says besides, a line each."""
 
 
 def _dial(
@@ -226,10 +253,18 @@ def _dial(
     return Dial(targets, line=line, **fields)
 
 
+def _gather(
+    *, children: tuple[Say | Play | Pause, ...] = (), line: int = 0, **fields: Any
+) -> Gather:
+    gather = Gather(children, line=line, **fields)
+    return replace(gather, num_digits=max(gather.num_digits, gather.min_digits))
+
+
 _LOOP = integer(0, 1000)
 _RINGING_S = integer(1, 600, "seconds")
 _TALKING_S = integer(1, 86400, "seconds")
 _PAUSE_LONGEST_S = 3600
+_MANY = integer(1, 200)
 
 
 def _action(meaning: str) -> tuple[Attribute, Attribute]:
@@ -295,6 +330,65 @@ _PAUSE = VerbRow(
             "duration_ms",
             shown_default="none",
         ),
+    ),
+)
+
+_GATHER = VerbRow(
+    "Gather",
+    "Collects digits that the caller keys: asks with the verbs inside, and asks again when too few "
+    "came. Where this page is silent it does as FreeSWITCH's `play_and_get_digits`.",
+    _gather,
+    attributes=(
+        *_action(
+            "Requested with `Digits`, the keys without the finish key; its answer takes over. "
+            "Without it the digits go nowhere, and the next verb runs."
+        ),
+        Attribute("minDigits", _MANY, 1, "The fewest digits accepted.", "min_digits"),
+        Attribute(
+            "numDigits",
+            _MANY,
+            20,
+            "The most: the input ends with this one. Fewer than `minDigits` means as many.",
+            "num_digits",
+        ),
+        Attribute(
+            "timeout",
+            integer(1, 600, "seconds"),
+            4,
+            "How long to wait for the next key, from the end of the prompt or the key before.",
+            "timeout_s",
+        ),
+        Attribute("tries", integer(1, 10), 3, "How often to ask.", "tries"),
+        Attribute(
+            "finishOnKey",
+            choice(*"0123456789*#"),
+            "#",
+            "The key that ends the input; none when the value is empty.",
+            "finish_on_key",
+            blank="",
+        ),
+        Attribute(
+            "audiotype",
+            choice("tts"),
+            "",
+            "Known and without effect: a Say inside is spoken in any case.",
+            "audio_type",
+        ),
+    ),
+    children=frozenset({"say", "play", "pause"}),
+    notes=(
+        "The verbs inside run in order; the first key stops them. Keys that were pressed before, "
+        "during an earlier verb or document, count: then nothing is asked at all.",
+        "A try fails when the time is up, or the finish key comes, with fewer than `minDigits`. "
+        "Its digits are forgotten, and the prompt is played again. When all tries have failed, "
+        "`action` is not requested and the next verb runs.",
+        "Enough digits and then nothing for `timeout`: they are taken.",
+        "Keys are heard as telephone events (RFC 4733), as tones in the audio where the far end "
+        "sends no events, and by SIP INFO; one that is told in two ways counts once.",
+        "The digits are in the request to `action` and nowhere else: the timeline, the log and the "
+        "SIP ladder say how many there were at most. With `method` GET they stand in the URL, "
+        "which your web server's log may keep.",
+        "Speech is not recognised: there is no `input`.",
     ),
 )
 
@@ -403,12 +497,12 @@ VERBS: tuple[VerbRow, ...] = (
     _SAY,
     _PLAY,
     _PAUSE,
+    _GATHER,
     _REDIRECT,
     _HANGUP,
     _DIAL,
     _NUMBER,
     _SIP_ROW,
-    VerbRow("Gather", "Collects digits."),
     VerbRow("Record", "Records a message."),
     VerbRow("Queue", "Connects to the caller who has waited longest.", top_level=False),
     VerbRow("EnQueue", "Puts the caller into a queue."),

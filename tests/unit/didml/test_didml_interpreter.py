@@ -3,125 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
 from typing import Any, cast
 
 import pytest
 
-from outdial.didml.interpreter import ApplicationEnd, EndKind, Limits, run_application
-from outdial.didml.run.host import DialEnd, DialLeg, DialPlan, Fetched, Host, Params
+from doubles.application import NOTHING, URL, FakeHost, clip, run
+from outdial.didml.interpreter import ApplicationEnd, EndKind, Limits
+from outdial.didml.run.host import DialEnd, DialLeg, DialPlan
 from outdial.didml.run.outcome import DocumentRequest
-from outdial.errors import FetchError, SoundError, SpeechError
-from outdial.legs import Clip, MediaLeg, PlayEnd
-
-URL = "http://app.example.test/start.php"
-
-
-def clip(name: str, duration_ms: int = 1000) -> Clip:
-    return Clip(f"{name}.ul", f"{name}.al", duration_ms)
-
-
-class FakeMedia:
-    """Plays in no time, unless `ends` says otherwise; None in `ends` never ends."""
-
-    def __init__(self) -> None:
-        self.queued: list[tuple[str, int]] = []
-        self.stopped = 0
-        self.ends: list[PlayEnd | None] = []
-        self.unheard: list[asyncio.Future[PlayEnd]] = []
-        self.most_unheard = 0
-
-    def queue(self, clip: Clip, loops: int = 1) -> Awaitable[PlayEnd]:
-        self.queued.append((clip.ulaw_path.removesuffix(".ul"), loops))
-        end = self.ends.pop(0) if self.ends else PlayEnd.FINISHED
-        loop = asyncio.get_running_loop()
-        heard: asyncio.Future[PlayEnd] = loop.create_future()
-        self.unheard = [future for future in self.unheard if not future.done()] + [heard]
-        self.most_unheard = max(self.most_unheard, len(self.unheard))
-        if end is not None:
-            loop.call_soon(self._hear, heard, end)
-        return heard
-
-    @staticmethod
-    def _hear(heard: asyncio.Future[PlayEnd], end: PlayEnd) -> None:
-        if not heard.done():
-            heard.set_result(end)
-
-    def stop_playing(self) -> None:
-        self.stopped += 1
-
-
-NOTHING = "(empty)"
-"""A document without a byte that would say anything."""
-
-
-class FakeHost:
-    """Documents, sounds and Dial ends by table."""
-
-    def __init__(self, **documents: str | FetchError) -> None:
-        self.fake_media = FakeMedia()
-        self.documents: dict[str, str | FetchError] = dict(documents)
-        self.clips: dict[str, list[Clip]] = {}
-        self.unspeakable: set[str] = set()
-        self.sounds: dict[str, Clip | FetchError | SoundError] = {}
-        self.dial_end = DialEnd("no-answer", "CAb")
-        self.fetched: list[tuple[str, str, tuple[tuple[str, str], ...]]] = []
-        self.notified: list[tuple[str, str]] = []
-        self.spoken: list[tuple[str, str, str]] = []
-        self.dialled: list[DialPlan] = []
-        self.notes: list[tuple[str, dict[str, Any]]] = []
-        self.sources_open = 0
-
-    @property
-    def media(self) -> MediaLeg:
-        return cast(MediaLeg, self.fake_media)
-
-    async def fetch(self, url: str, method: str, extra: Params = ()) -> Fetched:
-        self.fetched.append((url, method, tuple(extra)))
-        name = url.rpartition("/")[2].partition(".")[0]
-        document = self.documents.get(name, FetchError("status", "404 Not Found", 404))
-        if isinstance(document, FetchError):
-            raise document
-        body = f"<Response>{document}</Response>".encode() if document != NOTHING else b" \n"
-        return Fetched(url, 200, "text/xml", body)
-
-    def notify(self, url: str, method: str, extra: Params = ()) -> None:
-        self.notified.append((url, method))
-
-    async def speak(self, text: str, voice: str, language: str) -> AsyncIterator[Clip]:
-        self.spoken.append((text, voice, language))
-        self.sources_open += 1
-        try:
-            if language in self.unspeakable:
-                raise SpeechError(f"no language {language}")
-            for part in self.clips.get(text, [clip(text)]):
-                yield part
-        finally:
-            self.sources_open -= 1
-
-    async def sound(self, url: str) -> Clip:
-        sound = self.sounds.get(url, FetchError("connect", "connection refused"))
-        if isinstance(sound, Clip):
-            return sound
-        raise sound
-
-    async def dial(self, plan: DialPlan) -> DialEnd:
-        self.dialled.append(plan)
-        return self.dial_end
-
-    def note(self, kind: str, **data: str | int | float | bool | None) -> None:
-        self.notes.append((kind, data))
-
-    def kinds(self) -> list[str]:
-        return [kind for kind, _ in self.notes]
-
-
-async def run(
-    host: FakeHost, request: DocumentRequest | None = None, limits: Limits | None = None
-) -> ApplicationEnd:
-    kept: Host = host
-    return await run_application(kept, request or DocumentRequest(URL), limits)
-
+from outdial.errors import FetchError, SoundError
+from outdial.legs import Clip, PlayEnd
 
 # --------------------------------------------------------------------------- documents
 
@@ -235,11 +126,11 @@ async def test_fallback_runs_after_a_redirect_loop_and_is_bounded() -> None:
 
 
 async def test_warnings_are_on_the_timeline() -> None:
-    host = FakeHost(start="<Gather/>")
+    host = FakeHost(start="<Fax/>")
     await run(host)
     assert host.notes[1] == (
         "document.warning",
-        {"line": 1, "column": 11, "message": "Gather is not supported by this version; skipped"},
+        {"line": 1, "column": 11, "message": "Fax is not supported by this version; skipped"},
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from outdial.didml.run.keys import Keys
 from outdial.legs import Clip, MediaLeg
 
 Params = Sequence[tuple[str, str]]
@@ -65,6 +66,10 @@ class Host(Protocol):
     @property
     def media(self) -> MediaLeg:
         """The caller's audio."""
+
+    @property
+    def keys(self) -> Keys:
+        """What the caller has keyed since the answer and no verb has taken."""
 
     async def fetch(self, url: str, method: str, extra: Params = ()) -> Fetched:
         """Requests a document with the standard six parameters and `extra`.

@@ -1,0 +1,26 @@
+"""Texts and URLs as timelines show them: short, and without what is nobody's business."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+_TEXT = 80
+_URL = 500
+_KEYED = re.compile(r"(?i)([?&;]digits=)[^&;#\s]*")
+
+
+def short(text: str, most: int = _TEXT) -> str:
+    """The text, cut to `most` characters."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def shown_url(url: str, most: int = _URL) -> str:
+    """The URL without a password and without the digits that a caller keyed."""
+    try:
+        parts = urlsplit(url)
+        if parts.username is not None or parts.password is not None:
+            url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    except ValueError:
+        pass
+    return short(_KEYED.sub(r"\1***", url), most)

@@ -1,0 +1,141 @@
+"""A call that a voice application runs on: it notes what is asked of it, and answers by table."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, cast
+
+from outdial.didml.interpreter import ApplicationEnd, Limits, run_application
+from outdial.didml.run.host import DialEnd, DialPlan, Fetched, Host, Params
+from outdial.didml.run.keys import Keys
+from outdial.didml.run.outcome import DocumentRequest
+from outdial.errors import FetchError, SoundError, SpeechError
+from outdial.legs import Clip, MediaLeg, PlayEnd
+
+URL = "http://app.example.test/start.php"
+
+
+def clip(name: str, duration_ms: int = 1000) -> Clip:
+    return Clip(f"{name}.ul", f"{name}.al", duration_ms)
+
+
+class FakeMedia:
+    """Plays in no time, unless `ends` says otherwise; None in `ends` never ends."""
+
+    def __init__(self) -> None:
+        self.queued: list[tuple[str, int]] = []
+        self.stopped = 0
+        self.ends: list[PlayEnd | None] = []
+        self.unheard: list[asyncio.Future[PlayEnd]] = []
+        self.most_unheard = 0
+        self.takes_time = False
+        """Each play lasts its time, one after the other; an endless one never ends."""
+        self._free_at = 0.0
+
+    def queue(self, clip: Clip, loops: int = 1) -> Awaitable[PlayEnd]:
+        self.queued.append((clip.ulaw_path.removesuffix(".ul"), loops))
+        end = self.ends.pop(0) if self.ends else PlayEnd.FINISHED
+        loop = asyncio.get_running_loop()
+        heard: asyncio.Future[PlayEnd] = loop.create_future()
+        self.unheard = [future for future in self.unheard if not future.done()] + [heard]
+        self.most_unheard = max(self.most_unheard, len(self.unheard))
+        if self.takes_time and end is PlayEnd.FINISHED:
+            start = max(loop.time(), self._free_at)
+            self._free_at = start + clip.duration_ms * loops / 1000
+            if loops:
+                loop.call_at(self._free_at, self._hear, heard, end)
+        elif end is not None:
+            loop.call_soon(self._hear, heard, end)
+        return heard
+
+    @staticmethod
+    def _hear(heard: asyncio.Future[PlayEnd], end: PlayEnd) -> None:
+        if not heard.done():
+            heard.set_result(end)
+
+    def stop_playing(self) -> None:
+        self.stopped += 1
+        self._free_at = 0.0
+
+
+NOTHING = "(empty)"
+"""A document without a byte that would say anything."""
+
+
+class FakeHost:
+    """Documents, sounds and Dial ends by table."""
+
+    def __init__(self, **documents: str | FetchError) -> None:
+        self.fake_media = FakeMedia()
+        self.documents: dict[str, str | FetchError] = dict(documents)
+        self.clips: dict[str, list[Clip]] = {}
+        self.unspeakable: set[str] = set()
+        self.sounds: dict[str, Clip | FetchError | SoundError] = {}
+        self.dial_end = DialEnd("no-answer", "CAb")
+        self.fetched: list[tuple[str, str, tuple[tuple[str, str], ...]]] = []
+        self.notified: list[tuple[str, str]] = []
+        self.spoken: list[tuple[str, str, str]] = []
+        self.dialled: list[DialPlan] = []
+        self.notes: list[tuple[str, dict[str, Any]]] = []
+        self.sources_open = 0
+        self.keys = Keys(lambda: asyncio.get_running_loop().time())
+
+    @property
+    def media(self) -> MediaLeg:
+        return cast(MediaLeg, self.fake_media)
+
+    async def fetch(self, url: str, method: str, extra: Params = ()) -> Fetched:
+        self.fetched.append((url, method, tuple(extra)))
+        name = url.rpartition("/")[2].partition(".")[0]
+        document = self.documents.get(name, FetchError("status", "404 Not Found", 404))
+        if isinstance(document, FetchError):
+            raise document
+        body = f"<Response>{document}</Response>".encode() if document != NOTHING else b" \n"
+        return Fetched(url, 200, "text/xml", body)
+
+    def notify(self, url: str, method: str, extra: Params = ()) -> None:
+        self.notified.append((url, method))
+
+    async def speak(self, text: str, voice: str, language: str) -> AsyncIterator[Clip]:
+        self.spoken.append((text, voice, language))
+        self.sources_open += 1
+        try:
+            if language in self.unspeakable:
+                raise SpeechError(f"no language {language}")
+            for part in self.clips.get(text, [clip(text)]):
+                yield part
+        finally:
+            self.sources_open -= 1
+
+    async def sound(self, url: str) -> Clip:
+        sound = self.sounds.get(url, FetchError("connect", "connection refused"))
+        if isinstance(sound, Clip):
+            return sound
+        raise sound
+
+    async def dial(self, plan: DialPlan) -> DialEnd:
+        self.dialled.append(plan)
+        return self.dial_end
+
+    def note(self, kind: str, **data: str | int | float | bool | None) -> None:
+        self.notes.append((kind, data))
+
+    def press(self, digits: str, source: str = "rfc4733") -> None:
+        """The person keys the digits."""
+        for digit in digits:
+            self.keys.press(digit, source)
+
+    def noted(self, kind: str) -> list[dict[str, Any]]:
+        """The data of the timeline's lines of that kind."""
+        return [data for name, data in self.notes if name == kind]
+
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self.notes]
+
+
+async def run(
+    host: FakeHost, request: DocumentRequest | None = None, limits: Limits | None = None
+) -> ApplicationEnd:
+    kept: Host = host
+    return await run_application(kept, request or DocumentRequest(URL), limits)

@@ -1,0 +1,75 @@
+"""The SIP ladder of a leg: what it keeps, and what it hides."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from doubles.world import World
+from outdial.calls.ladder import MOST, Ladder
+from outdial.legs import TracedMessage
+
+SID = "CA" + "0" * 32
+
+
+class Kept(World):
+    """A ladder whose messages are read before they are written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ladder = Ladder(SID, self.services.journal, asyncio.get_running_loop())
+
+    def raw(self, raw: bytes) -> bytes:
+        self.ladder.add(TracedMessage(0.0, False, "192.0.2.1:5060", "udp", raw))
+        return self.ladder._messages[-1].raw
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "kept"),
+    [
+        (
+            b"Content-Type: application/dtmf-relay",
+            b"Signal=5\r\nDuration=160\r\n",
+            b"Signal=x\r\nD",
+        ),
+        (
+            b"Content-Type: application/dtmf-relay",
+            b"signal = #\r\nDuration=160",
+            b"signal = x\r\nD",
+        ),
+        (b"c: application/DTMF", b"9", b"x"),
+        (b"Content-Type: application/dtmf", b" * \r\n", b" x \r\n"),
+        (
+            b"Content-Type: multipart/mixed",
+            b"--a\r\nc: application/dtmf-relay\r\n\r\nSignal=1",
+            b"",
+        ),
+    ],
+)
+async def test_a_key_told_by_info_is_hidden(head: bytes, body: bytes, kept: bytes) -> None:
+    start = b"INFO sip:a@b SIP/2.0\r\n" + head + b"\r\n\r\n"
+    raw = Kept().raw(start + body)
+    assert raw.startswith(start)
+    assert kept in raw
+    assert len(raw) == len(start + body)
+    assert not set(b"123456789#*") & set(raw[len(start) :].partition(b"Duration")[0])
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"INFO sip:a@b SIP/2.0\r\nContent-Type: application/media_control+xml\r\n\r\n<a n='5'/>",
+        b"INVITE sip:5@b SIP/2.0\r\nContent-Type: application/sdp\r\n\r\na=x dtmf Signal=5",
+        b"INFO sip:5@b SIP/2.0\r\n\r\n",
+    ],
+)
+async def test_other_messages_are_kept_as_they_are(raw: bytes) -> None:
+    assert Kept().raw(raw) == raw
+
+
+async def test_a_peer_that_sends_without_end_is_not_worth_the_memory() -> None:
+    kept = Kept()
+    for _ in range(MOST + 10):
+        kept.raw(b"OPTIONS sip:a@b SIP/2.0\r\n\r\n")
+    assert len(kept.ladder._messages) == MOST
