@@ -11,7 +11,7 @@ from typing import Any, cast
 from docs.pages import ROOT
 from outdial.calls.host import LegHost
 from outdial.calls.states import State
-from outdial.didml.verbs import VERBS
+from outdial.didml.table import VERBS
 from outdial.sim import steps
 from outdial.sim.http import heard_router
 from outdial.sim.personas import PERSON, PERSONAS

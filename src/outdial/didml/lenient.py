@@ -18,7 +18,7 @@ from collections.abc import Callable, Set
 from html.entities import name2codepoint
 
 from outdial.didml.markup import NO_DOCTYPE, NO_INSTRUCTION, Element, Tree
-from outdial.didml.verbs import BY_NAME
+from outdial.didml.table import BY_NAME
 from outdial.errors import DocumentError
 
 Report = Callable[[int, int, str], None]

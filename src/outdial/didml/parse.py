@@ -1,7 +1,7 @@
 """From an application's answer to the verbs to run.
 
 Strict XML first; when that fails, a lenient reading with a warning for every guess. What a verb's
-row in `verbs.VERBS` does not allow is skipped or replaced by a default, with a warning. Parsing
+row in `table.VERBS` does not allow is skipped or replaced by a default, with a warning. Parsing
 never acts; no input makes it raise anything but DocumentError.
 """
 
@@ -14,20 +14,10 @@ from typing import Any
 from outdial.didml import lenient, markup
 from outdial.didml.encoding import decode
 from outdial.didml.markup import Element
+from outdial.didml.rows import Attribute, VerbRow
+from outdial.didml.table import BY_NAME
 from outdial.didml.values import Unfit
-from outdial.didml.verbs import (
-    BY_NAME,
-    Attribute,
-    Built,
-    Dial,
-    Hangup,
-    Number,
-    Play,
-    Say,
-    Sip,
-    Verb,
-    VerbRow,
-)
+from outdial.didml.verbs import Built, Dial, Hangup, Number, Play, Say, Sip, Verb
 from outdial.errors import DocumentError
 
 MAX_BYTES = 65536

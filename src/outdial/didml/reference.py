@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from outdial.didml.markup import MAX_DEPTH, MAX_ELEMENTS
 from outdial.didml.parse import MAX_BYTES, MAX_WARNINGS
-from outdial.didml.verbs import BY_NAME, VERBS, Attribute, VerbRow
+from outdial.didml.rows import Attribute, VerbRow
+from outdial.didml.table import BY_NAME, VERBS
 
 _INTRODUCTION = f"""\
 # didML: the verbs
 
-<!-- Made from the tables in src/outdial/didml/verbs.py by `python -m outdial.didml.reference`. -->
+<!-- Made from src/outdial/didml/table.py by `python -m outdial.didml.reference`. -->
 
 A voice application answers each request with a document: a `<Response>` whose elements are run
 from top to bottom. At its end the call is hung up.

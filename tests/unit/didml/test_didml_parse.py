@@ -347,7 +347,7 @@ FORBIDDEN = {"asyncio", "socket", "time", "random", "secrets", "os", "subprocess
 
 
 @pytest.mark.parametrize(
-    "name", ["parse", "verbs", "values", "markup", "lenient", "encoding", "shown"]
+    "name", ["parse", "verbs", "values", "markup", "lenient", "encoding", "shown", "rows", "table"]
 )
 def test_pure_parts_import_nothing_impure(name: str) -> None:
     source = (Path(parse_module.__file__).parent / f"{name}.py").read_text(encoding="utf-8")

@@ -11,7 +11,9 @@ import pytest
 from outdial.didml import reference
 from outdial.didml.interpreter import RUNNERS
 from outdial.didml.parse import Document, parse
-from outdial.didml.verbs import VERBS, Attribute, Dial, Gather, Number, VerbRow
+from outdial.didml.rows import Attribute, VerbRow
+from outdial.didml.table import VERBS
+from outdial.didml.verbs import Dial, Gather, Number
 
 BASE = "http://app.example.test/ivr/start.php"
 BODIES = {

@@ -1,0 +1,63 @@
+"""What a row of the table of verbs says: an element, its attributes, its body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from outdial.didml.values import Kind
+from outdial.didml.verbs import Built
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A row of a verb's attribute table."""
+
+    name: str
+    """Canonical spelling."""
+    kind: Kind
+    default: Any
+    """The value without the attribute; the dataclass has the same."""
+    meaning: str
+    field: str | None
+    """The dataclass's field; None: this version ignores the attribute, with a warning."""
+    aliases: tuple[str, ...] = ()
+    """Other spellings, besides other case."""
+    shown_default: str = ""
+    """For the reference, where `default` does not speak for itself."""
+    blank: Any = None
+    """What an attribute without text means; None: the default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The text inside a verb's element."""
+
+    field: str
+    kind: Kind
+    meaning: str
+    required: bool = True
+    """A verb whose required body is missing is skipped with a warning."""
+    remedy: str = ""
+    """How to write it, for that warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerbRow:
+    """A verb of the language."""
+
+    name: str
+    meaning: str
+    build: Callable[..., Built] | None = None
+    """Takes the fields by name, `line`, and `children` if there may be some; Unfit: skip it."""
+    body: Body | None = None
+    attributes: tuple[Attribute, ...] = ()
+    children: frozenset[str] = frozenset()
+    """Lower-case names of the elements that may stand in it."""
+    top_level: bool = True
+    """Whether it may stand in Response."""
+    aliases: tuple[str, ...] = ()
+    """Other names of the element."""
+    notes: tuple[str, ...] = ()
+    """What the reference says besides, a line each."""

@@ -1,0 +1,304 @@
+"""The language as one table, from which documents are parsed and the reference is written.
+
+A row without `build` is a verb of the language that this version does not run: it is skipped with
+a warning that says so. Names are matched without regard to case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from outdial.didml.rows import Attribute, Body, VerbRow
+from outdial.didml.values import (
+    BOOLEAN,
+    DIGITS,
+    EVENTS,
+    LANGUAGE,
+    METHOD,
+    PHONE,
+    SIP,
+    TEXT,
+    URL,
+    Unfit,
+    choice,
+    integer,
+    seconds_as_ms,
+)
+from outdial.didml.verbs import Dial, Gather, Hangup, Number, Pause, Play, Redirect, Say, Sip
+
+
+def _dial(
+    *, number: str = "", children: tuple[Number | Sip, ...] = (), line: int = 0, **fields: Any
+) -> Dial:
+    targets = (Number(number, line=line), *children) if number else children
+    if not targets:
+        raise Unfit("it names nobody to dial")
+    return Dial(targets, line=line, **fields)
+
+
+def _gather(
+    *, children: tuple[Say | Play | Pause, ...] = (), line: int = 0, **fields: Any
+) -> Gather:
+    gather = Gather(children, line=line, **fields)
+    return replace(gather, num_digits=max(gather.num_digits, gather.min_digits))
+
+
+_LOOP = integer(0, 1000)
+_RINGING_S = integer(1, 600, "seconds")
+_TALKING_S = integer(1, 86400, "seconds")
+_PAUSE_LONGEST_S = 3600
+_MANY = integer(1, 200)
+
+
+def _action(meaning: str) -> tuple[Attribute, Attribute]:
+    return (
+        Attribute("action", URL, "", meaning, "action"),
+        Attribute("method", METHOD, "POST", "Method of the request to `action`.", "method"),
+    )
+
+
+_RECORD = Attribute("record", BOOLEAN, False, "Record the conversation.", None)
+
+_SAY = VerbRow(
+    "Say",
+    "Speaks the text.",
+    Say,
+    Body("text", TEXT, "What to say."),
+    (
+        Attribute(
+            "voice",
+            choice("man", "woman", women="woman"),
+            "",
+            "Whose voice speaks.",
+            "voice",
+            shown_default="`speech.default_voice`: woman",
+        ),
+        Attribute(
+            "language",
+            LANGUAGE,
+            "",
+            "The language of the text.",
+            "language",
+            shown_default="`speech.default_language`: en",
+        ),
+        Attribute("loop", _LOOP, 1, "How often to say it; 0: until the call ends.", "loop"),
+        *_action("Notified after the text was spoken; its answer is thrown away."),
+    ),
+)
+
+_PLAY = VerbRow(
+    "Play",
+    "Plays an audio file. A file that cannot be had or decoded is skipped with a note.",
+    Play,
+    Body("url", URL, "Where the WAV or MP3 file is."),
+    (Attribute("loop", _LOOP, 1, "How often to play it; 0: until the call ends.", "loop"),),
+)
+
+_PAUSE = VerbRow(
+    "Pause",
+    "Waits in silence. The body is in milliseconds, unlike in other markups.",
+    Pause,
+    Body(
+        "duration_ms",
+        integer(1, _PAUSE_LONGEST_S * 1000, "milliseconds"),
+        "How long. Needed unless `length` is given, over which it wins.",
+        remedy='for one second write <Pause>1000</Pause> (milliseconds) or <Pause length="1"/>',
+    ),
+    (
+        Attribute(
+            "length",
+            seconds_as_ms(_PAUSE_LONGEST_S),
+            None,
+            "How long, in seconds: an extension.",
+            "duration_ms",
+            shown_default="none",
+        ),
+    ),
+)
+
+_GATHER = VerbRow(
+    "Gather",
+    "Collects digits that the caller keys: asks with the verbs inside, and asks again when too few "
+    "came. Where this page is silent it does as FreeSWITCH's `play_and_get_digits`.",
+    _gather,
+    attributes=(
+        *_action(
+            "Requested with `Digits`, the keys without the finish key; its answer takes over. "
+            "Without it the digits go nowhere, and the next verb runs."
+        ),
+        Attribute("minDigits", _MANY, 1, "The fewest digits accepted.", "min_digits"),
+        Attribute(
+            "numDigits",
+            _MANY,
+            20,
+            "The most: the input ends with this one. Fewer than `minDigits` means as many.",
+            "num_digits",
+        ),
+        Attribute(
+            "timeout",
+            integer(1, 600, "seconds"),
+            4,
+            "How long to wait for the next key, from the end of the prompt or the key before.",
+            "timeout_s",
+        ),
+        Attribute("tries", integer(1, 10), 3, "How often to ask.", "tries"),
+        Attribute(
+            "finishOnKey",
+            choice(*"0123456789*#"),
+            "#",
+            "The key that ends the input; none when the value is empty.",
+            "finish_on_key",
+            blank="",
+        ),
+        Attribute(
+            "audiotype",
+            choice("tts"),
+            "",
+            "Known and without effect: a Say inside is spoken in any case.",
+            "audio_type",
+        ),
+    ),
+    children=frozenset({"say", "play", "pause"}),
+    notes=(
+        "The verbs inside run in order; the first key stops them. Keys that were pressed before, "
+        "during an earlier verb or document, count: then nothing is asked at all.",
+        "A try fails when the time is up, or the finish key comes, with fewer than `minDigits`. "
+        "Its digits are forgotten, and the prompt is played again. When all tries have failed, "
+        "`action` is not requested and the next verb runs.",
+        "Enough digits and then nothing for `timeout`: they are taken.",
+        "Keys are heard as telephone events (RFC 4733), as tones in the audio where the far end "
+        "sends no events, and by SIP INFO; one that is told in two ways counts once.",
+        "The digits are in the request to `action` and nowhere else: the timeline, the log and the "
+        "SIP ladder say how many there were at most. With `method` GET they stand in the URL, "
+        "which your web server's log may keep.",
+        "Speech is not recognised: there is no `input`.",
+    ),
+)
+
+_REDIRECT = VerbRow(
+    "Redirect",
+    "Drops what is left of the document and goes on with another one.",
+    Redirect,
+    Body("url", URL, "The other document."),
+    (Attribute("method", METHOD, "POST", "Method of the request.", "method"),),
+)
+
+_HANGUP = VerbRow("Hangup", "Ends the call.", Hangup)
+
+_DIAL = VerbRow(
+    "Dial",
+    "Rings the number in its body and every Number and Sip inside, all at once; the first to "
+    "answer is connected, the others are dropped.",
+    _dial,
+    Body("number", PHONE, "A number to ring.", required=False),
+    (
+        *_action(
+            "Requested afterwards with `DialCallStatus` (completed, busy, no-answer, failed, "
+            "canceled), `DialCallSid` and `DialCallDuration`; its answer takes over. Without it "
+            "the next verb runs."
+        ),
+        Attribute("timeout", _RINGING_S, 30, "How long to ring.", "timeout_s"),
+        Attribute("timelimit", _TALKING_S, 14400, "The longest conversation.", "time_limit_s"),
+        Attribute(
+            "callerid",
+            PHONE,
+            "",
+            "Caller ID shown to those who are rung.",
+            "caller_id",
+            shown_default="the call's own",
+        ),
+        _RECORD,
+    ),
+    children=frozenset({"number", "sip", "queue", "enqueue", "conference"}),
+    aliases=("Forward",),
+)
+
+_NUMBER = VerbRow(
+    "Number",
+    "A number to ring, with settings of its own. Outside Dial it means a Dial of this number.",
+    Number,
+    Body("number", PHONE, "The number."),
+    (
+        Attribute("url", URL, "", "didML run for the called party before it is connected.", None),
+        Attribute("method", METHOD, "POST", "Method of the request to `url`.", None),
+        Attribute("sendDigits", DIGITS, "", "DTMF sent after the answer.", "send_digits"),
+        Attribute("statusCallback", URL, "", "Receives the events of this leg.", "status_callback"),
+        Attribute(
+            "statusCallbackEvent",
+            EVENTS,
+            ("completed",),
+            "Which events, separated by commas or spaces.",
+            "status_callback_events",
+            aliases=("statusCallbackEvents",),
+            shown_default="completed",
+        ),
+        Attribute(
+            "statusCallbackMethod",
+            METHOD,
+            "POST",
+            "Method of the requests to `statusCallback`.",
+            "status_callback_method",
+        ),
+        Attribute(
+            "maxlength",
+            _TALKING_S,
+            None,
+            "The longest conversation.",
+            "time_limit_s",
+            aliases=("timelimit",),
+            shown_default="the Dial's",
+        ),
+        Attribute(
+            "callerid",
+            PHONE,
+            "",
+            "Caller ID shown to this number.",
+            "caller_id",
+            shown_default="the Dial's",
+        ),
+        Attribute(
+            "timeout",
+            _RINGING_S,
+            None,
+            "How long to ring.",
+            "timeout_s",
+            aliases=("timout",),
+            shown_default="the Dial's",
+        ),
+        _RECORD,
+    ),
+)
+
+_SIP_ROW = VerbRow(
+    "Sip",
+    "A SIP address to ring. Outside Dial it means a Dial of this address.",
+    Sip,
+    Body("uri", SIP, "A SIP URI, or a host at which the dialled number is called."),
+)
+
+VERBS: tuple[VerbRow, ...] = (
+    _SAY,
+    _PLAY,
+    _PAUSE,
+    _GATHER,
+    _REDIRECT,
+    _HANGUP,
+    _DIAL,
+    _NUMBER,
+    _SIP_ROW,
+    VerbRow("Record", "Records a message."),
+    VerbRow("Queue", "Connects to the caller who has waited longest.", top_level=False),
+    VerbRow("EnQueue", "Puts the caller into a queue."),
+    VerbRow("Conference", "Puts the caller into a conference."),
+    VerbRow("Reject", "Refuses the call."),
+    VerbRow("Recording", "Records the whole call."),
+    VerbRow("Postcall", "Names a URL told everything after the call."),
+    VerbRow("Fax", "Receives a fax."),
+    VerbRow("Sms", "Sends a text message."),
+)
+
+BY_NAME: dict[str, VerbRow] = {
+    name.lower(): row for row in VERBS for name in (row.name, *row.aliases)
+}
+"""Rows by lower-case element name."""
