@@ -237,7 +237,10 @@ class _Worker:
 
     async def start(self) -> None:
         """Starts the process and waits for its first ports. Raises MediaUnavailable."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as error:
+            raise MediaUnavailable(f"a media worker cannot be started: {error}") from error
         try:
             ours.setblocking(False)
             self._ready.clear()
@@ -457,7 +460,10 @@ class _Worker:
             async with asyncio.timeout(patience_s):
                 await process.wait()
         except TimeoutError:
-            process.kill()
+            try:
+                process.kill()
+            except ProcessLookupError:
+                pass  # it ended by itself in the same turn of the loop
             await process.wait()
 
     async def stop(self) -> None:

@@ -50,8 +50,8 @@ class TcpConnection(asyncio.Protocol):
 
     def _pong(self, item: KeepAlive) -> None:
         """RFC 5626 section 4.4.1: CRLF answers CRLF CRLF."""
-        if item is KeepAlive.PING and self._transport is not None:
-            self._transport.write(PONG_BYTES)
+        if item is KeepAlive.PING:
+            self.send(PONG_BYTES)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.closed(self)

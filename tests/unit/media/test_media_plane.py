@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -492,6 +495,50 @@ async def test_a_worker_that_dies_takes_only_its_own_legs(far: FarEnd) -> None:
     finally:
         await pool.stop()
     assert isinstance(listeners[1].events[-1], MediaStats)
+
+
+async def test_a_worker_that_ends_just_before_it_is_killed_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # uvloop sees the end of a process in the same turn in which the patience with it is over
+    pool = await WorkerPool.start(Media(workers=1, ports="30000-39999"), SystemClock())
+    try:
+        kill = asyncio.subprocess.Process.kill
+
+        def too_late(process: asyncio.subprocess.Process) -> None:
+            kill(process)
+            raise ProcessLookupError
+
+        monkeypatch.setattr(asyncio.subprocess.Process, "kill", too_late)
+        os.kill(pool.pids[0], signal.SIGSTOP)  # else it may be gone before anybody asks
+        pool._workers[0]._lose("the test says so")
+        await settled(pool, "restarts", 1)
+        await settled(pool, "workers", 1)
+    finally:
+        await pool.stop()
+
+
+async def test_a_worker_is_started_again_once_descriptors_are_there_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = await WorkerPool.start(Media(workers=1, ports="30000-39999"), SystemClock())
+    try:
+        pair = socket.socketpair
+        refused = 0
+
+        def exhausted(*arguments: Any) -> Any:
+            nonlocal refused
+            if refused < 1:
+                refused += 1
+                raise OSError(errno.EMFILE, "Too many open files")
+            return pair(*arguments)
+
+        monkeypatch.setattr(socket, "socketpair", exhausted)
+        os.kill(pool.pids[0], signal.SIGKILL)
+        await settled(pool, "restarts", 1)
+        assert refused == 1
+    finally:
+        await pool.stop()
 
 
 async def test_streams_go_on_after_a_suspension(

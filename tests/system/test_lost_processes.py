@@ -1,0 +1,112 @@
+"""A real server loses processes: their calls end with a reason, and the next are as before."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from outdial.testing.server import OutdialServer
+from outdial.testing.web import WebServer
+from system.peers.observed import callbacks, wait_until_at_rest
+
+pytestmark = [pytest.mark.system, pytest.mark.long]
+
+EVENTS = "initiated,ringing,answered,completed"
+WORKER, HELPER = "outdial.media.worker", "outdial.speech.helper"
+
+
+@pytest.fixture
+def web() -> Iterator[WebServer]:
+    with WebServer() as server:
+        yield server
+
+
+@pytest.fixture
+def outdial() -> Iterator[OutdialServer]:
+    settings = {"sim": {"enabled": True}, "media": {"workers": 2}}
+    with OutdialServer({**settings, "limits": {"calls_per_second": 100}}) as server:
+        yield server
+
+
+def processes(outdial: OutdialServer, module: str) -> list[int]:
+    """The server's processes that run the module."""
+    return [pid for pid in outdial.pids if module in _command(pid)]
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def place(outdial: OutdialServer, web: WebServer, document: str, to: str = "15005550011") -> str:
+    return outdial.place_call(
+        to=to,
+        **{"from": "18005550100"},
+        url=web.serve(f"/{len(document)}.xml", f"<Response>{document}</Response>"),
+        statusCallback=web.collect("/events"),
+        statusCallbackEvent=EVENTS,
+    )
+
+
+def test_lost_media_workers_end_their_calls_and_are_replaced(
+    outdial: OutdialServer, web: WebServer
+) -> None:
+    up = [place(outdial, web, "<Pause>60000</Pause>") for _ in range(4)]
+    up += [place(outdial, web, "", to="15005550003")]
+    web.wait_until(
+        "/events", lambda got: sum(r.params["CallStatus"] == "answered" for r in got) == 4
+    )
+    # Not right after the start: the server's loop must have gone through a few turns of its own.
+    time.sleep(1.0)
+    workers = processes(outdial, WORKER)
+    assert len(workers) == 2
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    for sid in up:
+        call = outdial.wait_until_over(sid)
+        assert (call["outcome"], call["cause"]) == ("failed", "media-failure")
+        assert callbacks(web, "/events", sid)[-1]["HangupCause"] == "media-failure"
+    wait_until(
+        lambda: len(set(processes(outdial, WORKER)) - set(workers)) == 2,
+        f"the workers were not replaced\n{outdial.tail()}",
+    )
+    again = place(outdial, web, "<Say>We are back.</Say>", to="15005550001")
+    assert outdial.wait_until_over(again)["outcome"] == "completed"
+    wait_until_at_rest(outdial)
+    ends = Counter(
+        r.params["callSid"]
+        for r in web.received("/events")
+        if r.params["CallStatus"] == "completed"
+    )
+    assert ends == Counter([*up, again])
+    assert outdial.gauges()["outdial_media_restarts_total"] == 2
+
+
+def test_speech_goes_on_without_the_helpers_there_were(
+    outdial: OutdialServer, web: WebServer
+) -> None:
+    first = place(outdial, web, "<Say>One for the start.</Say>", to="15005550001")
+    assert outdial.wait_until_over(first)["outcome"] == "completed"
+    helpers = processes(outdial, HELPER)
+    assert helpers
+    for pid in helpers:
+        os.kill(pid, signal.SIGKILL)
+    text = f"Something new, number {os.getpid()}."
+    again = place(outdial, web, f"<Say>{text}</Say>", to="15005550001")
+    assert outdial.wait_until_over(again)["outcome"] == "completed"
+    assert outdial.get("/sim/phones/15005550001/heard?format=json")["sound_s"] > 1.0
