@@ -7,7 +7,7 @@ STAMP := $(VENV)/.outdial-setup
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test-programs demo test unit check format bench fuzz soak clean
+.PHONY: help setup test-programs demo test unit check format bench fuzz soak chaos chaos-dial chaos-stop clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,24 @@ fuzz: setup ## Throw hundreds of thousands of bad messages at the parsers and a 
 
 soak: setup test-programs ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m soak $(ARGS)
+
+# Each ends with exit status 1 when a promise was broken, and writes what it measured into the page.
+# More options in CHAOS, e.g. make chaos CHAOS="--nodes 2 --store-url postgresql://me@localhost/x".
+CHAOS_KILLS ?= 120
+CHAOS_POSTS ?= 40000
+CHAOS_DIAL_KILLS ?= 2000
+CHAOS ?=
+RUN_CHAOS = PYTHONPATH=tests $(BIN)/python -u -m chaos
+FIGURES ?= docs/reliability.md
+
+chaos: setup ## Kill a busy server at random, over and over, and count what is lost (20 minutes)
+	$(RUN_CHAOS) kill --kills $(CHAOS_KILLS) --posts $(CHAOS_POSTS) --write $(FIGURES) $(CHAOS)
+
+chaos-dial: setup ## Kill it thousands of times around the moment of dialling (20 minutes)
+	$(RUN_CHAOS) dial --kills $(CHAOS_DIAL_KILLS) --write $(FIGURES) $(CHAOS)
+
+chaos-stop: setup ## Stop it in order under load, with patience and without (2 minutes)
+	$(RUN_CHAOS) stop --write $(FIGURES) $(CHAOS)
 
 clean: ## Remove what the commands above made
 	rm -rf $(VENV) demo-output bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis

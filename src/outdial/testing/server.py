@@ -122,6 +122,17 @@ class OutdialServer:
             self._process.wait()
             self._process = None
 
+    def wait(self, timeout_s: float) -> int:
+        """The exit status once it has ended by itself. Raises TimeoutError."""
+        if self._process is None:
+            return 0
+        try:
+            status = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"still running after {timeout_s} s:\n{self.tail()}") from None
+        self._process = None
+        return status
+
     @property
     def pid(self) -> int:
         """The control process."""
