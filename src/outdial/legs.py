@@ -7,10 +7,10 @@ given when the leg was made; a listener must return at once and must not raise.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 # --------------------------------------------------------------------------- signalling
 
@@ -46,7 +46,11 @@ class Ringing:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A 2xx to our INVITE; the ACK has been sent. `sdp` is the answer, None if there was none."""
+    """A 2xx to our INVITE. `sdp` is the answer, None if there was none.
+
+    The ACK waits for `OutgoingLeg.acknowledge`; the far end repeats its 2xx until it comes, and
+    gives the call up after 64*T1 (32 s) without.
+    """
 
     sdp: bytes | None
 
@@ -138,6 +142,14 @@ class SignallingLeg(Protocol):
     def peer(self) -> tuple[str, int] | None:
         """Address and port the signalling goes to, once known."""
 
+    @property
+    def dialog_data(self) -> Mapping[str, Any] | None:
+        """What `SignallingPlane.release` needs to end the leg as it stands, as plain JSON values.
+
+        Before the answer that is the INVITE under way, after it the dialog. None while there is
+        nothing to end, and once the leg is over.
+        """
+
     def hang_up(self, status: int = 0, reason: str = "") -> None:
         """Ends the leg in whatever state it is: CANCEL before the answer, BYE after it.
 
@@ -153,6 +165,16 @@ class SignallingLeg(Protocol):
 
     def reoffer(self, sdp: bytes) -> None:
         """Sends a re-INVITE with the offer; the answer arrives as `Reanswered`. For later use."""
+
+
+class OutgoingLeg(SignallingLeg, Protocol):
+    """A call that we make."""
+
+    def acknowledge(self) -> None:
+        """Sends the ACK of the 2xx that `Answered` told of. Idempotent, and without effect before.
+
+        `hang_up` acknowledges by itself, and so does the end of the call.
+        """
 
 
 class IncomingLeg(SignallingLeg, Protocol):
@@ -202,11 +224,18 @@ class SignallingPlane(Protocol):
         offer: bytes,
         listener: SignallingListener,
         trace: TraceListener | None = None,
-    ) -> SignallingLeg:
+    ) -> OutgoingLeg:
         """Sends the INVITE and returns at once; all that follows comes as events.
 
         Even a failure that is known at once (unknown trunk, DNS, no route) arrives as `Rejected`,
         after this method has returned.
+        """
+
+    def release(self, dialog_data: Mapping[str, Any], trace: TraceListener | None = None) -> None:
+        """Ends a leg of an earlier process: BYE, or CANCEL if it was not answered then.
+
+        An answer that comes all the same is acknowledged and followed by BYE. Returns at once, and
+        goes on in the background; nobody is told how it went. Data that cannot be used are logged.
         """
 
 

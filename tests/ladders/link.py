@@ -83,15 +83,22 @@ class Link:
         self.sides: dict[str, Side] = {}
         self._flying: list[tuple[float, int, Side, bytes, Hop]] = []
         self._serial = itertools.count()
+        self._more = {"session_expires_s": session_expires_s, "caps": caps}
         for number, name in enumerate(names, 1):
-            agent = Agent(
-                token=tokens(name),
-                session_expires_s=session_expires_s,
-                takes_invites=True,
-                accepts=lambda host: host.startswith("10."),
-                caps=caps,
-            )
+            agent = self._agent(name)
             self.sides[name] = Side(name, f"10.0.0.{number}", agent, transport)
+
+    def _agent(self, name: str, **more: Any) -> Agent:
+        common: dict[str, Any] = {
+            "takes_invites": True,
+            "accepts": lambda host: host.startswith("10."),
+        }
+        return Agent(token=tokens(name), **{**common, **self._more, **more})
+
+    def restart(self, name: str, **more: Any) -> None:
+        """The side's process is killed, with what it has not sent, and started again."""
+        self.sides[name].agent = self._agent(name.lower(), **more)
+        self.sides[name].events.clear()
 
     def __getitem__(self, name: str) -> Side:
         return self.sides[name]

@@ -17,6 +17,8 @@ from outdial.config import Sip
 from outdial.errors import ConfigError
 from outdial.legs import TracedMessage, TraceListener
 from outdial.sip.core.agent import Agent, Caps, Invited
+from outdial.sip.core.authorization import Credentials
+from outdial.sip.core.dialog_data import DialogData
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.invite_client import Invitation, OutgoingCall
 from outdial.sip.core.invite_server import IncomingCall
@@ -62,6 +64,8 @@ class SipEndpoint:
         self._on_invite = on_invite
         self.accept_source = accept_source
         """Whether requests outside calls may come from an address; None: from nowhere."""
+        self.credentials_of: Callable[[str], Credentials | None] = lambda host: None
+        """What may be shown to an address that challenges us in a call of an earlier process."""
         self.clock = clock or SystemClock()
         self.agent = Agent(
             token=random_token,
@@ -71,6 +75,7 @@ class SipEndpoint:
             caps=caps,
             takes_invites=on_invite is not None,
             accepts=self._accepts,
+            credentials_of=lambda host: self.credentials_of(host),
         )
         self._loop = asyncio.get_running_loop()
         self._udp: dict[str, UdpListener] = {}
@@ -171,6 +176,18 @@ class SipEndpoint:
         self._legs[call] = leg
         self.flush()
         return call
+
+    def release(
+        self,
+        data: DialogData,
+        hop: Hop,
+        credentials: Credentials | None,
+        trace: TraceListener | None,
+    ) -> None:
+        """Ends a call of an earlier process. Raises ValueError for data that cannot be used."""
+        wire_trace = None if trace is None else self.tracer(trace)
+        self.agent.release(data, hop, credentials, self.now, wire_trace)
+        self.flush()
 
     def forget(self, call: OutgoingCall | IncomingCall) -> None:
         """The leg has had its terminal event."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from outdial.legs import (
     Rejected,
@@ -48,6 +49,12 @@ class Leg:
             return None
         hop = self._call.peer
         return hop.host, hop.port
+
+    @property
+    def dialog_data(self) -> Mapping[str, Any] | None:
+        """What ends the leg from another process."""
+        data = None if self._call is None or self._over else self._call.dialog_data
+        return None if data is None else data.to_json()
 
     def hang_up(self, status: int = 0, reason: str = "") -> None:
         """CANCEL, BYE or (incoming, unanswered) a failure response."""

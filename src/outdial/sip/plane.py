@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+import contextlib
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
+from outdial import log
 from outdial.clock import Clock
 from outdial.config import Sip, Trunk
 from outdial.errors import RemoteProtocolError
@@ -18,8 +20,9 @@ from outdial.legs import (
     TraceListener,
 )
 from outdial.sip.core.authorization import Credentials
+from outdial.sip.core.dialog_data import DialogData
 from outdial.sip.core.hop import Hop
-from outdial.sip.core.invite_client import Invitation
+from outdial.sip.core.invite_client import Invitation, OutgoingCall
 from outdial.sip.core.outline import name_addr, user_part
 from outdial.sip.core.uri import Uri
 from outdial.sip.endpoint import SipEndpoint, random_token
@@ -27,24 +30,29 @@ from outdial.sip.leg import Leg
 from outdial.sip.resolver import ResolutionFailed, Resolver
 from outdial.sip.trunks import TrunkLine, TrunkState
 
+_log = log.get("sip")
+
 
 class OutboundLeg(Leg):
-    """A call that we make. Fulfils `outdial.legs.SignallingLeg`.
+    """A call that we make. Fulfils `outdial.legs.OutgoingLeg`.
 
     When the first address of a trunk cannot be reached the next one is tried (RFC 3263 section
     4.3); only the last failure is told.
     """
 
-    __slots__ = ("_cancelled", "_hops", "_invitation", "_listener", "_trace")
+    __slots__ = ("_cancelled", "_hops", "_invitation", "_listener", "_trace", "_trunk")
 
     def __init__(
         self,
         endpoint: SipEndpoint,
         sip_call_id: str,
+        trunk: str,
         listener: SignallingListener,
         trace: TraceListener | None,
     ) -> None:
+        """`trunk` is the name of the one it is dialled on, "" for none."""
         super().__init__(endpoint, None, sip_call_id)
+        self._trunk = trunk
         self._listener = listener
         self._trace = trace
         self._cancelled = False
@@ -58,6 +66,19 @@ class OutboundLeg(Leg):
         self._invitation = invitation
         self._hops = list(hops[1:])
         self._call = self._endpoint.invite(self, invitation, self._trace)
+
+    @property
+    def dialog_data(self) -> Mapping[str, Any] | None:
+        """What ends the leg from another process, and the trunk whose credentials that may take."""
+        data = super().dialog_data
+        return data if data is None or not self._trunk else {**data, "trunk": self._trunk}
+
+    def acknowledge(self) -> None:
+        """The ACK of the answer."""
+        if self._call is not None:
+            self._touch()
+            cast(OutgoingCall, self._call).acknowledge()
+            self._endpoint.flush()
 
     def hang_up(self, status: int = 0, reason: str = "") -> None:
         """CANCEL or BYE; before the INVITE left nothing is sent."""
@@ -112,6 +133,7 @@ class SipPlane:
         self._tasks: set[asyncio.Task[None]] = set()
         if endpoint.accept_source is None:
             endpoint.accept_source = self.is_trunk
+        endpoint.credentials_of = self._credentials_of
 
     # ------------------------------------------------------------ trunks
 
@@ -138,6 +160,11 @@ class SipPlane:
                 return name
         return None
 
+    def _credentials_of(self, host: str) -> Credentials | None:
+        """What the trunk at the address may be shown."""
+        name = self.trunk_of(host)
+        return None if name is None else self._trunks[name].credentials
+
     def trunk_states(self) -> list[TrunkState]:
         """What is known of each trunk, in the order of the settings."""
         return [trunk.state for trunk in self._trunks.values()]
@@ -157,7 +184,7 @@ class SipPlane:
     ) -> OutboundLeg:
         """Sends the INVITE; if a name must be looked up for it, as soon as that is done."""
         call_id = f"{target.leg_id}-{random_token()}"
-        leg = OutboundLeg(self._endpoint, call_id, listener, trace)
+        leg = OutboundLeg(self._endpoint, call_id, target.trunk, listener, trace)
         if target.uri:
             self._dial_uri(leg, target, offer)
         elif (trunk := self._trunks.get(target.trunk)) is None:
@@ -167,6 +194,38 @@ class SipPlane:
         else:
             self._spawn(self._resolve_trunk(leg, trunk, target, offer))
         return leg
+
+    def release(self, dialog_data: Mapping[str, Any], trace: TraceListener | None = None) -> None:
+        """Ends a leg of an earlier process; if its trunk's name must be looked up, after that."""
+        trunk = self._trunks.get(str(dialog_data.get("trunk", "")))
+        if trunk is None or trunk.hops_known() is not None:
+            self._release(dialog_data, trunk, trace)
+        else:
+            self._spawn(self._resolve_and_release(dialog_data, trunk, trace))
+
+    async def _resolve_and_release(
+        self, dialog_data: Mapping[str, Any], trunk: TrunkLine, trace: TraceListener | None
+    ) -> None:
+        """The addresses of a trunk say who may see a digest; the data say where the leg is."""
+        with contextlib.suppress(ResolutionFailed):
+            await trunk.hops()
+        self._release(dialog_data, trunk, trace)
+
+    def _release(
+        self,
+        dialog_data: Mapping[str, Any],
+        trunk: TrunkLine | None,
+        trace: TraceListener | None,
+    ) -> None:
+        try:
+            data = DialogData.from_json(dialog_data)
+            hop = self._endpoint.hop(data.transport, data.host, data.port)
+            if hop is None:
+                raise ValueError(f"there is no listener to reach {data.transport}:{data.host} from")
+            credentials = None if trunk is None else trunk.credentials
+            self._endpoint.release(data, hop, credentials, trace)
+        except (ValueError, RemoteProtocolError) as error:
+            _log.error("leg.not_released", problem=str(error), data=dict(dialog_data))
 
     def _dial_uri(self, leg: OutboundLeg, target: DialTarget, offer: bytes) -> None:
         try:
@@ -246,6 +305,7 @@ class SipPlane:
             headers=target.headers,
             credentials=credentials,
             symmetric=nat,
+            ack_waits=True,
         )
         leg.invite(invitation, hops)
 

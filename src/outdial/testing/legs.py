@@ -68,6 +68,11 @@ class FakeIncomingLeg:
         self.over = False
         self._listener: SignallingListener = _ignore
 
+    @property
+    def dialog_data(self) -> Mapping[str, Any] | None:
+        answered = self.answered and not self.over
+        return {"call_id": self.sip_call_id} if answered else None
+
     def listen(self, listener: SignallingListener) -> None:
         self._listener = listener
 

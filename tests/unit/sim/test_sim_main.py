@@ -55,6 +55,7 @@ class Caller:
         self.last = event
         if isinstance(event, Answered) and event.sdp is not None:
             self.media.start(sdp.accept(event.sdp, CODECS))
+            self.leg.acknowledge()
             self.answered.set()
         elif isinstance(event, Released | Rejected):
             self.media.close()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from pydantic import SecretStr
 
 from outdial.clock import SystemClock
 from outdial.config import Sip, Trunk
@@ -167,7 +168,11 @@ async def test_reoffers_both_ways(near: SipEndpoint, far: SipEndpoint, phone: Ph
     plane = plane_to(near, Trunk(name="t", address=f"127.0.0.1:{port_of(far)}"))
     events = Events()
     leg = plane.dial(target(), OFFER, events)
+    leg.acknowledge()
     await events.wait(Answered)
+    assert phone.events.seen == []
+    leg.acknowledge()
+    leg.acknowledge()
     await phone.events.wait(Answered)
     phone.legs[0].reoffer(b"v=0\r\ns=again\r\n")
     assert await events.wait(Reoffer) == Reoffer(b"v=0\r\ns=again\r\n")
@@ -180,6 +185,107 @@ async def test_reoffers_both_ways(near: SipEndpoint, far: SipEndpoint, phone: Ph
     leg.refuse_offer()
     phone.legs[0].hang_up()
     assert (await events.wait(Released)).by_far_end is True
+
+
+async def another(near: SipEndpoint) -> SipEndpoint:
+    """The process that comes after the one of `near`, on its ports."""
+    listen = near.listeners
+    await near.close()
+    return await SipEndpoint.start(Sip(listen=listen, t1_ms=20))
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("answers", [True, False])
+async def test_another_process_ends_the_leg(
+    near: SipEndpoint, far: SipEndpoint, phone: Phone, transport: str, answers: bool
+) -> None:
+    phone.act = answer if answers else lambda leg: leg.ring(180)
+    trunk = Trunk(name="t", address=f"127.0.0.1:{port_of(far, transport)}", transport=transport)
+    events = Events()
+    leg = plane_to(near, trunk).dial(target(), OFFER, events)
+    await events.wait(Answered if answers else Ringing)
+    leg.acknowledge()
+    data = leg.dialog_data
+    assert data is not None
+    assert data["trunk"] == "t"
+    assert ("branch" in data) is not answers
+    await asyncio.sleep(0.05)
+    later = await another(near)
+    try:
+        traced: list[TracedMessage] = []
+        plane_to(later, trunk).release(data, traced.append)
+        await phone.events.wait(Released if answers else Rejected)
+        await until(lambda: len(traced) >= 2)
+        sent = [one.raw.split(b" ")[0] for one in traced if one.outgoing]
+        assert sent[0] == (b"BYE" if answers else b"CANCEL")
+        if not answers and transport == "udp":  # the 487 goes down a connection that is gone
+            await until(lambda: traced[-1].raw.startswith(b"ACK"))
+    finally:
+        await later.close()
+
+
+async def test_a_forgotten_answer_is_released_with_the_credentials_of_its_trunk(
+    near: SipEndpoint, far: SipEndpoint, phone: Phone
+) -> None:
+    phone.act = answer
+    trunk = Trunk(
+        name="t", address=f"127.0.0.1:{port_of(far)}", username="user", password=SecretStr("secret")
+    )
+    events = Events()
+    plane_to(near, trunk).dial(target(), OFFER, events)
+    await events.wait(Answered)
+    later = await another(near)
+    try:
+        plane_to(later, trunk)
+        given = later.credentials_of("127.0.0.1")
+        assert given is not None
+        assert given.username == "user"
+        assert later.credentials_of("127.0.0.2") is None
+        await phone.events.wait(Released)
+    finally:
+        await later.close()
+
+
+async def test_data_that_cannot_be_used_are_logged_and_nothing_more(
+    near: SipEndpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plane = plane_to(near)
+    plane.release({"trunk": "gone"})
+    plane.release({**DIALOG, "peer": ["udp", "::1", 5060]})
+    plane.release({**DIALOG, "routes": ["<sip:>"]})
+    assert capsys.readouterr().out.count("leg.not_released") == 3
+
+
+DIALOG = {
+    "call_id": "c", "local": "<sip:a@h>;tag=1", "remote": "<sip:b@h>;tag=2",
+    "target": "sip:b@h", "cseq": 1, "peer": ["udp", "127.0.0.1", 5060],
+}  # fmt: skip
+
+
+async def test_a_trunk_whose_name_must_be_looked_up_is_released_after_that(
+    near: SipEndpoint, far: SipEndpoint, phone: Phone
+) -> None:
+    phone.act = answer
+    port = port_of(far)
+
+    async def hosts(name: str) -> list[str]:
+        await asyncio.sleep(0.02)
+        return ["127.0.0.1"]
+
+    trunk = Trunk(name="t", address=f"carrier.test:{port}")
+    events = Events()
+    leg = plane_to(near, trunk, resolver=Resolver(hosts=hosts)).dial(target(), OFFER, events)
+    await events.wait(Answered)
+    leg.acknowledge()
+    data = leg.dialog_data
+    assert data is not None
+    await asyncio.sleep(0.05)
+    later = await another(near)
+    try:
+        plane_to(later, trunk, resolver=Resolver(hosts=hosts)).release(data)
+        await phone.events.wait(Released)
+    finally:
+        await later.close()
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])

@@ -12,10 +12,13 @@ from typing import Literal, NamedTuple
 
 from outdial.errors import LocalProtocolError, RemoteProtocolError
 from outdial.legs import Rejected, SignallingEvent
+from outdial.sip.core.authorization import Credentials
+from outdial.sip.core.dialog_data import DialogData
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.invite_client import Invitation, OutgoingCall
 from outdial.sip.core.invite_server import IncomingCall
 from outdial.sip.core.message import Request, Response
+from outdial.sip.core.orphans import Orphans
 from outdial.sip.core.outline import ALLOW, Outline
 from outdial.sip.core.parser import parse_message, salvage_request
 from outdial.sip.core.probe import Probe, ProbeResult
@@ -104,9 +107,11 @@ class Agent:
         caps: Caps | None = None,
         takes_invites: bool = False,
         accepts: Callable[[str], bool] | None = None,
+        credentials_of: Callable[[str], Credentials | None] = lambda host: None,
     ) -> None:
         """`token` gives 16 or more random hexadecimal digits; `accepts` says for an address
-        whether requests outside calls may come from it (none may without it)."""
+        whether requests outside calls may come from it (none may without it), `credentials_of`
+        what may be shown to it when it challenges us in a call of an earlier process."""
         self.token = token
         self.name = name
         self.timings = timings or Timings()
@@ -114,6 +119,7 @@ class Agent:
         self.caps = caps or Caps()
         self.takes_invites = takes_invites
         self.accepts = accepts
+        self.credentials_of = credentials_of
         self.now = 0.0
         self.timers = TimerHeap()
         self.capabilities = capability_fields(name)
@@ -123,6 +129,7 @@ class Agent:
         """Server transactions of initial INVITEs, for merged requests (section 8.2.2.2)."""
         self._calls: dict[str, Call] = {}
         """By our tag."""
+        self._orphans = Orphans(self)
         self._outgoing: list[Outgoing] = []
         self._events: list[tuple[Call | Probe, AgentEvent]] = []
         self._dropped: dict[Drop, int] = {
@@ -203,16 +210,28 @@ class Agent:
         """Calls somebody. Every failure comes as an event, also one that is known at once."""
         self.now = now
         call = OutgoingCall(self, invitation, trace)
-        if len(self._calls) >= self.caps.calls or len(self._clients) >= self.caps.transactions:
+        if not self.has_room:
             self.emit(call, Rejected(503, "Too Many Calls", local=True))
             return call
-        self._calls[call.local_tag] = call
+        self.hold(call)
         try:
             call.invite()
         except LocalProtocolError as error:
             self.drop(call)
             self.emit(call, Rejected(400, str(error), local=True))
         return call
+
+    def release(
+        self,
+        data: DialogData,
+        hop: Hop,
+        credentials: Credentials | None,
+        now: float,
+        trace: Trace | None = None,
+    ) -> None:
+        """Ends a call of an earlier process; nobody is told. Raises ValueError for bad data."""
+        self.now = now
+        self._orphans.release(data, hop, credentials, trace)
 
     def probe(self, uri: str, hop: Hop, now: float) -> Probe:
         """Sends OPTIONS; a ProbeResult follows."""
@@ -222,6 +241,19 @@ class Agent:
         return probe
 
     # ------------------------------------------------------------ for the parts of the agent
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more call can be held."""
+        return len(self._calls) < self.caps.calls and len(self._clients) < self.caps.transactions
+
+    def is_peer(self, host: str) -> bool:
+        """Whether requests outside calls may come from there."""
+        return self.accepts is not None and self.accepts(host)
+
+    def hold(self, call: Call) -> None:
+        """Requests with the call's tag are its own from now on."""
+        self._calls[call.local_tag] = call
 
     def branch(self) -> str:
         """A new branch."""
@@ -244,6 +276,13 @@ class Agent:
         transaction = ClientTransaction(self, outline, method, data, user, trace)
         self._clients[transaction.key] = transaction
         transaction.start()
+        return transaction
+
+    def resume(self, outline: Outline, user: ClientUser, trace: Trace | None) -> ClientTransaction:
+        """The client transaction of an INVITE that an earlier process sent."""
+        transaction = ClientTransaction(self, outline, "INVITE", b"", user, trace)
+        self._clients[transaction.key] = transaction
+        transaction.resume()
         return transaction
 
     def emit(self, owner: Call | Probe, event: AgentEvent) -> None:
@@ -273,11 +312,23 @@ class Agent:
         branch = response.top_via.branch
         transaction = self._clients.get((branch or "", response.cseq.method))
         if transaction is None:
-            self._dropped["strays"] += 1
+            success = response.cseq.method == "INVITE" and 200 <= response.status < 300
+            if not (success and self._on_late_success(response, source, data)):
+                self._dropped["strays"] += 1
             return
         if transaction.trace is not None:
             transaction.trace(False, source, data)
         transaction.receive(response, source)
+
+    def _on_late_success(self, response: Response, source: Hop, data: bytes) -> bool:
+        """A 2xx whose INVITE is no longer under way, or was another process's."""
+        call = self._calls.get(response.from_.tag or "")
+        if not isinstance(call, OutgoingCall) or call.call_id != response.call_id:
+            return self._orphans.on_success(response, source)
+        if call.trace is not None:
+            call.trace(False, source, data)
+        call.on_late_success(response, source)
+        return True
 
     # ------------------------------------------------------------ requests
 
@@ -301,7 +352,7 @@ class Agent:
             self._on_cancel(request, source, data)
         elif call is not None:
             self._on_dialog_request(call, key, request, source, data)
-        elif self.accepts is None or not self.accepts(source.host):
+        elif not self.is_peer(source.host):
             self._deny(request, source, data)
         elif tag is not None:
             self._reply(request, source, 481)
@@ -324,7 +375,7 @@ class Agent:
         """Section 9.2. Only from where the INVITE came: a branch is not a secret."""
         invite = self._servers.get(_server_key(request, "INVITE"))
         if invite is None or invite.hop.host != source.host:
-            if self.accepts is not None and self.accepts(source.host):
+            if self.is_peer(source.host):
                 self._reply(request, source, 481)
             else:
                 self._deny(request, source, data)
@@ -409,7 +460,7 @@ class Agent:
 
     def _refuse_malformed(self, data: bytes, source: Hop, status: int) -> None:
         """A known peer is told what is wrong with its request, others are not."""
-        if self.accepts is None or not self.accepts(source.host):
+        if not self.is_peer(source.host):
             return
         request = salvage_request(data)
         if request is not None and request.method != "ACK":

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from outdial.legs import Answered, Rejected, Ringing, SignallingEvent
 from outdial.sip.core.authorization import Authorization, Credentials
 from outdial.sip.core.dialog import Dialog
+from outdial.sip.core.dialog_data import DialogData
+from outdial.sip.core.goodbye import Goodbye
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.message import Request, Response
 from outdial.sip.core.outline import ALLOW, SUPPORTED, Outline, contact, field
@@ -40,6 +42,8 @@ class Invitation:
     credentials: Credentials | None = None
     symmetric: bool = False
     """Requests inside the dialog go where the peer's messages come from (NAT)."""
+    ack_waits: bool = False
+    """The ACK of the answer leaves by `OutgoingCall.acknowledge`, not at once."""
 
 
 class _Phase(IntEnum):
@@ -66,9 +70,9 @@ class OutgoingCall:
     """One call that we make."""
 
     __slots__ = (
-        "_acks", "_agent", "_cancel_reason", "_cancel_timer", "_cseq", "_invitation", "_min_se",
-        "_phase", "_provisional", "_transaction", "authorization", "early", "local_tag", "session",
-        "trace",
+        "_ack_due", "_acks", "_agent", "_cancel_reason", "_cancel_timer", "_cseq", "_invitation",
+        "_min_se", "_phase", "_provisional", "_transaction", "authorization", "early", "local_tag",
+        "session", "trace",
     )  # fmt: skip
 
     def __init__(self, agent: Agent, invitation: Invitation, trace: Trace | None) -> None:
@@ -87,8 +91,33 @@ class OutgoingCall:
         self._provisional = False
         self._cancel_reason = ""
         self._cancel_timer: Timer | None = None
-        self._acks: dict[str, tuple[bytes, Hop]] = {}
-        """The ACK of each dialog that a 2xx made, by the peer's tag."""
+        self._acks: dict[str, tuple[bytes, Hop] | None] = {}
+        """The ACK of each dialog that a 2xx made, by the peer's tag; None: it waits."""
+        self._ack_due: tuple[Dialog, int] | None = None
+        """The dialog whose ACK waits, and the CSeq of its INVITE."""
+
+    @classmethod
+    def cancel_orphan(
+        cls,
+        agent: Agent,
+        data: DialogData,
+        hop: Hop,
+        credentials: Credentials | None,
+        trace: Trace | None,
+        reason: str,
+    ) -> None:
+        """CANCEL for an INVITE that an earlier process sent. Raises ValueError for bad data."""
+        invitation = Invitation(
+            data.call_id, data.target, data.local, hop, b"", credentials=credentials
+        )
+        call = cls(agent, invitation, trace)
+        call.local_tag = data.local_tag
+        call._phase = _Phase.CANCELLING
+        call._provisional = True
+        call._cancel_reason = reason
+        call._transaction = agent.resume(data.outline(hop), call, trace)
+        agent.hold(call)
+        call._send_cancel()
 
     @property
     def call_id(self) -> str:
@@ -100,12 +129,22 @@ class OutgoingCall:
         """Where our next request goes."""
         return self.session.dialog.hop if self.session is not None else self._invitation.hop
 
+    @property
+    def dialog_data(self) -> DialogData | None:
+        """What another process would need to end the call as it stands; None: there is nothing."""
+        if self.session is not None:
+            return DialogData.of_dialog(self.session.dialog)
+        if self._transaction is None or self._phase is _Phase.OVER:
+            return None
+        return DialogData.of_invite(self._transaction.outline)
+
     def emit(self, event: SignallingEvent) -> None:
         """An event for the listener."""
         self._agent.emit(self, event)
 
     def session_over(self) -> None:
         """The confirmed dialog has ended. The INVITE's transaction may hold the call for 64*T1."""
+        self.acknowledge()
         self._phase = _Phase.OVER
         self.session = None
         self._agent.drop(self)
@@ -221,9 +260,9 @@ class OutgoingCall:
 
     def _on_success(self, transaction: ClientTransaction, response: Response, source: Hop) -> None:
         tag = response.to.tag or ""
-        known = self._acks.get(tag)
-        if known is not None:
-            self._agent.send(*known, self.trace)
+        if tag in self._acks:
+            if (known := self._acks[tag]) is not None:
+                self._agent.send(*known, self.trace)
             return
         if len(self._acks) >= _MAX_EARLY_DIALOGS:
             return
@@ -239,11 +278,28 @@ class OutgoingCall:
                 source,
                 symmetric=self._invitation.symmetric,
             )
-        self._acknowledge(dialog, transaction.outline.cseq)
-        if self._phase is _Phase.INVITING:
-            self._answered(dialog, response, early)
-        else:
+        self.authorization.succeeded()
+        cseq = transaction.outline.cseq
+        if self._phase is not _Phase.INVITING:
+            self._acknowledge(dialog, cseq)
             self._release_unwanted(dialog)
+            return
+        self._acks[tag] = None
+        self._ack_due = (dialog, cseq)
+        if not self._invitation.ack_waits:
+            self.acknowledge()
+        self._answered(dialog, response, early)
+
+    def on_late_success(self, response: Response, source: Hop) -> None:
+        """A 2xx that is repeated, or comes from another branch, when the transaction is over."""
+        if self._transaction is not None:
+            self._on_success(self._transaction, response, source)
+
+    def acknowledge(self) -> None:
+        """Sends the ACK that waits, if one does. Each repetition of the 2xx gets the same."""
+        due, self._ack_due = self._ack_due, None
+        if due is not None:
+            self._acknowledge(*due)
 
     def _acknowledge(self, dialog: Dialog, cseq: int) -> None:
         agent = self._agent
@@ -255,7 +311,6 @@ class OutgoingCall:
 
     def _answered(self, dialog: Dialog, response: Response, early: _Early | None) -> None:
         self._phase = _Phase.ANSWERED
-        self.authorization.succeeded()
         self.early.clear()
         self.session = Session(self._agent, self, dialog, self._invitation.offer, we_called=True)
         self.session.keep_alive(agreed_by_answer(response))
@@ -266,11 +321,8 @@ class OutgoingCall:
 
     def _release_unwanted(self, dialog: Dialog) -> None:
         """A 2xx that lost the race with CANCEL, or of a second branch: acknowledged, then BYE."""
-        agent = self._agent
-        outline = dialog.outline(agent.branch())
-        fields = self.authorization.fields("BYE", outline.uri, outline.hop)
-        fields += f"User-Agent: {agent.name}\r\n{reason_fields(self._cancel_reason)}"
-        agent.request(outline, "BYE", outline.encode("BYE", fields), Farewell(), self.trace)
+        reason = reason_fields(self._cancel_reason)
+        Goodbye(self._agent, dialog, self.authorization, self.trace, reason).send()
         if self._phase is _Phase.CANCELLING:
             self._reject(Rejected(487, "Request Terminated", local=True))
 
@@ -318,6 +370,7 @@ class OutgoingCall:
     def hang_up(self, status: int = 0, reason: str = "") -> None:
         """CANCEL before the answer, BYE after it."""
         if self.session is not None:
+            self.acknowledge()
             self.session.hang_up(reason)
         elif self._phase is _Phase.INVITING:
             self._phase = _Phase.CANCELLING
@@ -386,7 +439,7 @@ class OutgoingCall:
 
 
 class Farewell:
-    """Who sends a request whose answer changes nothing: CANCEL, PRACK, BYE of an unwanted fork."""
+    """Who sends a request whose answer changes nothing: CANCEL, PRACK."""
 
     __slots__ = ()
 

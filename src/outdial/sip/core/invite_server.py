@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from outdial.legs import Rejected, SignallingEvent
 from outdial.sip.core.authorization import Authorization
 from outdial.sip.core.dialog import Dialog
+from outdial.sip.core.dialog_data import DialogData
 from outdial.sip.core.fields import RAck
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.message import Request, reason_phrase
@@ -93,6 +94,11 @@ class IncomingCall:
     def peer(self) -> Hop:
         """Where our next request goes."""
         return self._dialog.hop
+
+    @property
+    def dialog_data(self) -> DialogData | None:
+        """What another process would need to end the call; None: it is not answered."""
+        return None if self.session is None else DialogData.of_dialog(self.session.dialog)
 
     @property
     def early(self) -> bool:

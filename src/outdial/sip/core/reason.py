@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 NORMAL_CLEARING = 16
+TEMPORARY_FAILURE = 41
 RECOVERY_ON_TIMER_EXPIRY = 102
 
 

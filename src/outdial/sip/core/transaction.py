@@ -400,6 +400,10 @@ class ClientTransaction(Transaction):
         """Sends the request."""
         self.fire(Event.REQUEST)
 
+    def resume(self) -> None:
+        """An INVITE that another process sent: not repeated, but its answer is waited for."""
+        self.state = State.PROCEEDING
+
     def receive(self, response: Response, source: Hop) -> None:
         """A response with our branch and method."""
         self._response = response
