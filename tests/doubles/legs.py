@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from outdial.errors import MediaUnavailable, StoreConflict, StoreUnavailable
 from outdial.legs import (
@@ -51,6 +52,9 @@ class FakeSignallingLeg:
         self.answered_with: list[bytes] = []
         self.refused_with: list[int] = []
         self.confirms_cancel = True
+        self.acknowledged = 0
+        self.data: dict[str, Any] = {"call_id": target.leg_id, "branch": "z9hG4bKfake"}
+        """What is kept of it; `answers` takes the branch out."""
         self._answered = False
         self._over = False
 
@@ -62,9 +66,17 @@ class FakeSignallingLeg:
     def peer(self) -> tuple[str, int] | None:
         return ("192.0.2.1", 5060)
 
+    @property
+    def dialog_data(self) -> Mapping[str, Any] | None:
+        return None if self._over else dict(self.data)
+
+    def acknowledge(self) -> None:
+        self.acknowledged += 1
+
     def answers(self, event: SignallingEvent) -> None:
         """The far side answers."""
         self._answered = True
+        self.data.pop("branch", None)
         self.say(event)
 
     def hang_up(self, status: int = 0, reason: str = "") -> None:
@@ -96,6 +108,7 @@ class FakeSignalling:
     def __init__(self) -> None:
         self.legs: list[FakeSignallingLeg] = []
         self.dialled = asyncio.Event()
+        self.released: list[Mapping[str, Any]] = []
 
     def dial(
         self,
@@ -110,6 +123,11 @@ class FakeSignalling:
         if trace is not None:
             trace(TracedMessage(0.0, True, "192.0.2.1:5060", "udp", b"INVITE"))
         return leg
+
+    def release(self, dialog_data: Mapping[str, Any], trace: TraceListener | None = None) -> None:
+        self.released.append(dialog_data)
+        if trace is not None:
+            trace(TracedMessage(0.0, True, "192.0.2.1:5060", "udp", b"BYE"))
 
     async def next_leg(self, count: int = 1) -> FakeSignallingLeg:
         """The leg number `count`, once it is dialled."""
@@ -255,7 +273,7 @@ class FakeStore:
     async def commit(self, change: Change) -> None:
         await self.commit_soon(change)
 
-    def commit_soon(self, change: Change) -> asyncio.Future[None]:
+    def commit_soon(self, change: Change, within_s: float = 0.0) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.away:
             future.set_exception(StoreUnavailable("the store is away"))
@@ -271,6 +289,10 @@ class FakeStore:
 
     def save_ladder(self, call_sid: str, messages: Sequence[TracedMessage]) -> None:
         self.ladders[call_sid] = len(messages)
+
+    async def ladder(self, sid: str) -> list[TracedMessage]:
+        kept = TracedMessage(0.0, True, "192.0.2.1:5060", "udp", b"INVITE")
+        return [kept] * self.ladders.get(sid, 0)
 
     async def call(self, sid: str) -> CallRecord | None:
         return next((call for call in self.calls if call.sid == sid), None)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from outdial import log
 from outdial.clock import Clock
@@ -24,6 +24,11 @@ from outdial.store.records import (
 )
 
 RETRY_S = 1.0
+SOON_S = 0.08
+"""How long a change may wait for others to share its transaction."""
+URGENT_S = 0.02
+"""The same for one that somebody waits for on the far side of the network: long enough to find
+company on a busy server, and nothing beside the 500 ms after which a peer repeats itself."""
 
 _log = log.get("journal")
 
@@ -41,7 +46,7 @@ class CallStore(Protocol):
 
     async def commit(self, change: Change) -> None: ...
 
-    def commit_soon(self, change: Change) -> asyncio.Future[None]: ...
+    def commit_soon(self, change: Change, within_s: float) -> asyncio.Future[None]: ...
 
     def note(self, event: EventRecord) -> None: ...
 
@@ -52,6 +57,15 @@ class CallbackQueue(Protocol):
     """The part of the deliverer that sessions feed."""
 
     def submit(self, deliveries: Sequence[DeliveryRecord]) -> None: ...
+
+
+class _Waiting(NamedTuple):
+    """A change that the store would not take yet, or whose turn has not come."""
+
+    change: Change
+    on_durable: Callable[[], None] | None
+    told: Sequence[DeliveryRecord] = ()
+    """Callbacks that are stored already, but come after others that are not."""
 
 
 class Timeline:
@@ -84,7 +98,7 @@ class Journal:
         self._callbacks = callbacks
         self._clock = clock
         self._timelines: dict[str, Timeline] = {}
-        self._held_back: dict[str, deque[Change]] = {}
+        self._held_back: dict[str, deque[_Waiting]] = {}
         self._retry: asyncio.TimerHandle | None = None
 
     def open_timeline(self, sid: str, next_seq: int = 0) -> Timeline:
@@ -129,17 +143,25 @@ class Journal:
         if change.deliveries:
             self._callbacks.submit(change.deliveries)
 
-    def write(self, change: Change) -> None:
-        """Written as soon as the store takes it, in order per call; nobody waits."""
+    def write(self, change: Change, on_durable: Callable[[], None] | None = None) -> None:
+        """Written as soon as the store takes it, in order per call; nobody waits.
+
+        With `on_durable` it is urgent, and that is called once it is on the disk.
+        """
+        self._write(_Waiting(change, on_durable))
+
+    def _write(self, waiting: _Waiting) -> None:
+        change = waiting.change
         if change.call_sid in self._held_back:
-            self._held_back[change.call_sid].append(change)
+            self._held_back[change.call_sid].append(waiting)
             return
+        within_s = SOON_S if waiting.on_durable is None else URGENT_S
         try:
-            future = self._store.commit_soon(change)
+            future = self._store.commit_soon(change, within_s)
         except StoreUnavailable as error:
-            self._hold_back(change, error)
+            self._hold_back(waiting, error)
             return
-        future.add_done_callback(lambda done: self._settled(change, done))
+        future.add_done_callback(lambda done: self._settled(waiting, done))
 
     def save_ladder(self, sid: str, messages: Sequence[TracedMessage]) -> None:
         """Keeps the call's SIP messages as they stand; a later one replaces them."""
@@ -164,20 +186,31 @@ class Journal:
             data["attempt"] = delivery.attempts
         timeline.note(kind, data)
 
-    def _settled(self, change: Change, done: asyncio.Future[None]) -> None:
+    def _settled(self, waiting: _Waiting, done: asyncio.Future[None]) -> None:
         if done.cancelled():
             return
+        change = waiting.change
         error = done.exception()
         if isinstance(error, StoreConflict):
             _log.error("store.conflict", call=change.call_sid, error=str(error))
-        elif error is not None:
-            self._hold_back(change, error)
-        elif change.deliveries:
-            self._callbacks.submit(change.deliveries)
+            return
+        if error is not None:
+            self._hold_back(waiting, error)
+            return
+        told = (*waiting.told, *change.deliveries)
+        overtaken = self._held_back.get(change.call_sid)
+        if overtaken is not None:
+            # both were under way and only this one was written: its values must outlast the other's
+            overtaken.append(_Waiting(Change(change.call_sid, change.fields), None, told))
+        elif told:
+            self._callbacks.submit(told)
+        if waiting.on_durable is not None:
+            waiting.on_durable()
 
-    def _hold_back(self, change: Change, error: BaseException) -> None:
+    def _hold_back(self, waiting: _Waiting, error: BaseException) -> None:
+        change = waiting.change
         _log.warning("store.held_back", call=change.call_sid, error=str(error))
-        self._held_back.setdefault(change.call_sid, deque()).append(change)
+        self._held_back.setdefault(change.call_sid, deque()).append(waiting)
         if self._retry is None:
             self._retry = asyncio.get_running_loop().call_later(RETRY_S, self._try_again)
 
@@ -185,8 +218,8 @@ class Journal:
         self._retry = None
         held_back, self._held_back = self._held_back, {}
         for changes in held_back.values():
-            for change in changes:
-                self.write(change)
+            for waiting in changes:
+                self._write(waiting)
 
     @property
     def held_back(self) -> int:

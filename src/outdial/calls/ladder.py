@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from outdial.calls.journal import Journal
@@ -29,6 +30,10 @@ class Ladder:
         self._messages: list[TracedMessage] = []
         self._timer: asyncio.TimerHandle | None = None
         self._is_complete = False
+
+    def continue_from(self, messages: Sequence[TracedMessage]) -> None:
+        """Those that an earlier process wrote; what is added comes after them."""
+        self._messages = list(messages)
 
     def add(self, message: TracedMessage) -> None:
         """A message of the leg; late ones come even after `complete`."""

@@ -8,7 +8,7 @@ written to the journal in the same order.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from outdial import log
 from outdial.calls.audio import Audio
 from outdial.calls.callbacks import Subscription
 from outdial.calls.endings import may_try_next_trunk, of_rejection, of_release
+from outdial.calls.kept_dialog import KeptDialog
 from outdial.calls.ladder import Ladder
 from outdial.calls.numbers import for_trunk
 from outdial.calls.recording import Recording
@@ -42,6 +43,7 @@ from outdial.legs import (
     MediaStats,
     NoRtp,
     Outcome,
+    OutgoingLeg,
     Reanswered,
     RecordingDone,
     Rejected,
@@ -49,8 +51,8 @@ from outdial.legs import (
     Reoffer,
     Ringing,
     SignallingEvent,
-    SignallingLeg,
     Source,
+    TracedMessage,
 )
 from outdial.store.records import CallRecord, Change
 
@@ -104,7 +106,7 @@ class CallLeg:
         self.ended: asyncio.Future[Ending] = loop.create_future()
         self.retired: asyncio.Future[None] = loop.create_future()
         self._attempt: asyncio.Future[Rejected | Answered] | None = None
-        self._signalling: SignallingLeg | None = None
+        self._signalling: OutgoingLeg | None = None
         self._audio: Audio | None = None
         self._decided: Ending | None = None
         self._ending: Ending | None = None
@@ -114,6 +116,9 @@ class CallLeg:
         self._recording: Recording | None = None
         self._ladder = Ladder(call.sid, services.journal, loop)
         self._timers = Timers(loop)
+        self._dialog = KeptDialog(
+            call, services.journal, self._timers, lambda text: self.note("warning", text=text)
+        )
         self._signalling_over = True
         self._early_answer: bytes | None = None
         self.on_digit: Callable[[str, str], None] | None = None
@@ -177,8 +182,14 @@ class CallLeg:
             self._drop_signalling()
             self._timers.start("cancel", CANCEL_WAIT_S, self._cancel_unconfirmed)
 
-    def abandon(self, ending: Ending, at: float) -> None:
-        """A leg of an earlier process, last heard of then: it is only said how it ended."""
+    def abandon(self, ending: Ending, at: float, ladder: Sequence[TracedMessage] = ()) -> None:
+        """A leg of an earlier process, last heard of then: over at once.
+
+        Its far end is released in the background; those messages follow the ones of the ladder.
+        """
+        if self.call.dialog is not None:
+            self._ladder.continue_from(ladder)
+            self._services.signalling.release(self.call.dialog, self._ladder.add)
         self.call.ended_at = at
         self._end(ending)
 
@@ -259,6 +270,7 @@ class CallLeg:
         self._signalling = services.signalling.dial(
             target, offer, self._on_signalling, self._ladder.add
         )
+        self._dialog.dialled(self._signalling)
         return await self._attempt
 
     def _ring_expired(self) -> None:
@@ -304,7 +316,8 @@ class CallLeg:
         if self.is_over or self._decided is not None:
             return
         if self.state is State.DIALLING and event.status != 181:
-            self._write(Event.RING, {"status": event.status, "trunk": self.call.trunk})
+            data = {"status": event.status, "trunk": self.call.trunk}
+            self._write(Event.RING, data, **self._dialog.changes())
         if event.sdp is None or self._audio is None:
             return
         self._early_answer = event.sdp
@@ -329,7 +342,10 @@ class CallLeg:
             self._drop_signalling()
             self._end(self._decided)
         else:
-            self._write(Event.ANSWER, {"trunk": self.call.trunk})
+            fields = self._dialog.changes()
+            self._dialog.answered(
+                self._transition(Event.ANSWER, {"trunk": self.call.trunk}, **fields)
+            )
             audio.media.watch_silence(self._services.settings.media.silence_timeout_s)
             if self._plan.record:
                 self._recording = Recording(self._services, self.timeline, audio.media)
@@ -350,6 +366,7 @@ class CallLeg:
     def _on_reoffer(self, event: Reoffer) -> None:
         if self._audio is None or self._signalling is None:
             return
+        self._dialog.keep()
         if event.sdp is None:
             self._signalling.answer_offer(self._audio.offer())
             return
@@ -364,6 +381,7 @@ class CallLeg:
     def _on_reanswered(self, event: Reanswered) -> None:
         if self._audio is None:
             return
+        self._dialog.keep()
         try:
             self._audio.accept(event.sdp)
         except (NegotiationError, RemoteProtocolError) as error:
@@ -425,6 +443,7 @@ class CallLeg:
             self.call.ended_at = self._services.clock.now()
         self._timers.cancel("limit")
         self._timers.cancel("cancel")
+        self._dialog.let_go()
         if not self.ended.done():
             self.ended.set_result(ending)
         if self._audio is None:
@@ -448,6 +467,7 @@ class CallLeg:
         call.hangup_source = ending.source.value
         call.detail = ending.detail
         call.media = stats.to_json() if call.answered_at is not None else None
+        call.dialog = None
         self._write(
             Event.END,
             {
@@ -463,6 +483,7 @@ class CallLeg:
             hangup_source=call.hangup_source,
             detail=call.detail,
             media=call.media,
+            dialog=None,
             recording_sid=call.recording_sid,
         )
         self._retire_if_done()

@@ -273,7 +273,8 @@ class Registry:
         plan = LegPlan(call.to_number, call.from_number)
         leg = CallLeg(self._services, call, plan, subscription, next_seq=next_seq)
         self._keep(leg)
-        leg.abandon(_CRASHED, history[-1].at if history else call.created_at)
+        ladder = await self._store.ladder(call.sid) if call.dialog is not None else ()
+        leg.abandon(_CRASHED, history[-1].at if history else call.created_at, ladder)
 
     async def _request_of(self, call: CallRecord) -> CallRequest | None:
         """What was asked for: on the second leg of a click-to-call, with the first leg."""

@@ -390,6 +390,8 @@ def _check_story(call: Call) -> None:
         legs.setdefault(params["callSid"], []).append(params)
     assert call.sid in legs
     for sid, story in legs.items():
+        if story[-1].get("HangupCause") == "server-restart":  # told once more, and no different
+            story = legs[sid] = [one for place, one in enumerate(story) if one not in story[:place]]
         told = [params["CallStatus"] for params in story]
         steps = ["initiated", "ringing", "answered", "completed"]
         assert told == sorted(set(told), key=steps.index), told
@@ -411,7 +413,9 @@ def _check_story(call: Call) -> None:
             assert last["CallDuration"] == "0"
     story = legs[call.sid]
     fetches = len(call.fetches())
-    if not any(params["CallStatus"] == "answered" for params in story):
+    if story[-1]["HangupCause"] == "server-restart":
+        pass  # what came between the last commit and the crash is not known any more
+    elif not any(params["CallStatus"] == "answered" for params in story):
         assert fetches == 0, "the document is not fetched for a call nobody answered"
     elif call.has_document and story[-1]["HangupSource"] == "application":
         assert fetches == 1

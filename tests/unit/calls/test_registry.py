@@ -209,6 +209,36 @@ async def test_after_a_crash_a_dialled_call_is_never_dialled_again(state: str) -
     assert world.last_params()["SequenceNumber"] == "1"
 
 
+@pytest.mark.parametrize("state", ["dialling", "ringing", "answered"])
+async def test_after_a_crash_the_far_end_is_released(state: str) -> None:
+    world = RegistryWorld()
+    dialog = {"call_id": "c", "branch": "z9"} if state != "answered" else {"call_id": "c"}
+    call = unfinished(world, state, dialled_at=1.0, dialog=dialog)
+    world.store.ladders[call.sid] = 3
+    await world.registry.start()
+    assert world.signalling.released == [dialog], "before anything is taken"
+    assert call.ended_at is not None
+    await world.all_over()
+    assert (call.cause, call.dialog) == ("server-restart", None)
+    assert world.store.changes[-1].fields["dialog"] is None
+    assert world.store.ladders[call.sid] == 4, "what was said before is still there"
+    assert world.signalling.legs == []
+
+
+async def test_after_a_crash_every_leg_of_a_bridge_is_released() -> None:
+    world = RegistryWorld()
+    parent = unfinished(world, "answered", dialled_at=1.0, dialog={"call_id": "a"})
+    unfinished(
+        world, "answered", dialled_at=1.0, parent_sid=parent.sid, request={},
+        dialog={"call_id": "b"},
+    )  # fmt: skip
+    unfinished(world, "dialling", dialled_at=1.0, parent_sid=parent.sid, request={})
+    await world.registry.start()
+    await world.all_over()
+    assert world.signalling.released == [{"call_id": "a"}, {"call_id": "b"}]
+    assert [call.state for call in world.store.calls] == ["completed"] * 3
+
+
 async def test_after_a_crash_the_second_leg_is_told_to_its_parents_callback() -> None:
     world = RegistryWorld()
     parent = unfinished(world, "answered", dialled_at=1.0)

@@ -1,0 +1,150 @@
+"""The server is killed in the middle of calls, and started again: who hears of it, and how soon."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from system.sipp.stage import STAY, STEPS, Call, End, Phone, Scene, Stage
+
+CRASHED = End("failed", "200", "server-restart", "outdial")
+_SETTLED_S = 0.8
+"""By then the ladder is on the disk, and which callbacks have arrived: none of them comes twice."""
+_CLEAN_WITHIN_S = 10.0
+RINGING = """<send><![CDATA[
+SIP/2.0 180 Ringing
+@reply@
+@no-body@
+  ]]></send>"""
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    """A server of its own: the others must not be killed."""
+    with Stage() as stage:
+        yield stage
+
+
+def crash(stage: Stage) -> float:
+    """Kills the server and starts it again; when it was ready."""
+    stage.outdial.kill()
+    stage.outdial.start()
+    return time.monotonic()
+
+
+def cleaned_up(call: Call, *story: str | End, since: float, sid: str = "") -> None:
+    """The call is over, for the API and the callback, soon enough."""
+    call.ended(*story, sid=sid)
+    assert time.monotonic() - since < _CLEAN_WITHIN_S
+    shown = call.stage.outdial.get(f"/v1/calls/{sid or call.sid}")
+    assert (shown["state"], shown["cause"]) == ("completed", "server-restart")
+
+
+def released(phone: Phone, request: str) -> None:
+    """The phone was told, once, and its scenario is at its end."""
+    assert len(phone.received(f"{request} ")) == 1
+    assert len(phone.received("INVITE ")) == 1, "nothing is dialled twice"
+
+
+@contextmanager
+def locked(stage: Stage) -> Iterator[None]:
+    """Nothing can be written meanwhile."""
+    path = stage.outdial.settings["store"]["url"].removeprefix("sqlite:///")
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+    finally:
+        connection.close()
+
+
+def test_a_call_that_was_answered_gets_a_bye(scene: Scene) -> None:
+    phone = scene.phone("answer")
+    call = scene.call(phone, STAY)
+    call.wait_for("answered")
+    time.sleep(_SETTLED_S)
+    since = crash(scene.stage)
+    cleaned_up(call, *STEPS, CRASHED, since=since)
+    released(phone, "BYE")
+    (bye,) = phone.received("BYE ")
+    assert bye.get("Reason") == "Q.850;cause=41"
+    lines = scene.stage.outdial.get(f"/v1/calls/{call.sid}/ladder")["messages"]
+    first = [line["start_line"].split(" ")[0] for line in lines if line["direction"] == "out"]
+    assert first == ["INVITE", "ACK", "BYE"], "the ladder of before the crash goes on"
+
+
+def test_a_trunk_that_wants_credentials_for_the_bye_gets_them(scene: Scene) -> None:
+    demand = 'Proxy-Authenticate: Digest realm="the carrier", nonce="n0", qop="auth"'
+    phone = scene.phone("bye-challenged", scene.stage.guarded_line(), demand=demand)
+    call = scene.call(phone, STAY)
+    call.wait_for("answered")
+    time.sleep(_SETTLED_S)
+    since = crash(scene.stage)
+    cleaned_up(call, *STEPS, CRASHED, since=since)
+    first, second = phone.received("BYE ")
+    assert first.get_all("Proxy-Authorization") == []
+    assert 'realm="the carrier"' in second.get("Proxy-Authorization")
+
+
+def test_a_call_that_rang_is_cancelled(scene: Scene) -> None:
+    phone = scene.phone("no-answer")
+    call = scene.call(phone, STAY)
+    call.wait_for("ringing")
+    time.sleep(_SETTLED_S)
+    since = crash(scene.stage)
+    cleaned_up(call, "initiated", "ringing", CRASHED._replace(code=""), since=since)
+    released(phone, "CANCEL")
+
+
+@pytest.mark.parametrize("rings", [True, False])
+def test_an_answer_that_was_not_acknowledged_is_now_and_released(scene: Scene, rings: bool) -> None:
+    """The store was away when it came: the new process does not know of it (nor, when it did not
+    ring, of anything but that it was dialled)."""
+    stage = scene.stage
+    phone = scene.phone("forgotten", ring_ms="800", first=RINGING if rings else "")
+    call = scene.call(phone, STAY)
+    call.wait_for("ringing" if rings else "initiated")
+    if rings:
+        time.sleep(0.2)
+    with locked(stage):
+        stage.web.wait_until(f"/{call.name}/app", bool, 5)
+        stage.outdial.kill()
+    stage.outdial.start()
+    since = time.monotonic()
+    steps = ["initiated", "ringing"] if rings else ["initiated"]
+    call.wait_for("completed")
+    told = [event.params["CallStatus"] for event in call.events()]
+    assert list(dict.fromkeys(told)) == [*steps, "completed"]
+    assert time.monotonic() - since < _CLEAN_WITHIN_S
+    assert call.show()["cause"] == "server-restart"
+    released(phone, "BYE")
+    assert len(phone.received("ACK ")) == 1
+    if not rings:
+        assert phone.received("CANCEL ") == [], "of that INVITE nothing was known"
+
+
+def test_both_legs_of_a_bridge_are_released(scene: Scene) -> None:
+    callee, other = scene.phone("answer"), scene.phone("answer")
+    call = scene.call(callee, from_=other.number)
+    second = call.second_leg()
+    call.wait_for("answered", sid=second)
+    time.sleep(_SETTLED_S)
+    since = crash(scene.stage)
+    cleaned_up(call, *STEPS, CRASHED, since=since)
+    cleaned_up(call, *STEPS, CRASHED, since=since, sid=second)
+    released(callee, "BYE")
+    released(other, "BYE")
+
+
+def test_a_far_end_that_is_gone_delays_nothing(scene: Scene) -> None:
+    phone = scene.phone("ignores-bye")
+    call = scene.call(phone, STAY)
+    call.wait_for("answered")
+    time.sleep(_SETTLED_S)
+    since = crash(scene.stage)
+    cleaned_up(call, *STEPS, CRASHED, since=since)
+    assert time.monotonic() - since < 2
