@@ -319,6 +319,25 @@ def test_the_doctor_names_the_settings_that_keep_a_trunk_out_of_reach(tmp_path: 
     assert "trunk carrier" not in with_phones.shown
 
 
+def test_the_doctor_names_an_address_of_another_machine_once(tmp_path: Path) -> None:
+    settings = {
+        "http": {"listen": f"127.0.0.1:{free_port()}"},
+        "sip": {"listen": ["udp:203.0.113.10:5060"]},
+        "media": {"address": "203.0.113.10"},
+        "limits": {"destinations": ["1"]},
+        "trunks": [{"name": "carrier", "address": "203.0.113.5"}],
+    }
+    (tmp_path / "outdial.toml").write_text(toml(settings))
+    command = Command(tmp_path, "doctor", "--json")
+    assert command.status == 1
+    found = {finding["check"]: finding for finding in command.objects}
+    for check, key in (("sip", "sip.listen"), ("media", "media.address")):
+        assert "203.0.113.10" in found[check]["detail"]
+        assert found[check]["remedy"].startswith(f"in {key}, name an address of this machine")
+    assert found["trunk carrier"]["remedy"] == "see sip above"
+    assert "media ports" not in found
+
+
 def _anywhere() -> dict[str, str]:
     """Variables that let a server or the doctor take free ports."""
     return {

@@ -95,7 +95,10 @@ class Client:
         if status >= 400:
             said = log.escape(str(answer.get("detail") or answer.get("message") or ""))
             if status == 401:
-                said += " (--key, OUTDIAL_KEY, or the first [[keys]] of the configuration)"
+                said += (
+                    " (--key, OUTDIAL_KEY, or the first [[keys]] of the configuration; "
+                    "`outdial keys add NAME` makes one)"
+                )
             raise ApiError(said or f"{self.url} answered {status}")
         return answer
 

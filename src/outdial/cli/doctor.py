@@ -6,6 +6,7 @@ Nothing is left behind: no database or folder is made, every socket is closed ag
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import tempfile
 import urllib.request
@@ -46,7 +47,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     trunks = [] if settings.sim.enabled else settings.trunks
     far = {trunk.name: await asyncio.to_thread(_far_address, trunk) for trunk in trunks}
     yield _media_address(settings, far)
-    yield await asyncio.to_thread(_media_ports, settings, running)
+    if _bindable("", "", socket.SOCK_DGRAM, settings.media.address, 0).ok:
+        yield await asyncio.to_thread(_media_ports, settings, running)
     for trunk in trunks:
         yield _out_of_reach(settings, trunk, far[trunk.name]) or await _trunk(settings, trunk)
     yield await _speech(settings)
@@ -205,13 +207,18 @@ def _bindable(check: str, key: str, kind: int, host: str, port: int) -> Finding:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        return Finding(
-            check,
-            False,
-            f"{where} cannot be used: {error.strerror or error}",
-            f"stop what uses it, or change {key}",
-        )
+        reason = error.strerror or str(error)
+        return Finding(check, False, f"{where} cannot be used: {reason}", _remedy(error, key))
     return Finding(check, True, f"{where} is free")
+
+
+def _remedy(error: OSError, key: str) -> str:
+    """What to do about an address that cannot be bound."""
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"in {key}, name an address of this machine (`ip addr` lists them)"
+    if error.errno == errno.EACCES:
+        return f"in {key}, name a port above 1023, or allow this user the lower ones"
+    return f"stop what uses it, or change {key}"
 
 
 async def _trunk(settings: Settings, trunk: Trunk) -> Finding:
@@ -223,6 +230,8 @@ async def _trunk(settings: Settings, trunk: Trunk) -> Finding:
     try:
         listeners = [parse_listener(listener) for listener in settings.sip.listen]
         host = next(host for transport, host, _ in listeners if transport == trunk.transport)
+        if not _bindable("", "", socket.SOCK_DGRAM, host, 0).ok:
+            return Finding(name, False, f"nothing can be sent from {host}", "see sip above")
         listen = [f"{trunk.transport}:{host if ':' not in host else f'[{host}]'}:0"]
         own = settings.sip.model_copy(update={"listen": listen})
         clock = SystemClock()
