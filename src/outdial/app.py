@@ -35,7 +35,7 @@ from outdial.media.plane import WorkerPool, parse_ports
 from outdial.net.addresses import AddressPolicy, check_url
 from outdial.net.client import HttpClient
 from outdial.sim.http import heard_router
-from outdial.sim.main import start_carrier
+from outdial.sim.main import beside, start_carrier
 from outdial.sip.endpoint import SipEndpoint, parse_listener
 from outdial.sip.plane import SipPlane
 from outdial.speech.cache import ClipCache
@@ -168,7 +168,8 @@ class Server:
         """The trunks to dial on: with the simulated phones switched on, only the one to them."""
         if not self.settings.sim.enabled:
             return self.settings.trunks, []
-        carrier = await start_carrier(self.media, speech, self.clock)
+        listen, allow = beside(self.settings.sip)
+        carrier = await start_carrier(self.media, speech, self.clock, listen=(listen,), allow=allow)
         self._stack.push_async_callback(carrier.stop)
         return [carrier.trunk], [heard_router(carrier.phones)]
 

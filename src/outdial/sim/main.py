@@ -22,7 +22,7 @@ from outdial.sim.carrier import SimulatedCarrier
 from outdial.sim.http import heard_router
 from outdial.sim.personas import PASSWORD, PERSON, PERSONAS, USERNAME
 from outdial.sim.steps import Persona
-from outdial.sip.endpoint import SipEndpoint
+from outdial.sip.endpoint import SipEndpoint, parse_listener
 from outdial.speech.cache import ClipCache
 from outdial.speech.pool import HelperPool
 from outdial.speech.speech import Speech
@@ -42,10 +42,11 @@ class RunningCarrier:
     @property
     def trunk(self) -> Trunk:
         """The trunk that leads to it."""
-        host, port = self.endpoint.address
+        transport, _, address = self.endpoint.listeners[0].partition(":")
         return Trunk(
             name="sim",
-            address=f"{host}:{port}",
+            address=address,
+            transport="tcp" if transport == "tcp" else "udp",
             username=USERNAME,
             password=SecretStr(PASSWORD),
             prefixes=[""],
@@ -55,6 +56,18 @@ class RunningCarrier:
         """Hangs up every phone and closes the sockets."""
         await self.phones.stop()
         await self.endpoint.close()
+
+
+def beside(sip: Sip) -> tuple[str, tuple[str, ...]]:
+    """Where phones listen that a server with these settings reaches, and who may call them.
+
+    They are on its first listener's address (the loopback for one on every address), because a
+    socket that is bound to one address sends from no other, and speak its transport.
+    """
+    listeners = [parse_listener(listener) for listener in sip.listen]
+    transport, host, _ = min(listeners, key=lambda listener: listener[0] != "udp")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"{transport}:{f'[{host}]' if ':' in host else host}:0", (*LOOPBACK, host)
 
 
 async def start_carrier(
@@ -169,6 +182,7 @@ def _greeting(carrier: RunningCarrier, http: str) -> list[str]:
         "  [[trunks]]",
         '  name = "sim"',
         f'  address = "{carrier.trunk.address}"',
+        f'  transport = "{carrier.trunk.transport}"',
         f'  username = "{USERNAME}"',
         f'  password = "{PASSWORD}"',
         "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from outdial import sdp
 from outdial.clock import SystemClock
-from outdial.config import Settings, Sip
+from outdial.config import Media, Settings, Sip
 from outdial.errors import ConfigError
 from outdial.legs import (
     Answered,
@@ -25,7 +26,15 @@ from outdial.legs import (
     SignallingEvent,
 )
 from outdial.media.plane import WorkerPool
-from outdial.sim.main import MEDIA_PORTS, RunningCarrier, run, serve, standalone
+from outdial.sim.main import (
+    LOOPBACK,
+    MEDIA_PORTS,
+    RunningCarrier,
+    beside,
+    run,
+    serve,
+    standalone,
+)
 from outdial.sim.steps import Answer, Listen, Persona, Press, Tone, Wait
 from outdial.sip.endpoint import SipEndpoint
 from outdial.sip.plane import SipPlane
@@ -213,3 +222,33 @@ def test_alone_it_has_ports_and_an_address_of_its_own(monkeypatch: pytest.Monkey
     (own,) = used
     assert (own.media.ports, own.media.public_address) == (MEDIA_PORTS, "")
     assert (own.media.country, own.speech) == ("de", server.speech)
+
+
+@pytest.mark.parametrize(
+    ("listen", "expected", "host"),
+    [
+        (["udp:127.0.0.1:5060"], "udp:127.0.0.1:0", "127.0.0.1"),
+        (["udp:203.0.113.7:5060"], "udp:203.0.113.7:0", "203.0.113.7"),
+        (["udp:[2001:db8::7]:5060"], "udp:[2001:db8::7]:0", "2001:db8::7"),
+        (["udp:0.0.0.0:5060"], "udp:127.0.0.1:0", "127.0.0.1"),
+        (["udp:[::]:5060"], "udp:[::1]:0", "::1"),
+        (["tcp:127.0.0.1:5060"], "tcp:127.0.0.1:0", "127.0.0.1"),
+        (["tcp:[::1]:5060", "udp:127.0.0.2:5060"], "udp:127.0.0.2:0", "127.0.0.2"),
+    ],
+)
+def test_phones_are_where_the_server_beside_them_reaches_them(
+    listen: list[str], expected: str, host: str
+) -> None:
+    assert beside(Sip(listen=listen)) == (expected, (*LOOPBACK, host))
+
+
+@pytest.mark.parametrize(
+    ("listen", "address", "transport"),
+    [("udp:[::1]:0", r"\[::1\]:[0-9]+", "udp"), ("tcp:127.0.0.1:0", r"127\.0\.0\.1:[0-9]+", "tcp")],
+)
+async def test_the_trunk_that_is_printed_leads_to_the_phones(
+    listen: str, address: str, transport: str
+) -> None:
+    async with standalone(Settings(media=Media(workers=1)), [listen]) as carrier:
+        assert re.fullmatch(address, carrier.trunk.address)
+        assert carrier.trunk.transport == transport
