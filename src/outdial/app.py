@@ -20,6 +20,7 @@ from fastapi import APIRouter
 from outdial import log
 from outdial.api.app import create_app
 from outdial.api.server import HttpServer
+from outdial.calls.channels import Channels
 from outdial.calls.journal import Journal
 from outdial.calls.numbers import check_destination, normalise
 from outdial.calls.registry import Registry
@@ -123,6 +124,7 @@ class Server:
             speech=speech,
             sounds=sounds,
             routes=Routes(self.trunks),
+            channels=Channels(self.trunks, clock.monotonic()),
             recordings=recordings,
             public_url=settings.http.public_url.rstrip("/") or self.url,
             check_destination=lambda number, field: check_destination(

@@ -155,6 +155,10 @@ class Limits(_Section):
     """Calls at once; more wait as `queued`."""
     queued_calls: int = Field(10_000, ge=1)
     """Calls that may wait; more are refused with 429."""
+    queued_calls_per_key: int = Field(0, ge=0)
+    """Calls of one API key that may wait; 0: four fifths of `queued_calls`."""
+    queue_timeout_s: float = Field(3600.0, gt=0)
+    """A call that has waited for so long is not dialled any more: it fails."""
     destinations: list[Annotated[str, AfterValidator(checks.prefix)]] | None = None
     """Prefixes that may be dialled on trunks; without this setting none are."""
     posts_per_second: float = Field(0, ge=0)
@@ -170,6 +174,10 @@ class Key(_Section):
     """What the key is called in logs and listings."""
     key: Annotated[SecretStr, Field(min_length=1)]
     """The key itself."""
+    calls_per_second: float = Field(0, ge=0)
+    """Its calls dialled a second; more wait as `queued`. 0: no limit of its own."""
+    concurrent_calls: int = Field(0, ge=0)
+    """Its calls at once; more wait as `queued`. 0: no limit of its own."""
 
 
 class Trunk(_Section):
@@ -197,6 +205,11 @@ class Trunk(_Section):
     """Learn the far RTP address once, within 500 ms of the answer."""
     options_interval_s: float = Field(30.0, ge=0)
     """Seconds between OPTIONS pings; 0: none."""
+    calls_per_second: float = Field(0, ge=0)
+    """Calls dialled on it a second; more go to the next trunk or wait as `queued`. 0: no limit."""
+    concurrent_calls: int = Field(0, ge=0)
+    """Calls on it at once, second legs included; more go to the next trunk or wait as `queued`.
+    0: no limit."""
 
 
 class Number(_Section):

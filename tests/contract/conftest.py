@@ -48,6 +48,8 @@ class Record:
     """Raised by every `place`."""
     refusals: list[Exception] = field(default_factory=list)
     """Each raised by one `place`."""
+    positions: dict[str, int] = field(default_factory=dict)
+    """Where calls wait on this server."""
     blind_reads: int = 0
     """So many times no post of a token is found."""
     key_names: dict[str, str] = field(default_factory=lambda: {KEY: "dev"})
@@ -94,6 +96,9 @@ class Record:
         call.outcome = "canceled"
         call.ended_at = call.created_at + 1
         return live
+
+    def position(self, sid: str) -> int | None:
+        return self.positions.get(sid)
 
     def ended(self) -> Mapping[tuple[str, str], int]:
         return {("canceled", "originator-cancel"): 1}
@@ -151,6 +156,9 @@ class Record:
 
     async def recording(self, sid: str) -> RecordingRecord | None:
         return self.recordings.get(sid)
+
+    async def queue_position(self, call: CallRecord) -> int:
+        return 7
 
     async def idempotent(self, key_name: str, token: str) -> IdempotencyRecord | None:
         await asyncio.sleep(0)

@@ -37,7 +37,11 @@ async def test_place_show_and_hang_up(door: Door) -> None:
     assert call["request"]["secret_key"] == "***"
     assert door.record.placed[0][0].secret_key == "s3cret"
     path = f"/v1/calls/{call['sid']}"
-    assert await door.get(path) == (200, call)
+    # the answer to the post says where it waits on this server, here the record's order counts
+    assert call["queue_position"] is None
+    assert await door.get(path) == (200, call | {"queue_position": 7})
+    door.record.positions[call["sid"]] = 3
+    assert await door.get(path) == (200, call | {"queue_position": 3})
     status, ended = await door.post(path, json={"hangup": True}, headers=AUTH)
     assert (status, ended["state"], ended["duration_s"]) == (202, "completed", 0)
     status, again = await door.post(path, json={"hangup": True}, headers=AUTH)

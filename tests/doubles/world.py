@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from doubles.legs import FakeCallbacks, FakeMedia, FakeSignalling, FakeStore
+from outdial.calls.channels import Channels
 from outdial.calls.journal import Journal
 from outdial.calls.routes import Routes
 from outdial.calls.services import Services
@@ -89,6 +90,7 @@ class World:
         self.web = FakeWeb()
         self.speech = FakeSpeech()
         clock = SystemClock()
+        trunks = trunks or (Trunk(name="a", address="192.0.2.1"),)
         self.services = Services(
             settings=settings or Settings(),
             clock=clock,
@@ -98,7 +100,8 @@ class World:
             http=self.web,
             speech=self.speech,
             sounds=FakeSounds(),
-            routes=Routes(trunks or (Trunk(name="a", address="192.0.2.1"),)),
+            routes=Routes(trunks),
+            channels=Channels(trunks, clock.monotonic()),
             recordings=Path("/nowhere"),
             public_url="http://outdial.test",
             check_destination=lambda number, field: None,

@@ -16,7 +16,10 @@ PURE = [
     *sorted(SRC.glob("media/core/*.py")),
     *sorted(SRC.glob("didml/*.py")),
     *(SRC / f"webhooks/{name}.py" for name in ("payloads", "schedule")),
-    *(SRC / f"calls/{name}.py" for name in ("states", "endings", "routes", "admission")),
+    *(
+        SRC / f"calls/{name}.py"
+        for name in ("states", "endings", "routes", "admission", "quota", "channels")
+    ),
 ]
 NOT_PURE = {SRC / "didml/interpreter.py"}
 

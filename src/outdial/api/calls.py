@@ -16,7 +16,7 @@ from outdial.api.record import Record, known_call
 from outdial.calls import codes, repeats
 from outdial.calls.checks import FIELDS
 from outdial.errors import Refused
-from outdial.store.records import CallFilter
+from outdial.store.records import CallFilter, CallRecord
 
 _SPELLING = {name: name for name in FIELDS}
 _JSON_KINDS = (bodies.JSON, "text/json")
@@ -62,7 +62,7 @@ class CallRoutes:
             sid, answer = once.call_sid, once.answer
         else:
             call = await self._intake.place(values, _SPELLING, key_name)
-            sid, answer = call.sid, schemas.answer(call)
+            sid, answer = call.sid, self._intake.answer(call)
         headers = {"location": f"/v1/calls/{sid}"}
         return Response(answer, 201, headers, media_type=bodies.JSON)
 
@@ -99,7 +99,8 @@ class CallRoutes:
 
     async def show(self, sid: str) -> schemas.Call:
         """The call as it stands now."""
-        return schemas.Call.of(await known_call(self._record, sid))
+        call = await known_call(self._record, sid)
+        return schemas.Call.of(call, await self._position(call))
 
     async def change(self, request: Request, response: Response, sid: str) -> schemas.Call:
         """A call that is queued or rings is cancelled, one that was answered is hung up."""
@@ -108,6 +109,13 @@ class CallRoutes:
         if await self._intake.calls.hang_up(sid):
             response.status_code = 202
         return schemas.Call.of(await known_call(self._record, sid))
+
+    async def _position(self, call: CallRecord) -> int | None:
+        """The call's place in the queue: this server's, else that of all who share the record."""
+        if call.state != "queued":
+            return None
+        here = self._intake.calls.position(call.sid)
+        return await self._record.queue_position(call) if here is None else here
 
     async def _model(self, request: Request, kind: type[Model]) -> Model:
         body = await bodies.read(request.receive, self._intake.max_body_bytes)

@@ -18,8 +18,8 @@ Schema = dict[str, Any]
 
 REPEATABLE = (
     f"With the header {repeats.HEADER} (components/parameters) the post may be repeated: posts "
-    "with one token and API key place one call and get the same answer, for a day at least. The token "
-    "is refused (422) with another call."
+    "with one token and API key place one call and get the same answer, for a day at least. The "
+    "token is refused (422) with another call."
 )
 
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,30}[A-Za-z0-9_])?"

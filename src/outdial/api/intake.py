@@ -62,10 +62,14 @@ class Intake:
             flight.set_result(record)
         return _same(record, digest)
 
+    def answer(self, call: CallRecord) -> str:
+        """What the native API says of a call that was just placed."""
+        return schemas.answer(call, self.calls.position(call.sid))
+
     async def _place_first(
         self, request: CallRequest, key_name: str, token: str, digest: str
     ) -> IdempotencyRecord:
-        repeatable = Repeatable(key_name, token, digest, schemas.answer)
+        repeatable = Repeatable(key_name, token, digest, self.answer)
         try:
             await self.calls.place(request, key_name, repeatable)
         except StoreConflict:

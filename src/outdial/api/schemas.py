@@ -110,6 +110,9 @@ class Call(BaseModel):
     to: str
     caller_name: str
     state: State
+    queue_position: int | None = Field(
+        description="Its place in the queue, from 1; null when it does not wait, and in lists."
+    )
     outcome: Outcome | None
     created_at: str
     dialled_at: str | None
@@ -130,7 +133,7 @@ class Call(BaseModel):
     media: dict[str, Any] | None = Field(description="RTP counters, once the call has ended.")
 
     @classmethod
-    def of(cls, record: CallRecord) -> Call:
+    def of(cls, record: CallRecord, queue_position: int | None = None) -> Call:
         """The call as the API shows it."""
         request = dict(record.request)
         if request.get("secret_key"):
@@ -144,6 +147,7 @@ class Call(BaseModel):
                 "to": record.to_number,
                 "caller_name": record.caller_name,
                 "state": record.state,
+                "queue_position": queue_position,
                 "outcome": record.outcome,
                 "created_at": iso8601(record.created_at),
                 "dialled_at": _time(record.dialled_at),
@@ -164,9 +168,9 @@ class Call(BaseModel):
         )
 
 
-def answer(record: CallRecord) -> str:
+def answer(record: CallRecord, queue_position: int | None) -> str:
     """The JSON that the post of a call is answered with."""
-    return Call.of(record).model_dump_json(by_alias=True)
+    return Call.of(record, queue_position).model_dump_json(by_alias=True)
 
 
 def _time(seconds: float | None) -> str | None:

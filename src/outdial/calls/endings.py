@@ -25,12 +25,13 @@ CAUSES: dict[str, str] = {
     "media-failure": "The process that carried the audio died, or no port was free.",
     "session-lost": "The far side no longer knew the call, or its session timer ran out.",
     "application-error": "The voice application could not be reached or sent something unusable.",
+    "trunk-full": "No trunk of the route had a channel free. Only second legs do not wait for one.",
     "no-route": "No trunk takes this number.",
     "destination-refused": "The number may not be dialled under the settings.",
     "internal-error": "A defect of Outdial's own; the log has the details.",
     "server-shutdown": "Outdial was stopped while the call was up.",
     "server-restart": "Outdial was stopped hard and found the call unfinished when it came back.",
-    "expired-in-queue": "Outdial was away longer than the call's timeout before it could dial.",
+    "expired-in-queue": "It waited for its turn, or for Outdial to come back, for too long.",
 }
 
 _BY_STATUS: dict[int, tuple[Outcome, str, Source]] = {
@@ -93,6 +94,17 @@ def of_release(released: Released) -> Ending:
         Source.CARRIER,
         released.status,
         f"the dialog was lost: {released.reason or 'no reason given'}",
+    )
+
+
+def of_full_trunks(number: str) -> Ending:
+    """How a leg ended that could not wait for a channel: as at a carrier that has none free."""
+    return Ending(
+        Outcome.FAILED,
+        "trunk-full",
+        Source.OUTDIAL,
+        503,
+        f"every trunk that takes {number} has as many calls as trunks.concurrent_calls allows",
     )
 
 

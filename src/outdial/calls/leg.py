@@ -15,7 +15,7 @@ from typing import Any
 from outdial import log
 from outdial.calls.audio import Audio
 from outdial.calls.callbacks import Subscription
-from outdial.calls.endings import may_try_next_trunk, of_rejection, of_release
+from outdial.calls.endings import may_try_next_trunk, of_full_trunks, of_rejection, of_release
 from outdial.calls.kept_dialog import KeptDialog
 from outdial.calls.ladder import Ladder
 from outdial.calls.numbers import for_trunk
@@ -121,6 +121,8 @@ class CallLeg:
         )
         self._signalling_over = True
         self._early_answer: bytes | None = None
+        self.channel = ""
+        """The trunk one of whose channels the leg holds."""
         self.on_digit: Callable[[str, str], None] | None = None
         """Called with each digit and its source: rfc4733, in-band or info."""
         self.on_early_media: Callable[[], None] | None = None
@@ -151,6 +153,12 @@ class CallLeg:
         For a leg that is stored and dialled in one go: that saves a transaction.
         """
         return self._transition(Event.DIAL, {})
+
+    def free_channel(self, *, unused: bool = False) -> None:
+        """Gives its trunk's channel back; `unused`: nothing was dialled on it."""
+        if self.channel:
+            channel, self.channel = self.channel, ""
+            self._services.channels.give_back(channel, unused=unused)
 
     async def place(self) -> bool:
         """Rings until somebody answers (True) or the leg is over (False)."""
@@ -228,7 +236,11 @@ class CallLeg:
             Source.OUTDIAL,
             detail=f"no trunk takes {self._plan.number}: see trunks.prefixes in the settings",
         )
-        for place, trunk in enumerate(routes):
+        for place, trunk in enumerate(self._own_channel_first(routes)):
+            if trunk is not None and not self._take_channel(trunk):
+                ending = of_full_trunks(self._plan.number) if place == 0 else ending
+                self.note("trunk.full", trunk=trunk.name)
+                continue
             result = await self._dial(trunk)
             if isinstance(result, Answered):
                 return
@@ -245,6 +257,19 @@ class CallLeg:
                 reason=result.reason,
             )
         self._end(ending)
+
+    def _own_channel_first(self, routes: tuple[Trunk | None, ...]) -> list[Trunk | None]:
+        return sorted(routes, key=lambda trunk: trunk is None or trunk.name != self.channel)
+
+    def _take_channel(self, trunk: Trunk) -> bool:
+        """A channel of the trunk in place of the one it holds; False when there is none."""
+        if trunk.name != self.channel:
+            self.free_channel()
+            now = self._services.clock.monotonic()
+            if not self._services.channels.take_at_once(trunk.name, now):
+                return False
+            self.channel = trunk.name
+        return True
 
     async def _dial(self, trunk: Trunk | None) -> Rejected | Answered:
         services, plan = self._services, self._plan
@@ -493,6 +518,7 @@ class CallLeg:
         if self.state is not State.COMPLETED or not self._signalling_over or self.retired.done():
             return
         self.retired.set_result(None)
+        self.free_channel()
         self._timers.cancel_all()
         self._ladder.complete()
         self._loop.call_later(TIMELINE_LINGER_S, self._services.journal.close_timeline, self.sid)

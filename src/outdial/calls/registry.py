@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from outdial import ids, log
 from outdial.calls import codes
-from outdial.calls.admission import Admission
+from outdial.calls.admission import Admission, Ticket
 from outdial.calls.callbacks import Subscription
 from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.quota import Quota
 from outdial.calls.repeats import Repeatable
 from outdial.calls.request import CallRequest
 from outdial.calls.services import Services
@@ -28,6 +30,8 @@ LAST_BYES_S = 1.0
 """How long far sides may take to confirm the BYE of a stopping server."""
 TASKS_S = 0.5
 
+_LONGEST_TIMER_S = 3600.0
+
 _BY_API = Ending(
     Outcome.COMPLETED, "normal-clearing", Source.CALLER, detail="hung up through the API"
 )
@@ -39,6 +43,12 @@ _EXPIRED = Ending(
     "expired-in-queue",
     Source.OUTDIAL,
     detail="Outdial was away for longer than the call's timeout before it could be dialled",
+)
+_WAITED_TOO_LONG = Ending(
+    Outcome.FAILED,
+    "expired-in-queue",
+    Source.OUTDIAL,
+    detail="there was no room for it within limits.queue_timeout_s",
 )
 _CRASHED = Ending(
     Outcome.FAILED,
@@ -58,15 +68,12 @@ class Registry:
     """Fulfils `calls.service.CallService`."""
 
     def __init__(self, services: Services, store: Store) -> None:
-        limits = services.settings.limits
         self._services = services
         self._store = store
-        self._admission: Admission[Session] = Admission(
-            limits.calls_per_second,
-            limits.concurrent_calls,
-            limits.queued_calls,
-            services.clock.monotonic(),
-        )
+        self._admission = _admission(services)
+        self._storing: dict[str, asyncio.Future[bool]] = {}
+        """Calls whose place is taken and that are about to be stored; whether they were."""
+        services.channels.on_free = self._channel_freed
         self._legs: dict[str, CallLeg] = {}
         self._ended: Counter[tuple[str, str]] = Counter()
         self._admit_timer: asyncio.TimerHandle | None = None
@@ -79,7 +86,7 @@ class Registry:
         self, request: CallRequest, key_name: str, repeatable: Repeatable | None = None
     ) -> CallRecord:
         """See CallService."""
-        self._check(request)
+        self._check(request, key_name)
         services = self._services
         call = CallRecord(
             sid=ids.new(ids.CALL),
@@ -96,23 +103,32 @@ class Registry:
         call.parent_sid = call.sid
         session = Session(services, call, request, self._keep)
         queued = session.leg.timeline.event("state.queued", {"to": call.to_number})
-        admitted = self._admission.take(services.clock.monotonic())
+        stored = self._storing[call.sid] = asyncio.get_running_loop().create_future()
+        admitted = self._take_place(session)
         try:
             begun = session.leg.begin() if admitted else None
             repeat = repeatable.record_of(call) if repeatable else None
             await services.journal.create(call, queued, begun, repeat)
         except BaseException:
             services.journal.close_timeline(call.sid)
+            self._admission.withdraw(call.sid)
             if admitted:
-                self._released()
+                self._give_back(session, unused=True)
             raise
+        else:
+            stored.set_result(True)
+        finally:
+            del self._storing[call.sid]
+            if not stored.done():
+                stored.set_result(False)
         self._keep(session.leg)
         if admitted:
             self._start(session)
-        else:
-            self._admission.wait(call.sid, session)
-            self._admit()
         return call
+
+    def position(self, sid: str) -> int | None:
+        """See CallService."""
+        return self._admission.position(sid)
 
     async def hang_up(self, sid: str) -> bool:
         """See CallService."""
@@ -136,8 +152,8 @@ class Registry:
         return {
             "ready": self._ready and not self._draining,
             "draining": self._draining,
-            "live": len(self._legs) - self._admission.waiting,
-            "queued": self._admission.waiting,
+            "live": len(self._legs) - self._queued(),
+            "queued": self._queued(),
             "checks": {
                 "journal_held_back": self._services.journal.held_back,
                 "tasks": len(self._services.tasks),
@@ -175,25 +191,22 @@ class Registry:
             await asyncio.wait(talking, timeout=LAST_BYES_S)
         await self._services.tasks.wait(TASKS_S)
 
+    def _queued(self) -> int:
+        """How many stored calls wait."""
+        placing = sum(self._admission.is_waiting(sid) for sid in self._storing)
+        return self._admission.waiting - placing
+
     def _started(self) -> list[asyncio.Future[None]]:
         """The ends of the legs that are more than queued."""
         return [leg.retired for leg in self._legs.values() if leg.state is not State.QUEUED]
 
     # ------------------------------------------------------------------ inside
 
-    def _check(self, request: CallRequest) -> None:
+    def _check(self, request: CallRequest, key_name: str) -> None:
         """Whether the call can be taken at all. Raises Refused."""
         if self._draining or not self._ready:
             raise Refused(
                 503, codes.DRAINING, "Outdial is being stopped or started", retry_after_s=5
-            )
-        if self._admission.is_full:
-            raise Refused(
-                429,
-                codes.QUEUE_FULL,
-                f"{self._admission.waiting} calls wait already; the setting limits.queued_calls "
-                "allows no more",
-                retry_after_s=5,
             )
         routes = self._services.routes
         if request.trunk and routes.named(request.trunk) is None:
@@ -204,7 +217,8 @@ class Registry:
                 f"there is no trunk named {request.trunk!r}; the settings have: {known}",
                 field="trunk",
             )
-        if not routes.to(request.to, request.trunk):
+        trunks = routes.to(request.to, request.trunk)
+        if not trunks:
             raise Refused(
                 422,
                 codes.NO_ROUTE,
@@ -212,6 +226,21 @@ class Registry:
                 "outdial serve --sim to try without a carrier",
                 field="to",
             )
+        self._check_queue(key_name, tuple(trunk.name for trunk in trunks))
+
+    def _check_queue(self, key_name: str, trunks: tuple[str, ...]) -> None:
+        """Whether the call can wait if it has to. Raises Refused."""
+        admission = self._admission
+        if admission.would_start(key_name, trunks, self._services.clock.monotonic()):
+            return
+        if admission.is_full():
+            problem = f"{admission.waiting} calls wait already; the setting limits.queued_calls"
+        elif admission.is_full_for(key_name):
+            count = admission.waiting_of(key_name)
+            problem = f"{count} calls of this key wait; the setting limits.queued_calls_per_key"
+        else:
+            return
+        raise Refused(429, codes.QUEUE_FULL, f"{problem} allows no more", retry_after_s=5)
 
     def _keep(self, leg: CallLeg) -> None:
         self._legs[leg.sid] = leg
@@ -221,32 +250,73 @@ class Registry:
         self._legs.pop(leg.sid, None)
         self._ended[leg.call.outcome or "", leg.call.cause or ""] += 1
 
-    def _admit(self) -> None:
-        """Starts every call there is room for."""
+    def _wait(self, session: Session) -> None:
+        """Joins the queue; `_admit` takes it out again."""
+        services, leg = self._services, session.leg
+        request = session.request
+        trunks = tuple(trunk.name for trunk in services.routes.to(request.to, request.trunk))
+        waited_s = max(0.0, services.clock.now() - leg.call.created_at)
+        left_s = services.settings.limits.queue_timeout_s - waited_s
+        until = services.clock.monotonic() + left_s
+        self._admission.wait(Ticket(leg.sid, leg.call.key_name, trunks, session, until))
+
+    def _take_place(self, session: Session) -> bool:
+        """Joins the queue and leaves it at once if there is room (True)."""
+        self._wait(session)
+        return self._admit(but=session)
+
+    def _admit(self, but: Session | None = None) -> bool:
+        """Starts every call there is room for; whether `but`, which is not started, is one."""
         self._cancel_admit_timer()
         if self._draining:
-            return
+            return False
         now = self._services.clock.monotonic()
-        for session in self._admission.admit(now):
-            self._start(session)
-        next_at = self._admission.next_at()
+        for session in self._admission.expired(now):
+            self._services.tasks.start(self._expire(session), f"expire {session.leg.sid}")
+        included = False
+        for start in self._admission.admit(now):
+            start.ticket.item.leg.channel = start.trunk
+            if start.ticket.item is but:
+                included = True
+            else:
+                self._start(start.ticket.item)
+        next_at = self._admission.next_at(now)
         if next_at is not None:
-            delay = max(0.001, next_at - now)
+            delay = min(max(0.001, next_at - now), _LONGEST_TIMER_S)
             self._admit_timer = asyncio.get_running_loop().call_later(delay, self._admit)
+        return included
 
     def _start(self, session: Session) -> None:
         task = self._services.tasks.start(self._run(session), f"call {session.leg.sid}")
-        task.add_done_callback(lambda _: self._released())
+        task.add_done_callback(lambda _: self._give_back(session))
 
     async def _run(self, session: Session) -> None:
+        if not await self._is_stored(session):
+            return
         if not session.leg.is_over:
             await session.run()
         await session.leg.retired
 
-    def _released(self) -> None:
-        self._admission.release()
+    async def _expire(self, session: Session) -> None:
+        if await self._is_stored(session):
+            session.leg.hang_up(_WAITED_TOO_LONG)
+
+    async def _is_stored(self, session: Session) -> bool:
+        """Whether there is such a call after all: its turn may come before its commit is done."""
+        stored = self._storing.get(session.leg.sid)
+        return stored is None or await asyncio.shield(stored)
+
+    def _give_back(self, session: Session, *, unused: bool = False) -> None:
+        """The place of a call that is over, or `unused` of one that could not be stored."""
+        self._admission.release(session.leg.call.key_name, unused=unused)
+        session.leg.free_channel(unused=unused)
         if self._admission.waiting:
             self._admit()
+
+    def _channel_freed(self) -> None:
+        """By a second leg, or one that has gone on to its next trunk."""
+        if self._admission.waiting:
+            asyncio.get_running_loop().call_soon(self._admit)
 
     def _cancel_admit_timer(self) -> None:
         if self._admit_timer is not None:
@@ -265,7 +335,7 @@ class Registry:
             if now - call.created_at > request.timeout_s:
                 session.leg.hang_up(_EXPIRED)
             else:
-                self._admission.wait(call.sid, session)
+                self._wait(session)
             return
         subscription = Subscription.of_request(request, call.parent_sid) if request else None
         if subscription is not None:
@@ -285,3 +355,18 @@ class Registry:
             return None
         request = CallRequest.from_json(parent.request)
         return None if request.url else request
+
+
+def _admission(services: Services) -> Admission[Session]:
+    """The queue under the limits of the settings."""
+    limits, now = services.settings.limits, services.clock.monotonic()
+    return Admission(
+        Quota(limits.calls_per_second, limits.concurrent_calls, now),
+        {
+            key.name: Quota(key.calls_per_second, key.concurrent_calls, now)
+            for key in services.settings.keys
+        },
+        services.channels,
+        waiting_max=limits.queued_calls,
+        waiting_max_of_key=limits.queued_calls_per_key or math.ceil(limits.queued_calls * 0.8),
+    )

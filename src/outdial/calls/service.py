@@ -28,6 +28,9 @@ class CallService(Protocol):
         Raises Refused (404) when there is no such call.
         """
 
+    def position(self, sid: str) -> int | None:
+        """Its place in the queue, counted from 1; None when it does not wait here."""
+
     def ended(self) -> Mapping[tuple[str, str], int]:
         """How many calls ended since the start, by outcome and cause (docs/reference/causes.md)."""
 

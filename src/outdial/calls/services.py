@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from outdial.calls.channels import Channels
 from outdial.calls.journal import Journal
 from outdial.calls.routes import Routes
 from outdial.calls.tasks import Tasks
@@ -70,6 +71,7 @@ class Services:
     speech: Speaker
     sounds: SoundLibrary
     routes: Routes
+    channels: Channels
     recordings: Path
     """Absolute path of the recordings folder."""
     public_url: str

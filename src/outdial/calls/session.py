@@ -40,7 +40,7 @@ class Session:
         next_seq: int = 0,
     ) -> None:
         self._services = services
-        self._request = request
+        self.request = request
         self._on_leg = on_leg
         self._subscription = Subscription.of_request(request, call.sid)
         plan = LegPlan(
@@ -58,7 +58,7 @@ class Session:
         leg = self.leg
         if not await leg.place():
             return
-        leg.limit(self._request.time_limit_s)
+        leg.limit(self.request.time_limit_s)
         application = self._services.tasks.start(self._converse(), f"application {leg.sid}")
         try:
             await asyncio.wait((application, leg.ended), return_when=asyncio.FIRST_COMPLETED)
@@ -70,7 +70,7 @@ class Session:
 
     async def _converse(self) -> Ending:
         """The answered call up to the moment when it should be hung up, and why."""
-        leg, request = self.leg, self._request
+        leg, request = self.leg, self.request
         if request.send_digits:
             leg.note("digits.sent", count=sum(c not in "wW " for c in request.send_digits))
             await leg.media.send_digits(request.send_digits)
@@ -81,7 +81,7 @@ class Session:
     # ------------------------------------------------------------------ with a url
 
     async def _run_application(self) -> Ending:
-        request, settings = self._request, self._services.settings.didml
+        request, settings = self.request, self._services.settings.didml
         end = await run_application(
             LegHost(self._services, self.leg, self._on_leg),
             DocumentRequest(request.url, request.method, fallback_url=request.fallback_url),
@@ -94,7 +94,7 @@ class Session:
     # ------------------------------------------------------------------ without a url
 
     async def _click_to_call(self) -> Ending:
-        request, settings = self._request, self._services.settings
+        request, settings = self.request, self._services.settings
         plan = LegPlan(
             number=request.from_,
             caller_id=request.to if settings.calls.bridge_caller_id == "to" else request.from_,

@@ -48,12 +48,16 @@ def _follow(
     if after is None:
         known = client.get(f"{path}/events")["events"]
         after = known[-1]["seq"] if known else -1
+    stood = ""
     while True:
         # asked before the events: when it says that the call is over, the events are complete
         call: dict[str, Any] = client.get(path)
         for event in client.get(f"{path}/events", after=after)["events"]:
             after = event["seq"]
             say(json.dumps(event) if as_json else lines.event_line(event))
+        if call.get("queue_position") and not as_json and stood != lines.standing(call):
+            stood = lines.standing(call)
+            say(stood)
         if call["state"] == "completed":
             return call
         sleep(POLL_S)

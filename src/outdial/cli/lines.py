@@ -30,6 +30,12 @@ def _short(value: object) -> str:
     return text if len(text) <= _SHOWN_VALUE else text[: _SHOWN_VALUE - 1] + "…"
 
 
+def standing(call: Mapping[str, Any]) -> str:
+    """Where a call that is not over stands: ``ringing``, ``queued, place 3``."""
+    place = call.get("queue_position")
+    return escape(str(call["state"])) + (f", place {int(place)}" if place else "")
+
+
 def ending(call: Mapping[str, Any]) -> str:
     """How a call ended, in one line."""
     parts = [escape(str(call["outcome"]))]
@@ -58,7 +64,7 @@ def call_lines(
     if call["parent_sid"] != call["sid"]:
         yield f"second leg of {escape(call['parent_sid'])}"
     yield f"{escape(call['created_at'])}  placed with key {escape(call['key_name']) or '-'}"
-    yield escape(call["state"]) if call["outcome"] is None else ending(call)
+    yield standing(call) if call["outcome"] is None else ending(call)
     for name, value in call["request"].items():
         if name not in ("to", "from_") and value not in ("", None):
             yield f"  {escape(name)}: {_short(value)}"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import pytest
 
 from doubles.legs import ANSWER
 from doubles.world import Page, World, until
 from outdial.calls.registry import Registry
+from outdial.calls.repeats import Repeatable
 from outdial.calls.request import CallRequest
-from outdial.config import Limits, Settings, Trunk
-from outdial.errors import Refused, StoreUnavailable
+from outdial.config import Key, Limits, Settings, Trunk
+from outdial.errors import Refused, StoreConflict, StoreUnavailable
 from outdial.legs import Answered, Rejected
 from outdial.store.records import CallRecord, EventRecord
 from outdial.store.store import Store
@@ -23,8 +25,9 @@ APP = "http://app.test/start"
 class RegistryWorld(World):
     """A registry that takes calls."""
 
-    def __init__(self, *trunks: Trunk, **limits: float) -> None:
-        super().__init__(*trunks, settings=Settings(limits=Limits.model_validate(limits)))
+    def __init__(self, *trunks: Trunk, keys: Sequence[Key] = (), **limits: float) -> None:
+        settings = Settings(limits=Limits.model_validate(limits), keys=keys)
+        super().__init__(*trunks, settings=settings)
         self.web.pages[APP] = Page(b"<Response><Say>hello</Say></Response>")
         self.registry = Registry(self.services, cast(Store, self.store))
 
@@ -37,12 +40,12 @@ class RegistryWorld(World):
         }
         return CallRequest(**{**values, **changes})  # type: ignore[arg-type]
 
-    async def place(self, **changes: object) -> CallRecord:
-        return await self.registry.place(self.request(**changes), "dev")
+    async def place(self, key: str = "dev", **changes: object) -> CallRecord:
+        return await self.registry.place(self.request(**changes), key)
 
-    async def refused(self, **changes: object) -> Refused:
+    async def refused(self, key: str = "dev", **changes: object) -> Refused:
         with pytest.raises(Refused) as caught:
-            await self.place(**changes)
+            await self.place(key, **changes)
         return caught.value
 
     async def all_over(self) -> None:
@@ -50,8 +53,8 @@ class RegistryWorld(World):
         await until(lambda: not len(self.services.tasks))
 
 
-async def started(*trunks: Trunk, **limits: float) -> RegistryWorld:
-    world = RegistryWorld(*trunks, **limits)
+async def started(*trunks: Trunk, keys: Sequence[Key] = (), **limits: float) -> RegistryWorld:
+    world = RegistryWorld(*trunks, keys=keys, **limits)
     await world.registry.start()
     return world
 
@@ -278,3 +281,234 @@ async def test_draining_ends_when_the_last_call_does() -> None:
     far.say(Rejected(486, "Busy Here"))
     await asyncio.wait_for(draining, 5)
     assert call.outcome == "busy"
+
+
+# ------------------------------------------------------------------ limits of keys and trunks
+
+
+def limited(name: str, **limits: float) -> Trunk:
+    return Trunk.model_validate({"name": name, "address": "192.0.2.1", **limits})
+
+
+BUSY = Rejected(486, "Busy Here")
+
+
+async def test_a_key_at_its_limit_waits_while_others_go_on() -> None:
+    world = await started(keys=[Key(name="few", key="k", concurrent_calls=1)])
+    calls = [await world.place("few") for _ in range(3)] + [await world.place() for _ in range(2)]
+    assert [call.state for call in calls] == ["dialling", "queued", "queued"] + ["dialling"] * 2
+    assert [world.registry.position(call.sid) for call in calls] == [None, 1, 2, None, None]
+    for number in range(1, 6):
+        (await world.signalling.next_leg(number)).say(BUSY)
+    await world.all_over()
+    assert {call.outcome for call in calls} == {"busy"}
+    assert world.registry.health()["queued"] == 0
+
+
+async def test_one_keys_calls_cannot_fill_the_queue() -> None:
+    world = await started(concurrent_calls=1, queued_calls=5)
+    calls = [await world.place("many") for _ in range(5)]
+    refused = await world.refused("many")
+    assert refused.status == 429
+    assert "limits.queued_calls_per_key" in refused.message
+    calls.append(await world.place("one"))
+    assert (await world.refused("one")).message.startswith("5 calls wait already")
+    assert world.registry.position(calls[-1].sid) == 2
+    for number in range(1, 7):
+        (await world.signalling.next_leg(number)).say(BUSY)
+    await world.all_over()
+    order = [leg.target.leg_id for leg in world.signalling.legs]
+    assert order.index(calls[-1].sid) <= 2, "it went before the others of the greedy key"
+
+
+async def test_a_key_with_room_is_taken_though_the_queue_is_full() -> None:
+    world = await started(
+        keys=[Key(name="few", key="k", concurrent_calls=1)],
+        queued_calls=1,
+    )
+    await world.place("few")
+    await world.place("few")
+    assert (await world.refused("few")).status == 429
+    assert (await world.place()).state == "dialling"
+
+
+async def test_a_full_trunk_overflows_to_the_next_and_then_calls_wait() -> None:
+    world = await started(limited("a", concurrent_calls=1), limited("b", concurrent_calls=1))
+    calls = [await world.place() for _ in range(3)]
+    legs = [await world.signalling.next_leg(number) for number in (1, 2)]
+    assert [leg.target.trunk for leg in legs] == ["a", "b"]
+    assert calls[2].state == "queued"
+    legs[1].say(BUSY)
+    third = await world.signalling.next_leg(3)
+    assert third.target.trunk == "b"
+    for leg in (legs[0], third):
+        leg.say(BUSY)
+    await world.all_over()
+    quotas = world.services.channels.quotas()
+    assert [quota.live for quota in quotas.values()] == [0, 0]
+
+
+async def test_a_trunk_that_fails_gives_its_channel_to_who_waits() -> None:
+    world = await started(limited("a", concurrent_calls=1), limited("b", concurrent_calls=2))
+    calls = [await world.place(), await world.place(trunk="a")]
+    assert [call.state for call in calls] == ["dialling", "queued"]
+    (await world.signalling.next_leg(1)).say(Rejected(503, "Service Unavailable"))
+    legs = [await world.signalling.next_leg(number) for number in (2, 3)]
+    assert sorted(leg.target.trunk for leg in legs) == ["a", "b"]
+    for leg in legs:
+        leg.say(BUSY)
+    await world.all_over()
+    assert {call.outcome for call in calls} == {"busy"}
+
+
+async def test_the_next_trunk_is_passed_over_when_it_is_full() -> None:
+    world = await started(limited("a"), limited("b", concurrent_calls=1), limited("c"))
+    holder = await world.place(trunk="b")
+    call = await world.place()
+    far = [await world.signalling.next_leg(number) for number in (1, 2)]
+    assert [leg.target.trunk for leg in far] == ["b", "a"]
+    far[1].say(Rejected(503, "Service Unavailable"))
+    third = await world.signalling.next_leg(3)
+    assert third.target.trunk == "c"
+    assert "trunk.full" in world.store.kinds(call.sid)
+    third.say(BUSY)
+    far[0].say(BUSY)
+    await world.all_over()
+    assert [holder.outcome, call.outcome] == ["busy", "busy"]
+
+
+async def test_a_second_leg_without_a_channel_fails_as_at_a_carrier_and_says_why() -> None:
+    world = await started(limited("a", concurrent_calls=1))
+    call = await world.place(url="")
+    far = await world.signalling.next_leg()
+    far.answers(Answered(ANSWER))
+    await until(lambda: far.hung_up)
+    await world.all_over()
+    second = world.store.calls[1]
+    assert second.parent_sid == call.sid
+    assert (second.outcome, second.cause, second.sip_code) == ("failed", "trunk-full", 503)
+    assert "trunks.concurrent_calls" in (second.detail or "")
+    assert world.told(second.sid) == ["completed"]
+    assert len(world.signalling.legs) == 1
+    assert call.outcome == "completed"
+
+
+async def test_a_second_leg_holds_a_channel_until_it_is_over() -> None:
+    world = await started(limited("a", concurrent_calls=2))
+    call = await world.place(url="")
+    (await world.signalling.next_leg()).answers(Answered(ANSWER))
+    second = await world.signalling.next_leg(2)
+    waiting = await world.place()
+    assert waiting.state == "queued"
+    second.say(BUSY)
+    third = await world.signalling.next_leg(3)
+    assert third.target.leg_id == waiting.sid
+    third.say(BUSY)
+    await world.all_over()
+    assert world.services.channels.quotas()["a"].live == 0
+    assert call.outcome == "completed"
+
+
+# ------------------------------------------------------------------ waiting too long
+
+
+async def test_a_call_that_waits_too_long_fails_once_with_its_event() -> None:
+    world = await started(concurrent_calls=1, queue_timeout_s=0.05)
+    first, second = await world.place(), await world.place()
+    await until(lambda: world.told(second.sid))
+    assert (second.outcome, second.cause) == ("failed", "expired-in-queue")
+    assert "limits.queue_timeout_s" in (second.detail or "")
+    assert world.told(second.sid) == ["completed"]
+    assert world.store.kinds(second.sid) == ["state.queued", "state.completed"]
+    assert not await world.registry.hang_up(second.sid)
+    (await world.signalling.next_leg()).say(BUSY)
+    await world.all_over()
+    assert first.outcome == "busy"
+    assert len(world.signalling.legs) == 1
+
+
+# ------------------------------------------------------------------ a place before a record
+
+
+class SlowStore:
+    """Holds up the creation of calls until it is told to go on."""
+
+    def __init__(self, world: RegistryWorld) -> None:
+        self.go_on = asyncio.Event()
+        self._create = world.store.create_call
+        world.store.create_call = self._held  # type: ignore[assignment, method-assign]
+
+    async def _held(self, *args: Any) -> None:
+        await self.go_on.wait()
+        await self._create(*args)
+
+
+async def test_parallel_posts_take_their_places_before_they_are_stored() -> None:
+    world = await started(concurrent_calls=1, queued_calls=2)
+    store = SlowStore(world)
+    posts = [asyncio.ensure_future(world.place(f"key {n}")) for n in range(10)]
+    await asyncio.sleep(0)
+    assert world.registry.health() | {"checks": {}} == {
+        "ready": True, "draining": False, "live": 0, "queued": 0, "checks": {},
+    }  # fmt: skip
+    store.go_on.set()
+    results = await asyncio.gather(*posts, return_exceptions=True)
+    assert sum(isinstance(result, CallRecord) for result in results) == 3
+    assert sum(isinstance(result, Refused) for result in results) == 7
+    assert len(world.store.calls) == 3
+    assert world.registry.health()["queued"] == 2
+
+
+async def test_a_call_whose_turn_comes_before_it_is_stored_waits_for_that() -> None:
+    world = await started(concurrent_calls=1)
+    await world.place()
+    far = await world.signalling.next_leg()
+    store = SlowStore(world)
+    post = asyncio.ensure_future(world.place())
+    await asyncio.sleep(0)
+    far.say(BUSY)
+    await until(lambda: not world.registry._admission.waiting)
+    await asyncio.sleep(0.01)
+    assert len(world.signalling.legs) == 1
+    store.go_on.set()
+    call = await post
+    (await world.signalling.next_leg(2)).say(BUSY)
+    await world.all_over()
+    assert world.store.kinds(call.sid)[:2] == ["state.queued", "state.dialling"]
+
+
+async def test_a_call_that_could_not_be_stored_gives_its_place_back() -> None:
+    world = await started(limited("a", concurrent_calls=1), calls_per_second=1)
+    world.store.away = True
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await world.place()
+    world.store.away = False
+    call = await world.place()
+    assert call.state == "dialling", "neither the rate nor the channel is used up"
+    second = asyncio.ensure_future(world.place())
+    await asyncio.sleep(0)
+    assert (await second).state == "queued"
+    world.store.away = True
+    with pytest.raises(StoreUnavailable):
+        await world.place()
+    assert world.registry.health()["queued"] == 1
+
+
+async def test_the_answer_to_repeat_tells_the_place_in_the_queue() -> None:
+    world = await started(concurrent_calls=1)
+    await world.place()
+    await world.place()
+    answers: list[int | None] = []
+
+    def answer(call: CallRecord) -> str:
+        answers.append(world.registry.position(call.sid))
+        return "{}"
+
+    repeatable = Repeatable("dev", "t", "d", answer)
+    call = await world.registry.place(world.request(), "dev", repeatable)
+    assert answers == [2]
+    assert world.store.repeats["dev", "t"].call_sid == call.sid
+    with pytest.raises(StoreConflict):
+        await world.registry.place(world.request(), "dev", Repeatable("dev", "t", "d", answer))
+    assert world.registry.health()["queued"] == 2

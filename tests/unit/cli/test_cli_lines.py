@@ -112,3 +112,10 @@ def test_nothing_from_the_network_reaches_the_terminal_raw() -> None:
 def test_a_table_is_aligned() -> None:
     assert list(lines.table([("A", "B"), ("long", "x")])) == ["A     B", "long  x"]
     assert list(lines.table([])) == []
+
+
+def test_a_call_that_is_not_over_says_where_it_stands() -> None:
+    call = CALL | {"outcome": None, "state": "queued", "queue_position": 3}
+    assert "queued, place 3" in list(lines.call_lines(call, [], [], []))
+    assert lines.standing({"state": "ringing", "queue_position": None}) == "ringing"
+    assert lines.standing({"state": "queued"}) == "queued"

@@ -47,6 +47,9 @@ class FakeServer:
         self.asked: list[tuple[str, str, str, Any]] = []
         self.status = 201
         self.shown = 0
+        self.place: int | None = None
+        self.queued = 0
+        """So many times the call is said to be queued, one place further each time."""
         self.hangs_up = False
         """Whether connections that should be kept are closed without a word."""
         owner = self
@@ -94,6 +97,9 @@ class FakeServer:
             return {"deliveries": []}
         if path.startswith("/v1/calls?"):
             return {"calls": [self.call("completed")], "next_cursor": ""}
+        if self.queued:
+            self.place, self.queued = self.queued // 2 + 1, self.queued - 1
+            return self.call("queued")
         self.shown += 1
         return self.call("completed" if self.shown >= 2 else "ringing")
 
@@ -108,6 +114,7 @@ class FakeServer:
             "created_at": "2027-01-15T08:00:00.000Z",
             "key_name": "dev",
             "state": state,
+            "queue_position": self.place if state == "queued" else None,
             "outcome": self.outcome if over else None,
             "duration_s": 2 if over else None,
             "sip_code": None,
@@ -156,6 +163,17 @@ def test_call_follows_to_the_end(
     method, path, key, body = fake.asked[0]
     assert (method, path, key) == ("POST", "/v1/calls", "Bearer secret")
     assert body["status_callback_event"] == ["ringing", "answered"]
+
+
+def test_call_tells_its_place_in_the_queue_when_that_changes(
+    tmp_path: Path, fake: FakeServer
+) -> None:
+    fake.queued = 4
+    done = outdial(
+        tmp_path, "call", "19499300360", "--from", "1", "--server", fake.url, "--key", "k"
+    )
+    told = [line for line in done.stdout.splitlines() if line.startswith("queued")]
+    assert told == ["queued, place 3", "queued, place 2", "queued, place 1"]
 
 
 def test_a_connection_that_was_kept_and_is_closed_is_made_again(
