@@ -312,6 +312,28 @@ def test_a_crash_while_it_rings_is_followed_by_cancel() -> None:
     link.assert_clean()
 
 
+def test_another_node_cancels_with_the_via_of_the_first() -> None:
+    link = Link("ABC")
+    data = kept(ringing(link))
+    link.restart("A", accepts=None)
+    parsed = DialogData.from_json(json.loads(data))
+    link["C"].agent.release(parsed, link.hop("C", parsed.host), None, link.now)
+    link.run(1.0)
+    assert header(sent(link, "CANCEL ")[0], "Via") == header(sent(link, "INVITE ")[0], "Via")
+
+
+def test_another_node_says_goodbye() -> None:
+    link = Link("ABC")
+    data = talking(link)
+    link.restart("A")
+    parsed = DialogData.from_json(json.loads(data))
+    link["C"].agent.release(parsed, link.hop("C", parsed.host), None, link.now)
+    link.run(1.0)
+    assert after(link, "C>B BYE") == ["B>C 200 BYE"]
+    assert isinstance(link["B"].last, Released)
+    link.assert_clean()
+
+
 def test_an_answer_while_nobody_was_there_is_acknowledged_and_released() -> None:
     link = Link()
     data = kept(ringing(link))

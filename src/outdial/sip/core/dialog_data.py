@@ -39,6 +39,8 @@ class DialogData:
     port: int
     branch: str = ""
     """Of an INVITE that is not answered; "" in a dialog."""
+    sent_by: str = ""
+    """host:port of the Via of that INVITE."""
 
     @classmethod
     def of_dialog(cls, dialog: Dialog) -> DialogData:
@@ -56,6 +58,7 @@ class DialogData:
         return cls(
             outline.call_id, outline.from_, outline.to, outline.uri, outline.routes,
             outline.cseq, hop.transport, hop.host, hop.port, outline.branch,
+            outline.sent_by or hop.local,
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
@@ -71,7 +74,7 @@ class DialogData:
         if self.routes:
             data["routes"] = list(self.routes)
         if self.branch:
-            data["branch"] = self.branch
+            data |= {"branch": self.branch, "sent_by": self.sent_by}
         return data
 
     @classmethod
@@ -90,6 +93,7 @@ class DialogData:
                 host=_text(host),
                 port=int(port),
                 branch=_text(data.get("branch", "")),
+                sent_by=_text(data.get("sent_by", "")),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the data of a dialog: {error!r}") from None
@@ -103,7 +107,7 @@ class DialogData:
         """The INVITE, for its CANCEL."""
         return Outline(
             self.target, hop, self.branch, self.routes, self.local, self.remote, self.call_id,
-            self.cseq,
+            self.cseq, self.sent_by,
         )  # fmt: skip
 
     def dialog(self, hop: Hop) -> Dialog:

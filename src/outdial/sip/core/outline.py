@@ -30,6 +30,9 @@ class Outline:
     to: str
     call_id: str
     cseq: int
+    sent_by: str = ""
+    """host:port of the Via; "": our end of the hop. The CANCEL of an INVITE that another process
+    sent is matched by the Via of that one (section 9.2)."""
 
     def encode(self, method: str, fields: str = "", body: bytes = b"", to: str = "") -> bytes:
         """The request on the wire. `fields` are whole lines, each with its CRLF.
@@ -40,7 +43,7 @@ class Outline:
         routes = "".join([f"Route: {route}\r\n" for route in self.routes]) if self.routes else ""
         head = (
             f"{method} {self.uri} SIP/2.0\r\n"
-            f"Via: SIP/2.0/{hop.transport.upper()} {hop.local};branch={self.branch};rport\r\n"
+            f"Via: SIP/2.0/{hop.transport.upper()} {self.sent_by or hop.local};branch={self.branch};rport\r\n"
             f"Max-Forwards: {MAX_FORWARDS}\r\n{routes}"
             f"From: {self.from_}\r\nTo: {to or self.to}\r\n"
             f"Call-ID: {self.call_id}\r\nCSeq: {self.cseq} {method}\r\n"
