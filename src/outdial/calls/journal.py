@@ -26,7 +26,7 @@ from outdial.store.records import (
 RETRY_S = 1.0
 SOON_S = 0.08
 """How long a change may wait for others to share its transaction."""
-URGENT_S = 0.02
+URGENT_S = 0.04
 """The same for one that somebody waits for on the far side of the network: long enough to find
 company on a busy server, and nothing beside the 500 ms after which a peer repeats itself."""
 

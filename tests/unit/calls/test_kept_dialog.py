@@ -9,6 +9,7 @@ import pytest
 from doubles.legs import ANSWER, FakeSignallingLeg
 from doubles.world import World, until
 from outdial.calls import kept_dialog
+from outdial.calls.journal import URGENT_S
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.config import Trunk
 from outdial.legs import Answered, Ending, Outcome, Rejected, Reoffer, Ringing, Source
@@ -86,7 +87,7 @@ async def test_the_ack_leaves_when_the_answer_is_durable_and_nothing_else_waits(
     ((change, within_s, _),) = store.held
     assert change.fields["state"] == "answered"
     assert change.fields["dialog"] == {"call_id": SID}
-    assert within_s == 0.02
+    assert within_s == URGENT_S
     store.release()
     await asyncio.sleep(0)
     assert far.acknowledged == 1
