@@ -118,7 +118,7 @@ def test_call_passes_all_that_was_asked_for(outdial: OutdialServer, url: str) ->
     assert call["caller_name"] == "Ada"
     assert call["request"]["method"] == "GET"
     assert call["request"]["send_digits"] == "W101"
-    assert call["request"]["time_limit_s"] == 5
+    assert call["request"]["time_limit"] == 5
 
 
 def test_interrupting_a_call_hangs_it_up(outdial: OutdialServer, url: str) -> None:

@@ -100,6 +100,15 @@ class CallChange(BaseModel):
     hangup: Literal[True] = Field(description="End the call, in whatever state it is.")
 
 
+_POSTED_AS = {
+    "from_": "from",
+    "status_callback_events": "status_callback_event",
+    "timeout_s": "timeout",
+    "time_limit_s": "time_limit",
+}
+"""Names of `CallRequest` that are other ones in `NewCall`."""
+
+
 class Call(BaseModel):
     """One leg of a call. Times are RFC 3339 in UTC; null: it has not happened."""
 
@@ -129,13 +138,15 @@ class Call(BaseModel):
     trunk: str
     key_name: str
     recording_sid: str | None
-    request: dict[str, Any] = Field(description="What was asked for; secrets are masked.")
+    request: dict[str, Any] = Field(
+        description="What was asked for, by the names of POST /v1/calls; secrets are masked."
+    )
     media: dict[str, Any] | None = Field(description="RTP counters, once the call has ended.")
 
     @classmethod
     def of(cls, record: CallRecord, queue_position: int | None = None) -> Call:
         """The call as the API shows it."""
-        request = dict(record.request)
+        request = {_POSTED_AS.get(name, name): value for name, value in record.request.items()}
         if request.get("secret_key"):
             request["secret_key"] = _MASK
         return cls.model_validate(

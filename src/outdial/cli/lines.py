@@ -66,7 +66,7 @@ def call_lines(
     yield f"{escape(call['created_at'])}  placed with key {escape(call['key_name']) or '-'}"
     yield standing(call) if call["outcome"] is None else ending(call)
     for name, value in call["request"].items():
-        if name not in ("to", "from_") and value not in ("", None):
+        if name not in ("to", "from") and value not in ("", None):
             yield f"  {escape(name)}: {_short(value)}"
     yield ""
     yield from map(event_line, events)
