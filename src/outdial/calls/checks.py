@@ -165,12 +165,8 @@ class _Given:
             rules.check_url(value)
         except FetchError as error:
             if error.kind == "refused-address":
-                raise self._refuse(
-                    name,
-                    codes.REFUSED_ADDRESS,
-                    f"is refused: {error}; the setting webhooks.allow_private lists private "
-                    "ranges that may be reached",
-                ) from None
+                problem = f"is refused: {error}"
+                raise self._refuse(name, codes.REFUSED_ADDRESS, problem) from None
             raise self._refuse(
                 name,
                 codes.BAD_VALUE,

@@ -48,7 +48,10 @@ class LegHost:
             max_bytes=limits.max_document_bytes,
         )
         if not 200 <= answer.status < 300:
-            raise FetchError("status", f"the application answered {answer.status}", answer.status)
+            told = f"the application answered {answer.status}"
+            if 300 <= answer.status < 400:
+                told += "; redirections are not followed, so give the address it leads to"
+            raise FetchError("status", told, answer.status)
         return Fetched(answer.url, answer.status, answer.content_type, answer.body)
 
     def notify(self, url: str, method: str, extra: Params = ()) -> None:

@@ -305,7 +305,7 @@ class CallLeg:
                     Outcome.NO_ANSWER,
                     "no-answer",
                     Source.OUTDIAL,
-                    detail=f"nobody answered within {self._plan.timeout_s:g} seconds",
+                    detail=f"nobody answered within {self._plan.timeout_s:g} s",
                 )
             )
 

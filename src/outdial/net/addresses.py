@@ -171,7 +171,8 @@ class AddressPolicy:
         if port == 0 or (self._ports and port not in self._ports):
             allowed = ", ".join(map(str, sorted(self._ports))) or "1 to 65535"
             raise FetchError(
-                "refused-address", f"port {port} may not be reached; allowed are {allowed}"
+                "refused-address",
+                f"port {port} may not be reached; webhooks.allow_ports allows {allowed}",
             )
 
 

@@ -132,6 +132,15 @@ async def test_a_failing_application_is_apologised_for(page: Page | None) -> Non
     assert call.detail
 
 
+async def test_an_application_that_moved_is_told_as_one() -> None:
+    world = SessionWorld()
+    world.web.pages[APP] = Page(b"", status=301)
+    await world.answered()
+    call = await world.over()
+    assert call.detail is not None
+    assert "answered 301; redirections are not followed" in call.detail
+
+
 async def test_an_apology_that_cannot_be_spoken_does_not_keep_the_call_up() -> None:
     world = SessionWorld()
     del world.web.pages[APP]
