@@ -79,7 +79,10 @@ async def test_what_somebody_waits_for_is_urgent_and_told_once_durable(world: Wo
     done: list[str] = []
     world.journal.write(change("ringing"))
     world.journal.write(change("answered"), lambda: done.append("answered"))
-    assert [within_s for _, within_s, _ in world.store.writes] == [journal_module.SOON_S, journal_module.URGENT_S]
+    assert [within_s for _, within_s, _ in world.store.writes] == [
+        journal_module.SOON_S,
+        journal_module.URGENT_S,
+    ]
     await world.store.settle(0)
     assert done == []
     await world.store.settle(1)

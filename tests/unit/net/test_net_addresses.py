@@ -223,7 +223,7 @@ def test_ports_are_limited_only_when_some_are_named() -> None:
     policy = AddressPolicy(allow_ports=[8443])
     for url in ("http://example.com/", "https://example.com/", "https://example.com:8443/"):
         check_url(url, policy)
-    with pytest.raises(FetchError, match="webhooks.allow_ports allows 80, 443, 8443"):
+    with pytest.raises(FetchError, match=r"webhooks\.allow_ports allows 80, 443, 8443"):
         check_url("http://example.com:22/", policy)
 
 
