@@ -43,6 +43,7 @@ from outdial.speech.cache import ClipCache
 from outdial.speech.pool import HelperPool
 from outdial.speech.sounds import Sounds
 from outdial.speech.speech import Speech
+from outdial.store.backends import is_shared
 from outdial.store.store import Store
 from outdial.webhooks.deliver import Deliverer
 
@@ -290,9 +291,14 @@ def _media_settings(settings: Settings) -> Media:
 async def _open_store(settings: Settings, clock: Clock) -> Store:
     """Raises ConfigError when there is none at the setting."""
     try:
-        return await Store.open(settings.store.url, clock)
+        return await Store.open(settings.store.url, clock, serving=True)
     except StoreUnavailable as error:
-        raise ConfigError("store.url", str(error), "name a file that can be written") from None
+        remedy = (
+            "start the server, or name a database that this user may write"
+            if is_shared(settings.store.url)
+            else "name a file that can be written"
+        )
+        raise ConfigError("store.url", str(error), remedy) from None
 
 
 def _recordings_folder(settings: Settings) -> Path:

@@ -80,7 +80,7 @@ class Store(_Section):
     """The record."""
 
     url: str = "sqlite:///outdial.db"
-    """sqlite:///path, or sqlite:///:memory: for tests."""
+    """sqlite:///path, or postgresql://user@host/database, which several servers may share."""
 
 
 class Storage(_Section):

@@ -291,10 +291,9 @@ async def _store(settings: Settings) -> Finding:
         finally:
             await store.close()
     except OutdialError as error:
-        return Finding(
-            "store", False, str(error), "check the file, its folder and the disk's space"
-        )
-    return Finding("store", True, f"{path} can be written")
+        return Finding("store", False, str(error), "check that it is there, its rights, and space")
+    # a password may stand in the URL
+    return Finding("store", True, f"{'PostgreSQL' if '://' in path else path} can be written")
 
 
 def _folder(check: str, key: str, folder: Path, well: str = "") -> Finding:

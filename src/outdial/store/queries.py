@@ -10,20 +10,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
     Dialect,
     Table,
+    Text,
     and_,
     bindparam,
+    cast,
     func,
     insert,
     literal_column,
     or_,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import UserDefinedType
 
 from outdial.store import rows, tables
 from outdial.store.records import CallFilter, DeliveryFilter
@@ -36,6 +42,10 @@ POSTGRESQL: Dialect = postgresql.dialect(paramstyle="numeric_dollar")  # type: i
 
 _MOST_ROWS = 32
 """Rows in the largest INSERT."""
+
+_DIGITS = 18
+"""Of the numbers in a cursor: larger ones do not fit the column."""
+NOT_A_CURSOR = "not a cursor that a page gave"
 
 CHANGES_CALL = 1
 """Rank of the statements that change a call: after the call is made, before all else."""
@@ -62,12 +72,12 @@ class Write:
     one must change exactly one row, or else its operation is not written.
     """
 
-    __slots__ = ("guarded", "name", "rank", "several", "sql")
+    __slots__ = ("guarded", "key_at", "name", "rank", "several", "sql")
 
-    def __init__(
-        self, name: str, rank: int, sql: str, several: Mapping[int, str], guarded: bool = False
-    ) -> None:
-        self.guarded = guarded
+    def __init__(self, name: str, rank: int, sql: str, several: Mapping[int, str]) -> None:
+        self.guarded = False
+        self.key_at = 0
+        """Where in the row of an UPDATE the key stands."""
         self.name = name
         self.rank = rank
         self.sql = sql
@@ -160,21 +170,7 @@ class Queries:
                 tables.idempotency.c.token == bindparam("token"),
             )
         )
-        self.feed = self._read(
-            select(
-                tables.feed.c.number,
-                *(events[name] for name in rows.EVENT_COLUMNS),
-                *(calls[name] for name in rows.CALL_COLUMNS),
-            )
-            .where(
-                tables.feed.c.number > bindparam("after"),
-                events.call_sid == tables.feed.c.call_sid,
-                events.seq == tables.feed.c.seq,
-                calls.sid == tables.feed.c.call_sid,
-            )
-            .order_by(tables.feed.c.number)
-            .limit(bindparam("most"))
-        )
+        self._feed = self._read(_feed(self._dialect))
         self.queue_position = self._read(
             select(func.count()).where(
                 calls.ended_at.is_(None),
@@ -183,18 +179,20 @@ class Queries:
                 or_(calls.created_at < bindparam("at"), calls.sid <= bindparam("sid")),
             )
         )
+        # in the text, because PostgreSQL takes two parameters for two different values
+        outcome = func.coalesce(calls.outcome, literal_column("''"))
         self.usage = self._read(
             select(
                 calls.key_name,
                 calls.trunk,
-                func.coalesce(calls.outcome, ""),
+                outcome,
                 func.count(),
                 func.count(calls.answered_at),
                 func.coalesce(func.sum(calls.ended_at - calls.answered_at), 0.0),
             )
             .where(calls.created_at >= bindparam("since"), calls.created_at < bindparam("until"))
-            .group_by(calls.key_name, calls.trunk, func.coalesce(calls.outcome, ""))
-            .order_by(calls.key_name, calls.trunk, func.coalesce(calls.outcome, ""))
+            .group_by(calls.key_name, calls.trunk, outcome)
+            .order_by(calls.key_name, calls.trunk, outcome)
         )
         self.keys = self._read(
             select(*(tables.keys.c[name] for name in rows.KEY_COLUMNS)).order_by(
@@ -233,6 +231,16 @@ class Queries:
         if read is None:
             read = self._delivery_lists[key] = self._read(_delivery_list(wanted.state, values))
         return read.bind(most=most, **values)
+
+    def list_feed(self, after: str, most: int) -> Bound:
+        """Events behind the cursor `after`, "" for all. Raises ValueError when it is none."""
+        names = ["after"] if self._dialect.name == "sqlite" else ["xid", "after"]
+        numbers = after.split("-") if after else ["0"] * len(names)
+        if len(numbers) != len(names) or not all(map(_is_number, numbers)):
+            raise ValueError(NOT_A_CURSOR)
+        values: dict[str, Any] = dict(zip(names, numbers, strict=True))
+        values["after"] = int(values["after"])
+        return self._feed.bind(**values, most=most)
 
     def list_calls(self, wanted: CallFilter, before: tuple[float, str] | None, most: int) -> Bound:
         """The newest calls that fit and are older than `before` (created_at, sid)."""
@@ -277,7 +285,9 @@ class Queries:
             .where(*(table.c[key] == bindparam(f"old_{key}") for key in keys))
         )
         expected = [*(f"new_{c}" for c in columns), *(f"old_{key}" for key in keys)]
-        return Write(name, rank, _positional(statement, self._dialect, expected), {})
+        write = Write(name, rank, _positional(statement, self._dialect, expected), {})
+        write.key_at = len(columns)
+        return write
 
     def _upsert(self, name: str, rank: int, table: Table, columns: Sequence[str]) -> Write:
         make = sqlite.insert if self._dialect.name == "sqlite" else postgresql.insert
@@ -290,6 +300,10 @@ class Queries:
         return Write(name, rank, sql, {})
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS
+
+
 def chunks(count: int) -> Iterator[int]:
     """`count` as a sum of the row counts there is an INSERT for, largest first."""
     size = _MOST_ROWS
@@ -298,6 +312,52 @@ def chunks(count: int) -> Iterator[int]:
             size //= 2
         yield size
         count -= size
+
+
+def _feed(dialect: Dialect) -> ClauseElement:
+    """Events that changed a call's state, in an order in which nothing is ever put in between.
+
+    SQLite has one writer: what has a larger number was committed later. On PostgreSQL the numbers
+    of two transactions may become visible in either order, so events come in the order of their
+    transactions, and none from behind the oldest transaction that is still running.
+    """
+    feed, events, calls = tables.feed.c, tables.events.c, tables.calls.c
+    order: list[ColumnElement[Any]] = [feed.number]
+    cursor: ColumnElement[Any] = feed.number
+    place = feed.number > bindparam("after")
+    if dialect.name == "postgresql":
+        xid: ColumnElement[Any] = literal_column("feed.xid")
+        order = [xid, feed.number]
+        cursor = literal_column("feed.xid::text || '-' || feed.number")
+        after = cast(cast(bindparam("xid"), Text), _Xid8)
+        place = and_(
+            tuple_(xid, feed.number) > tuple_(after, bindparam("after", type_=BigInteger)),
+            xid < literal_column("pg_snapshot_xmin(pg_current_snapshot())"),
+        )
+    return (
+        select(
+            cursor,
+            *(events[name] for name in rows.EVENT_COLUMNS),
+            *(calls[name] for name in rows.CALL_COLUMNS),
+        )
+        .where(
+            place,
+            events.call_sid == feed.call_sid,
+            events.seq == feed.seq,
+            calls.sid == feed.call_sid,
+        )
+        .order_by(*order)
+        .limit(bindparam("most"))
+    )
+
+
+class _Xid8(UserDefinedType[Any]):
+    """PostgreSQL's numbers of transactions, which do not wrap around."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "xid8"
 
 
 def _call_list(names: Sequence[str]) -> ClauseElement:

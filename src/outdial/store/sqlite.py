@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import StaticPool
 
-from outdial.errors import StoreUnavailable
-
-HEAD = "0002"
-"""The revision of migrations/versions that this program works with."""
+from outdial.errors import ConfigError, StoreUnavailable
+from outdial.store import revisions
 
 _BUSY_S = 2.0
 """How long to wait for another process that is writing, e.g. `outdial keys add`."""
+_MIGRATION_S = 30.0
+"""How long to wait for another process that makes or changes the tables."""
+_AGAIN_S = 0.05
 _STATEMENTS_KEPT = 256
 
 
@@ -49,32 +55,83 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Brings the tables to `HEAD` in one transaction; several processes may try at once.
+def prepare(path: Path) -> None:
+    """Makes the database if it is not there, and brings its tables to `revisions.HEAD`.
+
+    Several processes may do that at once. Raises StoreUnavailable when there is no folder for it or
+    when it belongs to a newer program, sqlite3.Error otherwise.
+    """
+    if not path.parent.is_dir():
+        raise StoreUnavailable(f"{path} cannot be opened: there is no folder {path.parent}")
+    deadline = time.monotonic() + _MIGRATION_S
+    while True:
+        try:
+            connection = connect(path)
+            try:
+                migrate(connection)
+            finally:
+                connection.close()
+        except sqlite3.OperationalError as problem:
+            # The change to WAL does not wait for another process, and a migration holds the
+            # database for longer than a writer would wait.
+            if not is_locked(problem) or time.monotonic() > deadline:
+                raise
+            time.sleep(_AGAIN_S)
+        else:
+            return
+
+
+def lock(path: Path) -> Callable[[], None]:
+    """Keeps other servers away from the database, until the process ends or the result is called.
+
+    Raises ConfigError when there is one already, StoreUnavailable when that cannot be found out.
+    Other processes (`outdial keys add`) may write beside a server, but a second server would dial
+    the first one's calls once more.
+    """
+    beside = path.with_name(path.name + ".lock")
+    try:
+        opened = os.open(beside, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as problem:
+        raise StoreUnavailable(f"{path} cannot be opened: {problem}") from problem
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.pread(opened, 20, 0).decode("ascii", "replace").strip()
+        os.close(opened)
+        raise ConfigError(
+            "store.url",
+            f"{path} is in use by another Outdial server" + (f", process {holder}" * bool(holder)),
+            "stop that one, or give each server a database of its own; "
+            "several servers can share a PostgreSQL database",
+        ) from None
+    os.ftruncate(opened, 0)
+    os.pwrite(opened, str(os.getpid()).encode(), 0)
+    return partial(os.close, opened)
+
+
+def migrate(connection: sqlite3.Connection, wanted: str = revisions.HEAD) -> None:
+    """Brings the tables to that revision in one transaction; several processes may try at once.
 
     Raises StoreUnavailable when the database belongs to a newer program, sqlite3.Error otherwise.
     """
-    if _revision(connection) == HEAD:
-        return  # spares the import of Alembic
+    if _revision(connection) == wanted:
+        return
     from alembic import command
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    found = _revision(connection)
-    if found is not None and found not in known:
-        raise StoreUnavailable(
-            f"the database is at revision {found}, which this version does not know: "
-            "it was made by a newer Outdial"
-        )
-    # the pool never closes the connection: it is lent
-    engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
-    event.listen(engine, "begin", _begin)
-    with engine.begin() as lent:
-        config.attributes["connection"] = lent
-        command.upgrade(config, "head")
+    with revisions.LOCK:
+        config = revisions.config(_revision(connection))
+        # the pool never closes the connection: it is lent
+        engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
+        event.listen(engine, "begin", _begin)
+        with engine.begin() as lent:
+            config.attributes["connection"] = lent
+            command.upgrade(config, wanted)
+
+
+def is_locked(problem: BaseException) -> bool:
+    """Whether another process holds the database."""
+    code = getattr(problem, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _begin(connection: Connection) -> None:

@@ -1,7 +1,7 @@
 """The record of everything that happens: one object for all who write or read it.
 
-Writes are made durable in groups by `writer.Writer`; reads run in the threads of
-`readers.Readers` and see what was committed. Every method must be called on the event loop the
+Writes are made durable in groups by `writer.Writer`; reads run beside it, over connections of
+their own, and see what was committed. Every method must be called on the event loop the
 store was opened on, and may raise StoreUnavailable, after which it may simply be tried again.
 """
 
@@ -10,20 +10,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import shutil
-import sqlite3
-import tempfile
 from collections.abc import Iterable, Sequence
-from functools import partial
-from pathlib import Path
 
 from outdial import ids
 from outdial.clock import Clock
-from outdial.errors import ConfigError, StoreUnavailable
 from outdial.legs import TracedMessage
-from outdial.store import rows, sqlite
-from outdial.store.queries import SQLITE, Queries
-from outdial.store.readers import Readers
+from outdial.store import rows
+from outdial.store.backends import Backend, open_backend
+from outdial.store.groups import Rows
+from outdial.store.queries import NOT_A_CURSOR, Queries
 from outdial.store.records import (
     CallFilter,
     CallPage,
@@ -39,54 +34,40 @@ from outdial.store.records import (
     RecordingRecord,
     Usage,
 )
-from outdial.store.writer import Rows, Writer
 
-_SQLITE = "sqlite:///"
 STATE_EVENTS = "state."
 """What the kinds of the events begin with that are in the feed."""
 _SOON_S = 0.08
-_TEMPORARY_RATE = 1e6
 
 
 class Store:
     """The record. Made by `Store.open`."""
 
-    def __init__(self, path: Path, clock: Clock, temporary: Path | None) -> None:
+    def __init__(self, backend: Backend, clock: Clock) -> None:
+        self._backend = backend
         self._clock = clock
-        self._temporary = temporary
         self.node = ""
         """This process among those that share the database; "" when it has it for itself."""
-        self._queries = Queries(SQLITE)
-        connect = partial(sqlite.connect, path)
-        # a store of tests is not in the way of anything else that needs the processor
-        self._writer = Writer(connect, rate=_TEMPORARY_RATE) if temporary else Writer(connect)
-        self._readers = Readers(partial(sqlite.connect_readonly, path))
+        self._closed = False
+        self._queries = Queries(backend.dialect)
+        self._writer = backend.writer
+        self._readers = backend.readers
 
     @classmethod
-    async def open(cls, url: str, clock: Clock) -> Store:
+    async def open(cls, url: str, clock: Clock, *, serving: bool = False) -> Store:
         """Opens the database and brings its tables up to date, making them when there are none.
 
-        ``sqlite:///:memory:`` is a temporary file, removed by `close`. Raises ConfigError for a
-        URL that names no database, StoreUnavailable when it cannot be opened.
+        ``sqlite:///:memory:`` is a temporary file, removed by `close`. `serving`: it is a server
+        that opens it, of which a SQLite database may have one. Raises ConfigError for a URL that
+        names no database and for a second server, StoreUnavailable when it cannot be opened.
         """
-        temporary = None
-        if url == "sqlite:///:memory:":
-            temporary = Path(tempfile.mkdtemp(prefix="outdial-"))
-            path = temporary / "outdial.db"
-        else:
-            path = _path(url)
-        try:
-            await asyncio.to_thread(_prepare, path)
-            return cls(path, clock, temporary)
-        except (sqlite3.Error, OSError) as problem:
-            raise StoreUnavailable(f"{path} cannot be opened: {problem}") from problem
+        return cls(await open_backend(url, serving), clock)
 
     async def close(self) -> None:
         """Writes what is waiting, then closes every connection. Idempotent."""
-        await self._writer.close()
-        await self._readers.close()
-        if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+        if not self._closed:
+            self._closed = True
+            await self._backend.close()
 
     async def check(self) -> None:
         """Writes nothing and waits for it: raises StoreUnavailable when writing fails now."""
@@ -262,7 +243,7 @@ class Store:
         Whoever has read an event will not find a new one before it. Raises ValueError for a
         cursor that no event had.
         """
-        bound = self._queries.feed.bind(after=_read_number(after) if after else 0, most=limit)
+        bound = self._queries.list_feed(after, limit)
         return await self._readers.fetch(bound, rows.feed_event)
 
     async def idempotent(self, key_name: str, token: str) -> IdempotencyRecord | None:
@@ -312,27 +293,6 @@ class Store:
         return await self._readers.fetch(bound, rows.recording_record)
 
 
-def _path(url: str) -> Path:
-    if url.startswith("postgresql"):
-        raise ConfigError(
-            "store.url", "PostgreSQL is not supported by this version", "use sqlite:///path"
-        )
-    path = url.removeprefix(_SQLITE)
-    if path == url or not path:
-        raise ConfigError("store.url", f"{url!r} names no database", "write sqlite:///path")
-    return Path(path)
-
-
-def _prepare(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise StoreUnavailable(f"{path} cannot be opened: there is no folder {path.parent}")
-    connection = sqlite.connect(path)
-    try:
-        sqlite.migrate(connection)
-    finally:
-        connection.close()
-
-
 def _write_cursor(call: CallRecord) -> str:
     text = f"{call.created_at!r} {call.sid}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
@@ -349,5 +309,5 @@ def _read_cursor(cursor: str) -> tuple[float, str]:
 
 def _read_number(cursor: str) -> int:
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
-        raise ValueError("not a cursor that a page gave")
+        raise ValueError(NOT_A_CURSOR)
     return int(cursor)

@@ -131,7 +131,9 @@ feed = Table(
     Column("call_sid", Text, nullable=False),
     Column("seq", Integer, nullable=False),
 )
-"""Which events changed a call's state, in the order in which they became durable."""
+"""Which events changed a call's state, in the order in which they became durable.
+
+On PostgreSQL there is a column `xid` besides, the number of the transaction that wrote the row."""
 
 idempotency = Table(
     "idempotency",

@@ -143,7 +143,7 @@ class OutdialServer:
     @property
     def pids(self) -> list[int]:
         """The control process and all that descend from it: media workers, speech helpers."""
-        return _family(self.pid)
+        return family(self.pid)
 
     @property
     def log_path(self) -> Path:
@@ -201,7 +201,7 @@ class OutdialServer:
 
     def usage(self) -> Usage:
         """What its processes hold now."""
-        pids = _family(self.pid)
+        pids = family(self.pid)
         return Usage(
             processes=len(pids),
             descriptors=sum(_count(f"/proc/{pid}/fd") for pid in pids),
@@ -340,17 +340,17 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("OUTDIAL_")}
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
     """The process and all that descend from it."""
-    family = [pid]
-    for parent in family:
+    found = [pid]
+    for parent in found:
         for task in _listed(f"/proc/{parent}/task"):
             try:
                 children = Path(f"/proc/{parent}/task/{task}/children").read_text().split()
             except OSError:
                 continue
-            family += [int(child) for child in children if int(child) not in family]
-    return family
+            found += [int(child) for child in children if int(child) not in found]
+    return found
 
 
 def _listed(folder: str) -> list[str]:

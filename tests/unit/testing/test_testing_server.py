@@ -8,7 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from outdial.testing.server import API_KEY, OutdialServer, _family, free_port, toml
+from outdial.testing.server import API_KEY, OutdialServer, family, free_port, toml
 
 
 def test_settings_are_written_as_toml_reads_them() -> None:
@@ -53,7 +53,7 @@ def test_a_family_is_the_process_and_all_that_descend_from_it() -> None:
     )
     assert parent.stdout is not None
     parent.stdout.readline()  # the child is there
-    family = _family(parent.pid)
+    found = family(parent.pid)
     parent.communicate(b"\n")
-    assert family[0] == parent.pid
-    assert len(family) == 2
+    assert found[0] == parent.pid
+    assert len(found) == 2

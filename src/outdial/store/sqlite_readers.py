@@ -1,4 +1,4 @@
-"""Reading in a few threads with connections of their own: a long list delays nobody else."""
+"""SQLite: reading in a few threads with connections of their own; a long list delays nobody."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _THREADS = 2
 T = TypeVar("T")
 
 
-class Readers:
-    """Runs queries. `connect` opens a connection in the thread that will use it."""
+class SqliteReaders:
+    """Fulfils `backends.Readers`. `connect` opens a connection in the thread that will use it."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
@@ -28,7 +28,7 @@ class Readers:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="store-reader")
 
     async def fetch(self, bound: Bound, make: Callable[[Row], T]) -> list[T]:
-        """The query's rows, each made into a record. Raises StoreUnavailable."""
+        """See `backends.Readers`."""
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._pool, self._fetch, bound, make)
