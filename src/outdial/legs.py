@@ -331,6 +331,8 @@ class RecordingDone:
     duration_ms: int
     size_bytes: int
     error: str = ""
+    sound_ms: int = 0
+    """How much of what the far end sent was louder than silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +375,9 @@ class RecordingPlan:
     channels: int = 2
     """2: left what the far end said, right what we sent. 1: only what the far end said."""
     max_duration_s: float = 14400.0
+    silence_s: float = 0.0
+    """The recording ends by itself, and is cut there, when the far end was silent for so long; 0:
+    it does not."""
 
 
 class MediaLeg(Protocol):

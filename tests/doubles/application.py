@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
-from typing import Any, cast
+from collections.abc import AsyncIterator, Awaitable, Coroutine
+from typing import Any, Self, cast
 
 from outdial.didml.interpreter import ApplicationEnd, Limits, run_application
-from outdial.didml.run.host import DialEnd, DialPlan, Fetched, Host, Params
+from outdial.didml.run.host import (
+    CallIdentity,
+    DialEnd,
+    DialPlan,
+    Fetched,
+    Host,
+    Params,
+    TakeEnd,
+)
 from outdial.didml.run.keys import Keys
 from outdial.didml.run.outcome import DocumentRequest
 from outdial.errors import FetchError, SoundError, SpeechError
@@ -54,9 +62,50 @@ class FakeMedia:
         if not heard.done():
             heard.set_result(end)
 
+    def tone(self, name: str) -> Awaitable[PlayEnd]:
+        return self.queue(Clip(f"({name})", "", 500))
+
     def stop_playing(self) -> None:
         self.stopped += 1
         self._free_at = 0.0
+
+
+class FakeTake:
+    """A recording; `complete` ends it."""
+
+    def __init__(self, sid: str, *, has_sound: bool = True) -> None:
+        self.sid = sid
+        self.error = ""
+        self._has_sound = has_sound
+        self.url = f"http://outdial.test/v1/recordings/{sid}.wav"
+        self.did: list[str] = []
+        self.unplayable = False
+        self._end: asyncio.Future[TakeEnd] = asyncio.get_running_loop().create_future()
+        self._began = asyncio.get_running_loop().time()
+
+    def complete(self) -> None:
+        """It is on disk, or has failed."""
+        if not self._end.done():
+            ms = round((asyncio.get_running_loop().time() - self._began) * 1000)
+            self._end.set_result(TakeEnd(ms, not self._has_sound, self.error))
+
+    def stop(self) -> None:
+        self.did.append("stop")
+        self.complete()
+
+    async def end(self) -> TakeEnd:
+        return await asyncio.shield(self._end)
+
+    async def keep(self) -> None:
+        self.did.append("keep")
+
+    async def discard(self) -> None:
+        self.did.append("discard")
+
+    async def clip(self) -> Clip:
+        if self.unplayable:
+            raise SoundError("the recording cannot be read")
+        return clip(self.sid)
 
 
 NOTHING = "(empty)"
@@ -79,6 +128,16 @@ class FakeHost:
         self.dialled: list[DialPlan] = []
         self.notes: list[tuple[str, dict[str, Any]]] = []
         self.sources_open = 0
+        self.call = CallIdentity("CA1", "12025550123", "12025550100", "Ann")
+        self.takes: list[FakeTake] = []
+        self.says: list[float] = []
+        """Seconds of speech on each take."""
+        self.orders: list[tuple[float, float]] = []
+        """Longest time and silence of each take."""
+        self.whole_recordings = 0
+        self.told: list[tuple[str, str, dict[str, str]]] = []
+        """Notifications with their parameters."""
+        self.afterwards: list[asyncio.Task[None]] = []
         self.keys = Keys(lambda: asyncio.get_running_loop().time())
 
     @property
@@ -96,6 +155,7 @@ class FakeHost:
 
     def notify(self, url: str, method: str, extra: Params = ()) -> None:
         self.notified.append((url, method))
+        self.told.append((url, method, dict(extra)))
 
     async def speak(self, text: str, voice: str, language: str) -> AsyncIterator[Clip]:
         self.spoken.append((text, voice, language))
@@ -118,6 +178,21 @@ class FakeHost:
         self.dialled.append(plan)
         return self.dial_end
 
+    def record(self, longest_s: float, silence_s: float) -> FakeTake:
+        self.orders.append((longest_s, silence_s))
+        speech_s = self.says.pop(0) if self.says else 0.0
+        take = FakeTake(f"RE{len(self.takes) + 1}", has_sound=speech_s > 0)
+        self.takes.append(take)
+        lasts_s = min(longest_s, speech_s + silence_s)
+        asyncio.get_running_loop().call_later(lasts_s, take.complete)
+        return take
+
+    def record_whole(self) -> None:
+        self.whole_recordings += 1
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        self.afterwards.append(asyncio.get_running_loop().create_task(work))
+
     def note(self, kind: str, **data: str | int | float | bool | None) -> None:
         self.notes.append((kind, data))
 
@@ -139,3 +214,67 @@ async def run(
 ) -> ApplicationEnd:
     kept: Host = host
     return await run_application(kept, request or DocumentRequest(URL), limits)
+
+
+class FastClock(asyncio.SelectorEventLoop):
+    """A loop on which waiting takes no time: the clock jumps to the next timer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self._ahead
+
+    def _run_once(self) -> None:
+        loop: Any = self
+        if not loop._ready and loop._scheduled:
+            self._ahead += max(0.0, loop._scheduled[0].when() - self.time())
+        loop = super()
+        loop._run_once()
+
+
+HANG_UP = "(hangs up)"
+"""Instead of keys."""
+
+
+class Caller(FakeHost):
+    """A call whose person keys digits at given seconds. A prompt takes its second."""
+
+    def __init__(self, document: str, keys: dict[float, str], **documents: str) -> None:
+        super().__init__(start=document, **documents)
+        self.by_second = keys
+        self.end: ApplicationEnd | None = None
+        self.seconds = 0.0
+        self.fake_media.takes_time = True
+
+    @property
+    def heard(self) -> list[str]:
+        """What was played, in order."""
+        return [name for name, _ in self.fake_media.queued]
+
+    def run(self) -> Self:
+        """The whole call."""
+        with asyncio.Runner(loop_factory=FastClock) as runner:
+            runner.run(self._converse())
+        return self
+
+    async def _converse(self) -> None:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        running = asyncio.ensure_future(run(self))
+        timers = [
+            loop.call_later(second, self.press, keys)
+            if keys != HANG_UP
+            else loop.call_later(second, running.cancel)
+            for second, keys in self.by_second.items()
+        ]
+        await asyncio.wait([running])
+        self.seconds = loop.time() - start
+        if not running.cancelled():
+            self.end = running.result()
+        for timer in timers:
+            timer.cancel()
+        for take in self.takes:
+            take.complete()
+        await asyncio.gather(*self.afterwards)

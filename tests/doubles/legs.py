@@ -147,6 +147,8 @@ class FakeMediaLeg:
         self.started: list[MediaParams] = []
         self.done: list[str] = []
         self.recording: RecordingPlan | None = None
+        self.sound_ms = 1200
+        """How much sound there is in what is recorded."""
         self.closed = False
         self.plays_at_once = True
         self._playing: list[asyncio.Future[PlayEnd]] = []
@@ -180,7 +182,7 @@ class FakeMediaLeg:
         return self._play(f"play {clip.ulaw_path}", loops > 0)
 
     def tone(self, name: str) -> asyncio.Future[PlayEnd]:
-        return self._play(f"tone {name}", False)
+        return self._play(f"tone {name}", name == "beep")
 
     def stop_playing(self) -> None:
         self.done.append("stop")
@@ -206,10 +208,17 @@ class FakeMediaLeg:
         self.done.append("record")
 
     def stop_recording(self, recording_id: str) -> None:
-        raise AssertionError("nobody stops a recording yet")
+        self.done.append("stop recording")
+        self._end_recording()
 
     def watch_silence(self, seconds: float) -> None:
         self.done.append(f"watch {seconds:g}")
+
+    def _end_recording(self) -> None:
+        plan, self.recording = self.recording, None
+        if plan is not None:
+            done = RecordingDone(plan.recording_id, plan.path, 1500, 24044, "", self.sound_ms)
+            asyncio.get_running_loop().call_soon(self.say, done)
 
     def close(self) -> None:
         if self.closed:
@@ -218,9 +227,7 @@ class FakeMediaLeg:
         self.done.append("close")
         self._end_all(PlayEnd.LOST)
         loop = asyncio.get_running_loop()
-        if self.recording is not None:
-            plan = self.recording
-            loop.call_soon(self.say, RecordingDone(plan.recording_id, plan.path, 1500, 24044))
+        self._end_recording()
         loop.call_soon(self.say, MediaStats(packets_sent=7))
 
 
@@ -308,7 +315,7 @@ class FakeStore:
         return [
             str(change.fields["state"])
             for change in self.changes
-            if not sid or change.call_sid == sid
+            if "state" in change.fields and (not sid or change.call_sid == sid)
         ]
 
     def kinds(self, sid: str = "") -> list[str]:

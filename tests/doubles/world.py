@@ -71,6 +71,9 @@ class FakeSounds:
     async def fetch(self, url: str) -> Clip:
         return Clip(url, "", 1000)
 
+    async def decoded(self, file: bytes) -> Clip:
+        return Clip(f"{len(file)} bytes", "", 1000)
+
 
 async def until(condition: Callable[[], object]) -> None:
     """Lets the loop run until the condition holds, five seconds at most."""

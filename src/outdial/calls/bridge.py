@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from outdial import ids
 from outdial.calls.callbacks import Subscription
@@ -74,7 +74,8 @@ class Bridge:
             if chosen is None:
                 return self._told(_failure(legs))
             ending = await asyncio.shield(chosen.ended)
-            return self._told(DialEnd(ending.outcome.value, chosen.sid, duration_s(chosen.call)))
+            end = DialEnd(ending.outcome.value, chosen.sid, duration_s(chosen.call))
+            return self._told(replace(end, recording_url=await _recording_url(chosen)))
         except StoreUnavailable as error:
             self._parent.note("warning", text=f"the second leg could not be stored: {error}")
             return DialEnd("failed")
@@ -158,6 +159,15 @@ class Bridge:
         parent.on_digit = _forward_to(leg)
         leg.on_digit = _forward_to(parent)
         parent.note("bridged", leg=leg.sid)
+
+
+async def _recording_url(leg: CallLeg) -> str:
+    """Where the recording of a leg that is over can be fetched; "" when there is none."""
+    recording = leg.recordings.of_everything
+    if recording is None or (await recording.end()).error:
+        return ""
+    await recording.keep()
+    return recording.url
 
 
 def _forward_to(leg: CallLeg) -> Callable[[str, str], None]:

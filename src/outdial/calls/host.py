@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 from urllib.parse import unquote
 
 from outdial.calls.bridge import Bridge, Party
@@ -11,7 +12,15 @@ from outdial.calls.callbacks import Lane, Subscription
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.numbers import normalise
 from outdial.calls.services import Services
-from outdial.didml.run.host import DialEnd, DialLeg, DialPlan, Fetched, Params
+from outdial.didml.run.host import (
+    CallIdentity,
+    DialEnd,
+    DialLeg,
+    DialPlan,
+    Fetched,
+    Params,
+    Take,
+)
 from outdial.didml.run.keys import Keys
 from outdial.didml.shown import shown_url
 from outdial.errors import FetchError, Refused
@@ -31,6 +40,12 @@ class LegHost:
         self.keys = Keys(services.clock.monotonic)
         """See Host."""
         leg.on_digit = self.keys.press
+
+    @property
+    def call(self) -> CallIdentity:
+        """See Host."""
+        call = self._leg.call
+        return CallIdentity(call.sid, call.to_number, call.from_number, call.caller_name)
 
     @property
     def media(self) -> MediaLeg:
@@ -87,6 +102,18 @@ class LegHost:
             self.keys.clear()
             self._leg.on_digit = self.keys.press
 
+    def record(self, longest_s: float, silence_s: float) -> Take:
+        """See Host."""
+        return self._leg.recordings.message(self._leg.media, longest_s, silence_s)
+
+    def record_whole(self) -> None:
+        """See Host."""
+        self._leg.recordings.whole(self._leg.media)
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """See Host."""
+        self._services.tasks.start(work, f"after {self._leg.sid}")
+
     def note(self, kind: str, **data: str | int | float | bool | None) -> None:
         """See Host."""
         self._leg.note(kind, **data)
@@ -117,7 +144,7 @@ class LegHost:
         except Refused as refused:
             self.note("dial.refused", text=refused.message)
             return None
-        plan = LegPlan(number, caller_id, uri=uri, timeout_s=leg.timeout_s)
+        plan = LegPlan(number, caller_id, uri=uri, timeout_s=leg.timeout_s, record=leg.record)
         return Party(plan, lambda sid: _subscription(leg, sid), leg.time_limit_s, leg.send_digits)
 
     def _check_number_of(self, uri: str) -> None:

@@ -19,7 +19,7 @@ from outdial.calls.endings import may_try_next_trunk, of_full_trunks, of_rejecti
 from outdial.calls.kept_dialog import KeptDialog
 from outdial.calls.ladder import Ladder
 from outdial.calls.numbers import for_trunk
-from outdial.calls.recording import Recording
+from outdial.calls.recording import Recordings
 from outdial.calls.services import Services
 from outdial.calls.states import ENTERED_AT, STATUS_EVENT, Event, State, following
 from outdial.calls.timers import Timers
@@ -113,7 +113,7 @@ class CallLeg:
         self._sequence_number = sum(
             getattr(call, column) is not None for column in ENTERED_AT.values()
         )
-        self._recording: Recording | None = None
+        self.recordings = Recordings(services, self.timeline)
         self._ladder = Ladder(call.sid, services.journal, loop)
         self._timers = Timers(loop)
         self._dialog = KeptDialog(
@@ -373,7 +373,7 @@ class CallLeg:
             )
             audio.media.watch_silence(self._services.settings.media.silence_timeout_s)
             if self._plan.record:
-                self._recording = Recording(self._services, self.timeline, audio.media)
+                self.recordings.whole(audio.media)
         self._resolve_attempt(event)
 
     def _agree(self, audio: Audio, answer: bytes | None) -> str:
@@ -436,8 +436,7 @@ class CallLeg:
                     )
                 )
             case RecordingDone():
-                if self._recording is not None:
-                    self.call.recording_sid = self._recording.done(event) or None
+                self.recordings.done(event)
             case MediaLost():
                 self.hang_up(
                     Ending(Outcome.FAILED, "media-failure", Source.OUTDIAL, detail=event.reason)
@@ -486,6 +485,9 @@ class CallLeg:
             return
         self._timers.cancel("last words")
         call = self.call
+        self.recordings.close()
+        told = self.recordings.told
+        call.recording_sid = told.sid if told is not None else None
         call.outcome = ending.outcome.value
         call.sip_code = ending.sip_code
         call.cause = ending.cause
@@ -537,10 +539,11 @@ class CallLeg:
         fields.update({"state": call.state, column: reached_at, "trunk": call.trunk})
         status = STATUS_EVENT[self.state]
         ends = self.state is State.COMPLETED
+        told = self.recordings.told if ends else None
         delivery = None
         if self._subscription is not None:
             delivery = self._subscription.delivery(
-                call, status, self._sequence_number, now, self._recording_url()
+                call, status, self._sequence_number, now, told.url if told is not None else ""
             )
         self._sequence_number += 1
         return Change(
@@ -548,12 +551,8 @@ class CallLeg:
             fields,
             (self.timeline.event(f"state.{call.state}", data),),
             (delivery,) if delivery else (),
-            (self._recording.record,) if ends and self._recording is not None else (),
+            self.recordings.to_store() if ends else (),
         )
 
     def _write(self, event: Event, data: dict[str, Any], **fields: Any) -> None:
         self._services.journal.write(self._transition(event, data, **fields))
-
-    def _recording_url(self) -> str:
-        sid = self.call.recording_sid
-        return f"{self._services.public_url}/v1/recordings/{sid}.wav" if sid else ""

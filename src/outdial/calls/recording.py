@@ -1,39 +1,173 @@
-"""The recording of one leg."""
+"""The recordings of one leg: of all that is said on it, and of messages."""
 
 from __future__ import annotations
+
+import asyncio
+from pathlib import Path
 
 from outdial import ids
 from outdial.calls.journal import Timeline
 from outdial.calls.services import Services
-from outdial.legs import MediaLeg, RecordingDone, RecordingPlan
-from outdial.store.records import RecordingRecord
+from outdial.didml.run.host import TakeEnd
+from outdial.errors import SoundError, StoreUnavailable
+from outdial.legs import Clip, MediaLeg, RecordingDone, RecordingPlan
+from outdial.store.records import Change, RecordingRecord
+
+MIN_SOUND_MS = 200
+"""A message with less sound is empty: a click is none."""
+WHOLE_CHANNELS, MESSAGE_CHANNELS = 2, 1
 
 
 class Recording:
-    """Both directions of a leg, left what the far end said and right what it heard."""
+    """One recording, named by our id alone. It is also what a verb holds (`didml` Take)."""
 
-    __slots__ = ("_timeline", "record")
+    __slots__ = ("_done", "_media", "_recordings", "is_discarded", "record")
 
-    def __init__(self, services: Services, timeline: Timeline, media: MediaLeg) -> None:
+    def __init__(self, recordings: Recordings, media: MediaLeg, plan: RecordingPlan) -> None:
         """Starts it."""
-        self._timeline = timeline
-        sid = ids.new(ids.RECORDING)
+        self._recordings = recordings
+        self._media = media
+        self._done: asyncio.Future[TakeEnd] = asyncio.get_running_loop().create_future()
+        self.is_discarded = False
+        sid = plan.recording_id
         self.record = RecordingRecord(
-            sid, timeline.sid, f"{sid}.wav", services.clock.now(), channels=2
+            sid=sid,
+            call_sid=recordings.timeline.sid,
+            path=f"{sid}.wav",
+            created_at=recordings.services.clock.now(),
+            channels=plan.channels,
         )
-        media.record(RecordingPlan(sid, str(services.recordings / self.record.path)))
-        timeline.note("recording.started", {"recording": sid})
+        media.record(plan)
+        recordings.timeline.note("recording.started", {"recording": sid})
 
-    def done(self, event: RecordingDone) -> str:
-        """It is complete on disk: its sid, or "" when it could not be written."""
+    @property
+    def sid(self) -> str:
+        """Its id."""
+        return self.record.sid
+
+    @property
+    def url(self) -> str:
+        """Where it can be fetched, with an API key."""
+        return f"{self._recordings.services.public_url}/v1/recordings/{self.sid}.wav"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it is on disk, or has failed."""
+        return self._done.done()
+
+    def stop(self) -> None:
+        """Nothing that is said from now on is on it."""
+        if not self.is_complete:
+            self._media.stop_recording(self.sid)
+
+    async def end(self) -> TakeEnd:
+        """Waits until it is complete on disk, or has failed."""
+        return await asyncio.shield(self._done)
+
+    async def keep(self) -> None:
+        """It can be fetched on return, unless the store is away: then a little later."""
+        change = Change(self.record.call_sid, recordings=(self.record,))
+        journal = self._recordings.services.journal
+        try:
+            await journal.durable(change)
+        except StoreUnavailable:
+            journal.write(change)
+
+    async def discard(self) -> None:
+        """Nobody shall hear it: its file is removed."""
+        self.is_discarded = True
+        self._recordings.timeline.note("recording.discarded", {"recording": self.sid})
+        await asyncio.to_thread(self.path.unlink, missing_ok=True)
+
+    async def clip(self) -> Clip:
+        """It as a prompt, for whom it is to be played to. Raises SoundError."""
+        try:
+            wav = await asyncio.to_thread(self.path.read_bytes)
+        except OSError as error:
+            raise SoundError(f"the recording cannot be read: {error.strerror}") from None
+        return await self._recordings.services.sounds.decoded(wav)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._recordings.services.recordings / self.record.path
+
+    def complete(self, event: RecordingDone) -> None:
+        """What the media worker says at its end."""
         record = self.record
-        if event.recording_id != record.sid:
-            return ""
         record.duration_ms = event.duration_ms
         record.size_bytes = event.size_bytes
         record.error = event.error
+        timeline = self._recordings.timeline
         if event.error:
-            self._timeline.note("recording.failed", {"recording": record.sid, "error": event.error})
-            return ""
-        self._timeline.note("recording.done", {"recording": record.sid, "ms": event.duration_ms})
-        return record.sid
+            timeline.note("recording.failed", {"recording": self.sid, "error": event.error})
+        else:
+            timeline.note("recording.done", {"recording": self.sid, "ms": event.duration_ms})
+        if record.channels == MESSAGE_CHANNELS and event.sound_ms < MIN_SOUND_MS:
+            self.is_discarded = True
+        self._done.set_result(TakeEnd(event.duration_ms, self.is_discarded, event.error))
+
+
+class Recordings:
+    """All of a leg's."""
+
+    __slots__ = ("_all", "_whole", "services", "timeline")
+
+    def __init__(self, services: Services, timeline: Timeline) -> None:
+        self.services = services
+        self.timeline = timeline
+        self._all: dict[str, Recording] = {}
+        self._whole: Recording | None = None
+
+    def whole(self, media: MediaLeg) -> Recording:
+        """Everything from now on, left what the far end says and right what it hears; once."""
+        if self._whole is None:
+            self._whole = self._start(media, WHOLE_CHANNELS, 14400.0, 0.0)
+        return self._whole
+
+    @property
+    def of_everything(self) -> Recording | None:
+        """What `whole` started."""
+        return self._whole
+
+    def message(self, media: MediaLeg, longest_s: float, silence_s: float) -> Recording:
+        """What the far end says, until it stops, is silent or has said enough."""
+        return self._start(media, MESSAGE_CHANNELS, longest_s, silence_s)
+
+    def _start(
+        self, media: MediaLeg, channels: int, longest_s: float, silence_s: float
+    ) -> Recording:
+        sid = ids.new(ids.RECORDING)
+        path = str(self.services.recordings / f"{sid}.wav")
+        plan = RecordingPlan(sid, path, channels, longest_s, silence_s)
+        recording = self._all[sid] = Recording(self, media, plan)
+        return recording
+
+    def done(self, event: RecordingDone) -> None:
+        """One of them is complete on disk, or could not be written."""
+        recording = self._all.get(event.recording_id)
+        if recording is not None and not recording.is_complete:
+            recording.complete(event)
+
+    def close(self) -> None:
+        """The stream is gone: what has not been said to be complete never will be."""
+        for recording in self._all.values():
+            if not recording.is_complete:
+                path, error = str(recording.path), "the audio stream was lost"
+                recording.complete(RecordingDone(recording.sid, path, 0, 0, error))
+
+    @property
+    def told(self) -> Recording | None:
+        """The one that the leg's last callback names: of everything, else the last message."""
+        usable = [r for r in self._all.values() if _is_usable(r)]
+        if self._whole in usable:
+            return self._whole
+        return usable[-1] if usable else None
+
+    def to_store(self) -> tuple[RecordingRecord, ...]:
+        """Those that are kept, at the end of the leg."""
+        return tuple(r.record for r in self._all.values() if not r.is_discarded)
+
+
+def _is_usable(recording: Recording) -> bool:
+    return recording.is_complete and not recording.is_discarded and not recording.record.error

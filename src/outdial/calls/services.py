@@ -57,6 +57,9 @@ class SoundLibrary(Protocol):
     async def fetch(self, url: str) -> Clip:
         """Raises FetchError, SoundError."""
 
+    async def decoded(self, file: bytes) -> Clip:
+        """Raises SoundError."""
+
 
 @dataclass(frozen=True, slots=True)
 class Services:

@@ -9,11 +9,32 @@ from enum import Enum
 from typing import Any
 
 from outdial.didml.parse import Document, parse
-from outdial.didml.run import dial, gather, hangup, pause, play, redirect, say
+from outdial.didml.run import (
+    dial,
+    gather,
+    hangup,
+    pause,
+    play,
+    record,
+    recording,
+    redirect,
+    say,
+)
 from outdial.didml.run.host import Host
 from outdial.didml.run.outcome import DocumentRequest, Goto, HangUp, Next
 from outdial.didml.shown import shown_url
-from outdial.didml.verbs import Dial, Gather, Hangup, Pause, Play, Redirect, Say, Verb
+from outdial.didml.verbs import (
+    Dial,
+    Gather,
+    Hangup,
+    Pause,
+    Play,
+    Record,
+    Recording,
+    Redirect,
+    Say,
+    Verb,
+)
 from outdial.errors import DocumentError, FetchError
 
 RUNNERS: dict[type[Verb], Callable[[Any, Host], Awaitable[Next]]] = {
@@ -21,6 +42,8 @@ RUNNERS: dict[type[Verb], Callable[[Any, Host], Awaitable[Next]]] = {
     Play: play.run,
     Pause: pause.run,
     Gather: gather.run,
+    Record: record.run,
+    Recording: recording.run,
     Redirect: redirect.run,
     Hangup: hangup.run,
     Dial: dial.run,

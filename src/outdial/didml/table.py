@@ -14,6 +14,7 @@ from outdial.didml.values import (
     BOOLEAN,
     DIGITS,
     EVENTS,
+    KEYS,
     LANGUAGE,
     METHOD,
     PHONE,
@@ -24,8 +25,21 @@ from outdial.didml.values import (
     choice,
     integer,
     seconds_as_ms,
+    text_to,
 )
-from outdial.didml.verbs import Dial, Gather, Hangup, Number, Pause, Play, Redirect, Say, Sip
+from outdial.didml.verbs import (
+    Dial,
+    Gather,
+    Hangup,
+    Number,
+    Pause,
+    Play,
+    Record,
+    Recording,
+    Redirect,
+    Say,
+    Sip,
+)
 
 
 def _dial(
@@ -57,8 +71,6 @@ def _action(meaning: str) -> tuple[Attribute, Attribute]:
         Attribute("method", METHOD, "POST", "Method of the request to `action`.", "method"),
     )
 
-
-_RECORD = Attribute("record", BOOLEAN, False, "Record the conversation.", None)
 
 _SAY = VerbRow(
     "Say",
@@ -176,6 +188,83 @@ _GATHER = VerbRow(
     ),
 )
 
+_RECORD = VerbRow(
+    "Record",
+    "Records a message of the caller: after a beep, until a key, silence, the longest time or the "
+    "end of the call.",
+    Record,
+    attributes=(
+        *_action(
+            "Told of the message, as below; its answer takes over. Without it the message is kept "
+            "all the same, and the next verb runs."
+        ),
+        Attribute(
+            "fileID",
+            text_to(255),
+            "",
+            "Given back to `action` as it is. Recordings are named by Outdial's own ids alone.",
+            "file_id",
+        ),
+        Attribute(
+            "maxlength", integer(1, 3600, "seconds"), 180, "The longest message.", "max_length_s"
+        ),
+        Attribute(
+            "confirmrecording",
+            BOOLEAN,
+            False,
+            "Afterwards the caller is asked: 1 keeps the message, 2 plays it, 3 records it again.",
+            "confirm",
+        ),
+        Attribute(
+            "beep",
+            BOOLEAN,
+            True,
+            "A beep before it: an extension.",
+            "beep",
+            aliases=("playBeep",),
+        ),
+        Attribute(
+            "timeout",
+            integer(1, 600, "seconds"),
+            5,
+            "Silence that ends the message, at its beginning too: an extension.",
+            "timeout_s",
+        ),
+        Attribute(
+            "finishOnKey",
+            KEYS,
+            "0123456789*#",
+            "The keys that end the message, none when the value is empty: an extension.",
+            "finish_on_key",
+            blank="",
+            shown_default="any key",
+        ),
+    ),
+    notes=(
+        "`action` gets `RecordingUrl`, `callid`, `dialednumber`, `callerid` and `callername` "
+        "besides the six standard parameters, and `RecordingDuration` in seconds; `fileID` if "
+        "there is one.",
+        "A message in which nothing was said is thrown away: `action` is not requested and the "
+        "next verb runs.",
+        "When the caller hangs up, the message is kept and `action` is notified; its answer is "
+        "thrown away.",
+        "Who does not answer the question of `confirmrecording` three times keeps the message, "
+        "and so does who hangs up then. It is asked in English; ask in other words with a Gather "
+        "in the answer of `action`.",
+        "The file is WAV, 8 kHz, one channel: the caller. It is there before `action` is "
+        "requested, and needs an API key. The leg's `completed` callback names the last message, "
+        "unless the whole call was recorded.",
+    ),
+)
+
+_RECORDING = VerbRow(
+    "Recording",
+    "Records the whole call from here on, left the far end and right what it hears, and runs the "
+    "next verb at once. The parties are not told: telling them may be your duty.",
+    Recording,
+    notes=("The leg's `completed` callback has `RecordingURL`. A call is recorded once.",),
+)
+
 _REDIRECT = VerbRow(
     "Redirect",
     "Drops what is left of the document and goes on with another one.",
@@ -208,7 +297,14 @@ _DIAL = VerbRow(
             "caller_id",
             shown_default="the call's own",
         ),
-        _RECORD,
+        Attribute(
+            "record",
+            BOOLEAN,
+            False,
+            "Record the conversation, as a recording of the leg that is connected: `RecordingURL` "
+            "on its `completed` callback, `RecordingUrl` for `action`.",
+            "record",
+        ),
     ),
     children=frozenset({"number", "sip", "queue", "enqueue", "conference"}),
     aliases=("Forward",),
@@ -266,7 +362,14 @@ _NUMBER = VerbRow(
             aliases=("timout",),
             shown_default="the Dial's",
         ),
-        _RECORD,
+        Attribute(
+            "record",
+            BOOLEAN,
+            None,
+            "Record the conversation with this number.",
+            "record",
+            shown_default="the Dial's",
+        ),
     ),
 )
 
@@ -282,17 +385,17 @@ VERBS: tuple[VerbRow, ...] = (
     _PLAY,
     _PAUSE,
     _GATHER,
+    _RECORD,
+    _RECORDING,
     _REDIRECT,
     _HANGUP,
     _DIAL,
     _NUMBER,
     _SIP_ROW,
-    VerbRow("Record", "Records a message."),
     VerbRow("Queue", "Connects to the caller who has waited longest.", top_level=False),
     VerbRow("EnQueue", "Puts the caller into a queue."),
     VerbRow("Conference", "Puts the caller into a conference."),
     VerbRow("Reject", "Refuses the call."),
-    VerbRow("Recording", "Records the whole call."),
     VerbRow("Postcall", "Names a URL told everything after the call."),
     VerbRow("Fax", "Receives a fax."),
     VerbRow("Sms", "Sends a text message."),

@@ -41,6 +41,7 @@ _PHONE = re.compile(r"[0-9A-Za-z +().*#/-]{1,64}")
 _SIP = re.compile(r"[^\s<>\"\x00-\x20\x7f-\x9f]{1,512}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DIGITS = re.compile(r"[0-9*#A-DwW]{1,200}")
+_KEYS = re.compile(r"[0-9*#]{1,20}")
 _EVENTS = ("initiated", "ringing", "answered", "completed")
 _SHOWN = 40
 _LONGEST_URL = 4096
@@ -85,6 +86,18 @@ def seconds_as_ms(longest_s: int) -> Kind:
         return _clamped(round(float(text) * 1000), 1, longest_s * 1000)
 
     return Kind(f"seconds, to {longest_s}", convert)
+
+
+def text_to(longest: int) -> Kind:
+    """Any text on one line, cut to the length."""
+
+    def convert(text: str, base_url: str) -> str:
+        line = " ".join(_CONTROL.sub(" ", text).split())
+        if len(line) > longest:
+            raise Unfit(f"{quote(line)} is over {longest} characters and cut", line[:longest])
+        return line
+
+    return Kind(f"text, to {longest} characters", convert)
 
 
 def choice(*names: str, **aliases: str) -> Kind:
@@ -156,6 +169,12 @@ def _digits(text: str, base_url: str) -> str:
     return text
 
 
+def _keys(text: str, base_url: str) -> str:
+    if not _KEYS.fullmatch(text):
+        raise Unfit(f"{quote(text)} holds something besides 0-9 * #")
+    return text
+
+
 def _events(text: str, base_url: str) -> tuple[str, ...]:
     wanted = set(text.lower().replace(",", " ").split())
     known = tuple(event for event in _EVENTS if event in wanted)
@@ -176,5 +195,6 @@ LANGUAGE = Kind("language code, e.g. `en`, `es`", _language)
 PHONE = Kind("phone number", _phone)
 SIP = Kind("host or SIP URI", _sip)
 DIGITS = Kind("`0`-`9` `*` `#` `A`-`D`, `w` 0.5 s, `W` 1 s", _digits)
+KEYS = Kind("any of `0`-`9`, `*`, `#`", _keys)
 EVENTS = Kind("any of `initiated`, `ringing`, `answered`, `completed`", _events)
 TEXT = Kind("text", _text)

@@ -86,6 +86,41 @@ class Gather:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """Records a message."""
+
+    action: str = ""
+    """Absolute URL told of the message, whose answer takes over; "" for none."""
+    method: str = "POST"
+    file_id: str = ""
+    """Given back to `action`; it names nothing here."""
+    max_length_s: int = 180
+    confirm: bool = False
+    """Whether the caller may listen to it and record it again."""
+    beep: bool = True
+    timeout_s: int = 5
+    """Silence that ends it."""
+    finish_on_key: str = "0123456789*#"
+    """The keys that end it; "" for none."""
+    line: int = 0
+
+    def summary(self) -> str:
+        """For the timeline."""
+        return f"up to {self.max_length_s} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Records the whole call from here on."""
+
+    line: int = 0
+
+    def summary(self) -> str:
+        """For the timeline."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
 class Redirect:
     """Goes on with another document."""
 
@@ -125,6 +160,8 @@ class Number:
     """None: the Dial's."""
     time_limit_s: int | None = None
     """None: the Dial's."""
+    record: bool | None = None
+    """None: the Dial's."""
     line: int = 0
 
     def summary(self) -> str:
@@ -157,6 +194,7 @@ class Dial:
     caller_id: str = ""
     timeout_s: int = 30
     time_limit_s: int = 14400
+    record: bool = False
     line: int = 0
 
     def summary(self) -> str:
@@ -164,7 +202,7 @@ class Dial:
         return short(", ".join(target.summary() for target in self.targets))
 
 
-Verb = Say | Play | Pause | Gather | Redirect | Hangup | Dial
+Verb = Say | Play | Pause | Gather | Record | Recording | Redirect | Hangup | Dial
 """What the interpreter runs."""
 
 Built = Verb | Number | Sip

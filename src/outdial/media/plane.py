@@ -142,7 +142,9 @@ class _Leg:
         self._command(wire.UNBRIDGE)
 
     def record(self, plan: RecordingPlan) -> None:
-        order = wire.RecordOrder(plan.recording_id, plan.path, plan.channels, plan.max_duration_s)
+        order = wire.RecordOrder(
+            *(plan.recording_id, plan.path, plan.channels, plan.max_duration_s, plan.silence_s)
+        )
         self._command(wire.RECORD, wire.pack_record(order))
 
     def stop_recording(self, recording_id: str) -> None:

@@ -50,8 +50,8 @@ _PLAYED = Struct("<IB")
 _SECONDS = Struct("<d")
 _DIGIT = Struct("<BBI")
 _PARAMS = Struct("<HHBBBBB")
-_RECORD = Struct("<Bd")
-_RECORDED = Struct("<II")
+_RECORD = Struct("<Bdd")
+_RECORDED = Struct("<III")
 _STATS = Struct("<6I3f")
 
 _CODECS = {codec.value: codec for codec in Codec}
@@ -207,18 +207,18 @@ class RecordOrder(NamedTuple):
     path: str
     channels: int
     max_duration_s: float
+    silence_s: float = 0.0
 
 
 def pack_record(order: RecordOrder) -> bytes:
-    return _RECORD.pack(order.channels, order.max_duration_s) + pack_text(
-        order.recording_id, order.path
-    )
+    head = _RECORD.pack(order.channels, order.max_duration_s, order.silence_s)
+    return head + pack_text(order.recording_id, order.path)
 
 
 def unpack_record(payload: bytes) -> RecordOrder:
-    channels, longest = _RECORD.unpack_from(payload)
+    channels, longest, silence = _RECORD.unpack_from(payload)
     recording_id, path = unpack_text(payload, _RECORD.size, 2)
-    return RecordOrder(recording_id, path, channels, longest)
+    return RecordOrder(recording_id, path, channels, longest, silence)
 
 
 class Recorded(NamedTuple):
@@ -229,18 +229,18 @@ class Recorded(NamedTuple):
     duration_ms: int
     size_bytes: int
     error: str
+    sound_ms: int = 0
 
 
 def pack_recorded(done: Recorded) -> bytes:
-    return _RECORDED.pack(done.duration_ms, done.size_bytes) + pack_text(
-        done.recording_id, done.path, done.error[:500]
-    )
+    head = _RECORDED.pack(done.duration_ms, done.size_bytes, done.sound_ms)
+    return head + pack_text(done.recording_id, done.path, done.error[:500])
 
 
 def unpack_recorded(payload: bytes) -> Recorded:
-    duration_ms, size_bytes = _RECORDED.unpack_from(payload)
+    duration_ms, size_bytes, sound_ms = _RECORDED.unpack_from(payload)
     recording_id, path, error = unpack_text(payload, _RECORDED.size, 3)
-    return Recorded(recording_id, path, duration_ms, size_bytes, error)
+    return Recorded(recording_id, path, duration_ms, size_bytes, error, sound_ms)
 
 
 def pack_stats(stats: MediaStats) -> bytes:

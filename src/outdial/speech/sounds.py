@@ -85,6 +85,16 @@ class Sounds:
         except SoundError as failure:
             raise SoundError(str(failure)) from None
 
+    async def decoded(self, file: bytes) -> Clip:
+        """The prompt for the WAV or MP3 file. Raises SoundError."""
+        key = await asyncio.to_thread(key_of, "sound", _VERSION, file)
+        if self._cache.find(key) is None:
+            await self._decode(key, file)
+        clip = self._cache.find(key)
+        if clip is None:
+            raise SoundError("the prompt vanished from the cache folder")
+        return clip
+
     async def check(self) -> None:
         """Decodes a tenth of a second of silence. Raises SoundError when nothing can be decoded."""
         samples = bytes(1600)

@@ -184,7 +184,7 @@ class FakeMediaLeg:
         if plan is not None:
             path = Path(plan.path)
             size = path.stat().st_size if path.exists() else 0
-            self.emit(RecordingDone(recording_id, plan.path, 1000, size))
+            self.emit(RecordingDone(recording_id, plan.path, 1000, size, "", 1000))
 
     def watch_silence(self, seconds: float) -> None:
         self.done.append(("watch", seconds))

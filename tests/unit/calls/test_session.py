@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -358,3 +359,99 @@ async def test_a_sip_uri_is_dialled_as_it_is() -> None:
     assert (b.target.uri, b.target.trunk) == ("sip:bob@192.0.2.7", "")
     b.say(Rejected(404, "Not Found"))
     await world.over()
+
+
+# ------------------------------------------------------------------ keys and recordings
+
+
+async def test_keys_reach_a_gather_and_those_of_a_dial_do_not() -> None:
+    world = SessionWorld(
+        document=b"<Response><Dial>12025550111</Dial>"
+        b'<Gather numDigits="2" action="/keyed"/></Response>'
+    )
+    world.web.pages["http://app.test/keyed"] = Page(b"<Response/>")
+    a = await world.answered()
+    b = await world.signalling.next_leg(2)
+    b.answers(Answered(ANSWER))
+    await until(lambda: "bridge" in world.heard())
+    a.say(DigitInfo("9", 160))
+    b.say(Released(by_far_end=True))
+    await until(lambda: world.store.kinds(SID).count("verb.started") == 2)
+    a.say(DigitInfo("4", 160))
+    a.say(DigitInfo("2", 160))
+    await world.over()
+    assert world.web.requests[-1][2]["Digits"] == "42"
+    assert world.heard(1)[-1] == "digits 9", "the other party got that one"
+
+
+async def test_a_message_is_stored_before_the_application_is_told() -> None:
+    world = SessionWorld(document=b'<Response><Record action="/saved"/></Response>')
+    stored: list[int] = []
+    world.web.pages["http://app.test/saved"] = Page(b"<Response/>")
+    ask = world.web.request
+
+    async def asked(method: str, url: str, **rest: Any) -> Page:
+        stored.append(len(world.store.recordings))
+        return await ask(method, url, **rest)
+
+    world.web.request = asked  # type: ignore[method-assign]
+    a = await world.answered()
+    await until(lambda: "record" in world.media.legs[0].done)
+    a.say(DigitInfo("#", 160))
+    call = await world.over()
+    params = world.web.requests[-1][2]
+    url = f"http://outdial.test/v1/recordings/{call.recording_sid}.wav"
+    assert stored == [0, 1]
+    assert (params["RecordingUrl"], params["callid"], params["RecordingDuration"]) == (
+        url,
+        SID,
+        "2",
+    )
+    assert (params["dialednumber"], params["callerid"]) == ("12025550123", "12025550100")
+    assert world.last_params()["RecordingURL"] == url
+
+
+async def test_who_hangs_up_leaves_a_message_that_the_application_is_told_of() -> None:
+    world = SessionWorld(document=b'<Response><Record action="/saved"/></Response>')
+    world.web.pages["http://app.test/saved"] = Page(b"<Response/>")
+    a = await world.answered()
+    await until(lambda: "record" in world.media.legs[0].done)
+    a.say(Released(by_far_end=True))
+    assert world.running is not None
+    await world.running
+    await until(lambda: len(world.web.requests) == 2)
+    await until(lambda: len(world.services.tasks) == 0)
+    call = await world.over()
+    assert world.web.requests[-1][2]["RecordingUrl"].endswith(f"/{call.recording_sid}.wav")
+    assert world.store.recordings[0].sid == call.recording_sid
+
+
+async def test_recording_records_the_whole_call_from_there_on() -> None:
+    world = SessionWorld(document=b"<Response><Say>a</Say><Recording/><Say>b</Say></Response>")
+    await world.answered()
+    call = await world.over()
+    done = world.media.legs[0].done
+    assert done.index("record") == done.index("play woman en: a") + 1
+    assert call.recording_sid and call.recording_sid in world.last_params()["RecordingURL"]
+    assert world.store.recordings[0].channels == 2
+
+
+async def test_a_dial_that_is_recorded_tells_where() -> None:
+    world = SessionWorld(
+        document=b'<Response><Dial record="on" action="/after"><Number statusCallback="/b">'
+        b"12025550111</Number></Dial></Response>"
+    )
+    world.web.pages["http://app.test/after"] = Page(b"<Response/>")
+    await world.answered()
+    b = await world.signalling.next_leg(2)
+    b.answers(Answered(ANSWER))
+    await until(lambda: "bridge" in world.heard())
+    b.say(Released(by_far_end=True))
+    call = await world.over()
+    other = world.others[0].call
+    assert other.recording_sid and call.recording_sid is None
+    url = f"http://outdial.test/v1/recordings/{other.recording_sid}.wav"
+    assert world.web.requests[-1][2]["RecordingUrl"] == url
+    told = {d.call_sid: dict(d.params) for d in world.callbacks.submitted}
+    assert told[other.sid]["RecordingURL"] == url
+    assert "RecordingURL" not in told[SID]

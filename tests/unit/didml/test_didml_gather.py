@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from doubles.application import URL, FakeHost, clip, run
+from doubles.application import URL, Caller, FakeHost, clip, run
 from outdial.didml.interpreter import ApplicationEnd, EndKind
 from outdial.didml.parse import parse
 from outdial.didml.run.keys import MOST_WAITING, SAME_KEY_S, Keys
@@ -17,58 +16,14 @@ from outdial.legs import PlayEnd
 AFTER = "http://app.example.test/after.php"
 
 
-class FastClock(asyncio.SelectorEventLoop):
-    """A loop on which waiting takes no time: the clock jumps to the next timer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._ahead = 0.0
-
-    def time(self) -> float:
-        return super().time() + self._ahead
-
-    def _run_once(self) -> None:
-        loop: Any = self
-        if not loop._ready and loop._scheduled:
-            self._ahead += max(0.0, loop._scheduled[0].when() - self.time())
-        loop = super()
-        loop._run_once()
-
-
-class Caller(FakeHost):
-    """A call whose person keys digits at given seconds. A prompt takes its second."""
-
-    def __init__(self, document: str, keys: dict[float, str], **documents: str) -> None:
-        super().__init__(start=document, **documents)
-        self.by_second = keys
-        self.end: ApplicationEnd | None = None
-        self.seconds = 0.0
-        self.fake_media.takes_time = True
-
-    def run(self) -> Caller:
-        """The whole call."""
-        with asyncio.Runner(loop_factory=FastClock) as runner:
-            runner.run(self._converse())
-        return self
-
-    async def _converse(self) -> None:
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        timers = [loop.call_later(s, self.press, digits) for s, digits in self.by_second.items()]
-        self.end = await run(self)
-        self.seconds = loop.time() - start
-        for timer in timers:
-            timer.cancel()
+class Keyed(Caller):
+    """A call that asks for digits."""
 
     @property
     def digits(self) -> str | None:
         """What `action` got; None when it was not requested."""
         sent = [dict(params) for url, _, params in self.fetched if url == AFTER]
         return sent[0]["Digits"] if sent else None
-
-    @property
-    def heard(self) -> list[str]:
-        return [name for name, _ in self.fake_media.queued]
 
 
 def ask(attributes: str = "", inside: str = "<Say>Key it</Say>", then: str = "") -> str:
@@ -104,38 +59,38 @@ def test_the_timeline_says_how_many() -> None:
 
 
 def test_the_last_digit_ends_the_input() -> None:
-    call = Caller(ask('numDigits="4"'), {1.5: "1", 2: "2", 2.5: "3", 3: "4"}).run()
+    call = Keyed(ask('numDigits="4"'), {1.5: "1", 2: "2", 2.5: "3", 3: "4"}).run()
     assert call.digits == "1234"
     assert call.seconds == pytest.approx(3, abs=0.2)
     assert call.heard == ["Key it"]
 
 
 def test_the_finish_key_ends_the_input_and_is_not_in_it() -> None:
-    call = Caller(ask(), {1.5: "12#"}).run()
+    call = Keyed(ask(), {1.5: "12#"}).run()
     assert (call.digits, round(call.seconds)) == ("12", 2)
 
 
 def test_another_finish_key() -> None:
-    assert Caller(ask('finishOnKey="*"'), {1.5: "1#2*"}).run().digits == "1#2"
+    assert Keyed(ask('finishOnKey="*"'), {1.5: "1#2*"}).run().digits == "1#2"
 
 
 def test_no_finish_key() -> None:
-    assert Caller(ask('finishOnKey=""'), {1.5: "1#2"}).run().digits == "1#2"
+    assert Keyed(ask('finishOnKey=""'), {1.5: "1#2"}).run().digits == "1#2"
 
 
 def test_enough_digits_and_then_nothing_are_taken() -> None:
-    call = Caller(ask('minDigits="2" timeout="3"'), {2: "1", 4.9: "2"}).run()
+    call = Keyed(ask('minDigits="2" timeout="3"'), {2: "1", 4.9: "2"}).run()
     assert call.digits == "12"
     assert call.seconds == pytest.approx(7.9, abs=0.2), "each key starts the time anew"
 
 
 def test_the_time_to_wait_starts_after_the_prompt() -> None:
-    call = Caller(ask('timeout="2" tries="1"', inside="<Pause>5000</Pause>"), {6.9: "7#"}).run()
+    call = Keyed(ask('timeout="2" tries="1"', inside="<Pause>5000</Pause>"), {6.9: "7#"}).run()
     assert call.digits == "7"
 
 
 def test_action_gets_the_method_and_its_answer_takes_over() -> None:
-    call = Caller(
+    call = Keyed(
         ask('numDigits="1" method="GET"', then="<Say>not this</Say>"),
         {1.5: "5"},
         after="<Say>five</Say>",
@@ -145,7 +100,7 @@ def test_action_gets_the_method_and_its_answer_takes_over() -> None:
 
 
 def test_without_action_the_next_verb_runs() -> None:
-    call = Caller("<Gather numDigits='1'/><Say>on</Say>", {1: "5"}).run()
+    call = Keyed("<Gather numDigits='1'/><Say>on</Say>", {1: "5"}).run()
     assert (len(call.fetched), call.heard) == (1, ["on"])
 
 
@@ -153,7 +108,7 @@ def test_without_action_the_next_verb_runs() -> None:
 
 
 def test_the_first_key_stops_the_prompt_and_counts() -> None:
-    call = Caller(ask('numDigits="2"', "<Say>a</Say><Say>b</Say><Say>c</Say>"), {1.5: "4", 2: "2"})
+    call = Keyed(ask('numDigits="2"', "<Say>a</Say><Say>b</Say><Say>c</Say>"), {1.5: "4", 2: "2"})
     call.run()
     assert call.digits == "42"
     assert call.heard == ["a", "b"]
@@ -162,28 +117,28 @@ def test_the_first_key_stops_the_prompt_and_counts() -> None:
 
 
 def test_a_key_stops_a_prompt_that_would_go_on_for_ever() -> None:
-    call = Caller(ask('numDigits="1"', '<Say loop="0">again</Say>'), {60: "9"}).run()
+    call = Keyed(ask('numDigits="1"', '<Say loop="0">again</Say>'), {60: "9"}).run()
     assert (call.digits, call.fake_media.stopped) == ("9", 1)
 
 
 def test_the_finish_key_stops_the_prompt_too_and_costs_the_try() -> None:
-    call = Caller(ask('tries="1"', "<Say>a</Say><Say>b</Say>"), {0.5: "#"}).run()
+    call = Keyed(ask('tries="1"', "<Say>a</Say><Say>b</Say>"), {0.5: "#"}).run()
     assert (call.digits, call.heard) == (None, ["a"])
 
 
 def test_a_failed_try_plays_the_prompt_again_and_forgets_its_digits() -> None:
-    call = Caller(ask('minDigits="3" timeout="2"'), {1.5: "12", 5: "456#"}).run()
+    call = Keyed(ask('minDigits="3" timeout="2"'), {1.5: "12", 5: "456#"}).run()
     assert call.digits == "456"
     assert call.heard == ["Key it", "Key it"]
 
 
 def test_too_few_before_the_finish_key_fail_the_try() -> None:
-    call = Caller(ask('minDigits="2"'), {1.5: "1#", 3: "23#"}).run()
+    call = Keyed(ask('minDigits="2"'), {1.5: "1#", 3: "23#"}).run()
     assert (call.digits, call.heard) == ("23", ["Key it", "Key it"])
 
 
 def test_when_all_tries_have_failed_the_next_verb_runs() -> None:
-    call = Caller(ask('tries="2" timeout="4"', then="<Say>Nothing came</Say>"), {}).run()
+    call = Keyed(ask('tries="2" timeout="4"', then="<Say>Nothing came</Say>"), {}).run()
     assert call.digits is None
     assert call.heard == ["Key it", "Key it", "Nothing came"]
     assert call.seconds == pytest.approx(2 * (1 + 4) + 1, abs=0.2)
@@ -191,13 +146,13 @@ def test_when_all_tries_have_failed_the_next_verb_runs() -> None:
 
 
 def test_a_prompt_whose_audio_is_lost_ends_the_application() -> None:
-    call = Caller(ask(), {})
+    call = Keyed(ask(), {})
     call.fake_media.ends = [PlayEnd.LOST]
     assert call.run().end == ApplicationEnd(EndKind.HANGUP, "the audio stream was lost")
 
 
 def test_what_is_asked_is_on_the_timeline() -> None:
-    call = Caller(ask('numDigits="1" tries="1"', "<Say>a</Say><Pause>5</Pause>"), {2: "1"}).run()
+    call = Keyed(ask('numDigits="1" tries="1"', "<Say>a</Say><Pause>5</Pause>"), {2: "1"}).run()
     assert [(n["verb"], n["text"]) for n in call.noted("verb.started")] == [
         ("Gather", "1 digits"),
         ("Say", "a"),
@@ -223,20 +178,20 @@ async def test_a_call_that_ends_meanwhile_leaves_nothing() -> None:
 
 
 def test_digits_typed_ahead_count_and_nothing_is_asked() -> None:
-    call = Caller("<Say>Hello</Say>" + ask('numDigits="3"'), {0.2: "12", 1.5: "3"}).run()
+    call = Keyed("<Say>Hello</Say>" + ask('numDigits="3"'), {0.2: "12", 1.5: "3"}).run()
     assert (call.digits, call.heard) == ("123", ["Hello"])
 
 
 def test_digits_typed_ahead_go_through_several_menus() -> None:
     second = '<Gather numDigits="2" action="last.php"><Say>Which?</Say></Gather>'
-    call = Caller(ask('numDigits="1"'), {1.5: "123"}, after=second, last="<Say>so</Say>").run()
+    call = Keyed(ask('numDigits="1"'), {1.5: "123"}, after=second, last="<Say>so</Say>").run()
     assert [dict(params).get("Digits") for _, _, params in call.fetched] == [None, "1", "23"]
     assert call.heard == ["Key it", "so"]
 
 
 def test_a_finish_key_after_the_last_digit_does_not_count_for_the_next() -> None:
     second = '<Gather numDigits="1" action="last.php"><Say>Which?</Say></Gather>'
-    call = Caller(ask('numDigits="4"'), {1.5: "1234#", 3: "7"}, after=second, last="").run()
+    call = Keyed(ask('numDigits="4"'), {1.5: "1234#", 3: "7"}, after=second, last="").run()
     assert [dict(params).get("Digits") for _, _, params in call.fetched] == [None, "1234", "7"]
     assert call.heard == ["Key it", "Which?"]
 
@@ -246,7 +201,7 @@ def test_a_finish_key_after_the_last_digit_does_not_count_for_the_next() -> None
 
 def test_the_digits_are_on_no_timeline() -> None:
     audio = "<Redirect>http://app.example.test/done?Digits=8970&amp;x=1</Redirect>"
-    call = Caller(ask('numDigits="4"'), {1.5: "8970"}, after=audio).run()
+    call = Keyed(ask('numDigits="4"'), {1.5: "8970"}, after=audio).run()
     assert call.digits == "8970"
     assert "8970" not in repr(call.notes)
     assert call.noted("verb.ended")[0] == {

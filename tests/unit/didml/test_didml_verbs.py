@@ -21,6 +21,8 @@ BODIES = {
     "Play": "a.wav",
     "Pause": "",
     "Gather": "",
+    "Record": "",
+    "Recording": "",
     "Redirect": "b.xml",
     "Hangup": "",
     "Dial": "12025550177",
@@ -48,12 +50,22 @@ VALUES: dict[tuple[str, str], dict[str, Any]] = {
     ("Gather", "tries"): {"1": 1, "0": 1, "11": 10},
     ("Gather", "finishOnKey"): {"*": "*", "5": "5", "": "", " ": ""},
     ("Gather", "audiotype"): {"tts": "tts", "TTS": "tts"},
+    ("Record", "action"): {"saved.php": "http://app.example.test/ivr/saved.php"},
+    ("Record", "method"): {"Post": "POST", "get": "GET"},
+    ("Record", "fileID"): {"call 7/../x": "call 7/../x", "é" * 300: "é" * 255},
+    ("Record", "maxlength"): {"60": 60, "0": 1, "99999": 3600},
+    ("Record", "confirmrecording"): {"1": True, "0": False, "yes": True, "off": False},
+    ("Record", "beep"): {"false": False, "on": True},
+    ("Record", "timeout"): {"10": 10, "0": 1, "601": 600},
+    ("Record", "finishOnKey"): {"#": "#", "1*": "1*", "": ""},
     ("Redirect", "method"): {"GET": "GET"},
     ("Dial", "action"): {"/after": "http://app.example.test/after"},
     ("Dial", "method"): {"GET": "GET"},
     ("Dial", "timeout"): {"20": 20, "0": 1, "9999": 600},
     ("Dial", "timelimit"): {"600": 600, "0": 1, "999999": 86400},
     ("Dial", "callerid"): {"+1 (202) 555-0100": "+1 (202) 555-0100"},
+    ("Dial", "record"): {"on": True, "off": False, "1": True, "no": False, "TRUE": True},
+    ("Number", "record"): {"on": True, "off": False, "0": False, "yes": True, "False": False},
     ("Number", "sendDigits"): {"wW12*#AD": "wW12*#AD"},
     ("Number", "statusCallback"): {"/e?a=1": "http://app.example.test/e?a=1"},
     ("Number", "statusCallbackEvent"): {
@@ -67,6 +79,9 @@ VALUES: dict[tuple[str, str], dict[str, Any]] = {
     ("Number", "timeout"): {"15": 15, "601": 600},
 }
 BAD = {
+    "confirmrecording": "2",
+    "beep": "loud",
+    "record": "dual",
     "minDigits": "few",
     "numDigits": "-1",
     "tries": "twice",
@@ -87,6 +102,10 @@ BAD = {
     "statusCallbackMethod": "PATCH",
     "maxlength": "x",
 }
+BAD_FOR = {("Record", "finishOnKey"): "1w"}
+"""Where that is no bad value for the one verb."""
+CUT = {("Record", "fileID")}
+"""Texts: too much of one is cut, and there is no other bad one."""
 ROWS = [(row, attribute) for row in BUILT for attribute in row.attributes]
 KEPT = [(row, attribute) for row, attribute in ROWS if attribute.field]
 IGNORED = [(row, attribute) for row, attribute in ROWS if not attribute.field]
@@ -132,7 +151,11 @@ def test_attribute_row(row: VerbRow, attribute: Attribute) -> None:
 @pytest.mark.parametrize(("row", "attribute"), KEPT, ids=ids)
 def test_bad_value_gives_the_default_and_a_warning(row: VerbRow, attribute: Attribute) -> None:
     assert attribute.field
-    document = one(row, attribute.name, BAD[attribute.name])
+    if (row.name, attribute.name) in CUT:
+        return
+    document = one(
+        row, attribute.name, BAD_FOR.get((row.name, attribute.name), BAD[attribute.name])
+    )
     assert attribute.name in document.warnings[0].message
     if row.name == "Pause":
         assert document.verbs == ()
@@ -153,21 +176,9 @@ def test_table_and_dataclass_have_the_same_default(row: VerbRow, attribute: Attr
 def test_unsupported_attribute_is_ignored_with_a_warning(
     row: VerbRow, attribute: Attribute
 ) -> None:
-    text = {"record": "on", "url": "whisper.xml", "method": "GET"}[attribute.name]
+    text = {"url": "whisper.xml", "method": "GET"}[attribute.name]
     (warning,) = one(row, attribute.name, text).warnings
     assert warning.message == f"{attribute.name} of {row.name} is not supported by this version"
-
-
-@pytest.mark.parametrize("text", ["off", "0", "no", "false", "OFF"])
-def test_unsupported_attribute_that_asks_for_nothing_is_no_warning(text: str) -> None:
-    (dial,) = [row for row in VERBS if row.name == "Dial"]
-    assert one(dial, "record", text).warnings == ()
-
-
-@pytest.mark.parametrize("text", ["on", "1", "yes", "true"])
-def test_every_spelling_of_on(text: str) -> None:
-    (dial,) = [row for row in VERBS if row.name == "Dial"]
-    assert len(one(dial, "record", text).warnings) == 1
 
 
 @pytest.mark.parametrize("row", [row for row in VERBS if not row.build], ids=ids)

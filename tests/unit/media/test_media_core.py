@@ -310,9 +310,9 @@ def test_parameters_and_back(event: int | None, direction: Direction) -> None:
 def test_payloads_and_back() -> None:
     stats = MediaStats(1, 2, 3, 4, 5, 6.5, 7, 0.25, 8.125)
     assert wire.unpack_stats(wire.pack_stats(stats)) == stats
-    order = wire.RecordOrder("RE1", "/x/ü.wav", 2, 60.0)
+    order = wire.RecordOrder("RE1", "/x/ü.wav", 2, 60.0, 5.0)
     assert wire.unpack_record(wire.pack_record(order)) == order
-    done = wire.Recorded("RE1", "/x.wav", 5, 6, "")
+    done = wire.Recorded("RE1", "/x.wav", 5, 6, "", 4)
     assert wire.unpack_recorded(wire.pack_recorded(done)) == done
     report = wire.Report(*range(len(wire.Report._fields)))
     assert wire.unpack_report(wire.pack_report(report)) == report

@@ -128,13 +128,36 @@ async def test_a_recording_ends_by_itself_at_its_longest(
     assert done.duration_ms == 300
 
 
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_recording_ends_with_silence_and_says_how_much_was_said(
+    pool: WorkerPool, far: FarEnd, tmp_path: Path
+) -> None:
+    listener = Listener()
+    path = str(tmp_path / "message.wav")
+    leg = pool.open("CA1", listener)
+    leg.start(far.params())
+    await far.receive()
+    leg.record(RecordingPlan("RE1", path, channels=1, silence_s=0.5))
+    await far.talk(leg, payloads(tone(700, 600)))
+    await far.talk(leg, payloads(bytes(2 * 8 * 1600)))
+    (done,) = await listener.wait(RecordingDone)
+    assert 500 <= done.sound_ms <= 800
+    assert 1000 <= done.duration_ms <= 1400, "cut where the silence had lasted so long"
+    (mono,) = channels(path)
+    assert power_at(mono[: 2 * 8 * 500], 700) > 5000
+
+
 ORDER = RecordOrder("RE1", "", 2, 14400.0)
 
 
-def recorded(path: Path, batches: list[tuple[list[tuple[int, int, bytes]], int]]) -> Recorder:
+def recorded(
+    path: Path,
+    batches: list[tuple[list[tuple[int, int, bytes]], int]],
+    order: RecordOrder = ORDER,
+) -> Recorder:
     """A recorder that was handed those batches of the far channel, the last one ending it."""
     recorder = Recorder()
-    recording = recorder.begin(1, ORDER._replace(path=str(path)), 0.0)
+    recording = recorder.begin(1, order._replace(path=str(path)), 0.0)
     for index, (far, until) in enumerate(batches):
         recorder.batches.put(Batch(recording, far, [], until, index == len(batches) - 1))
     recorder.stop()
@@ -162,6 +185,32 @@ def test_gaps_reordering_and_stragglers(tmp_path: Path) -> None:
     assert left[640:1120] == bytes(480)
     assert left[1120:1440] == expected
     assert left[1440:] == bytes(480)
+
+
+def of(samples: bytes, place: int) -> tuple[int, int, bytes]:
+    return place, rtp.PCMU, g711.encode(samples, rtp.PCMU)
+
+
+def test_silence_cuts_the_recording_to_the_sample(tmp_path: Path) -> None:
+    path = tmp_path / "cut.wav"
+    order = ORDER._replace(silence_s=1.0)
+    said = [of(tone(440, 500), 0), of(tone(440, 500), 8000)]
+    batches = [(said, 8000), ([], 16_000), ([], 24_000), ([of(tone(440, 900), 24_000)], 32_000)]
+    ((_, done),) = recorded(path, batches, order).take_finished()
+    assert (done.sound_ms, done.duration_ms) == (1000, 2500)
+    left, right = channels(str(path))
+    assert len(left) == len(right) == 2 * 20_000
+
+
+def test_a_line_that_hums_is_silent(tmp_path: Path) -> None:
+    hum = [of(tone(100, 1000, level=60), 0)]
+    ((_, done),) = recorded(tmp_path / "hum.wav", [(hum, 8000)]).take_finished()
+    assert (done.sound_ms, done.duration_ms) == (0, 1000)
+
+
+def test_without_a_limit_silence_ends_nothing(tmp_path: Path) -> None:
+    ((_, done),) = recorded(tmp_path / "long.wav", [([], 80_000)]).take_finished()
+    assert done.duration_ms == 10_000
 
 
 def test_a_full_disk_leaves_a_file_that_plays(tmp_path: Path) -> None:

@@ -13,12 +13,14 @@ async def run(verb: Dial, host: Host) -> Next:
     host.note("verb.ended", verb="Dial", result=end.status, sid=end.sid, duration_s=end.duration_s)
     if not verb.action:
         return CONTINUE
-    params = (
+    params = [
         ("DialCallStatus", end.status),
         ("DialCallSid", end.sid),
         ("DialCallDuration", str(end.duration_s)),
-    )
-    return Goto(DocumentRequest(verb.action, verb.method, params))
+    ]
+    if end.recording_url:
+        params.append(("RecordingUrl", end.recording_url))
+    return Goto(DocumentRequest(verb.action, verb.method, tuple(params)))
 
 
 def _leg(target: Number | Sip, dial: Dial) -> DialLeg:
@@ -29,6 +31,7 @@ def _leg(target: Number | Sip, dial: Dial) -> DialLeg:
             caller_id=dial.caller_id,
             timeout_s=float(dial.timeout_s),
             time_limit_s=float(dial.time_limit_s),
+            record=dial.record,
         )
     timeout_s = dial.timeout_s if target.timeout_s is None else target.timeout_s
     time_limit_s = dial.time_limit_s if target.time_limit_s is None else target.time_limit_s
@@ -41,4 +44,5 @@ def _leg(target: Number | Sip, dial: Dial) -> DialLeg:
         status_callback=target.status_callback,
         status_callback_events=target.status_callback_events,
         status_callback_method=target.status_callback_method,
+        record=dial.record if target.record is None else target.record,
     )

@@ -6,7 +6,6 @@ arguments the attributes are.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from outdial.didml.run import pause, play, say
 from outdial.didml.run.host import Host
 from outdial.didml.run.keys import Keys
 from outdial.didml.run.outcome import CONTINUE, DocumentRequest, Goto, HangUp, Next
+from outdial.didml.run.prompt import until_key
 from outdial.didml.verbs import Gather, Pause, Play, Say
 
 _RUNNERS: dict[type[Say | Play | Pause], Callable[[Any, Host], Awaitable[Next]]] = {
@@ -47,18 +47,7 @@ async def _prompt(verb: Gather, host: Host) -> HangUp | None:
     """Runs the verbs inside until they end or a key is pressed. HangUp: the audio was lost."""
     if not verb.prompt or host.keys.any_waiting:
         return None
-    asking = asyncio.ensure_future(_ask(verb, host))
-    pressed = asyncio.ensure_future(host.keys.wait())
-    try:
-        await asyncio.wait((asking, pressed), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        asking.cancel()
-        pressed.cancel()
-        await asyncio.gather(asking, pressed, return_exceptions=True)
-    if not asking.cancelled():
-        return asking.result()
-    host.media.stop_playing()
-    return None
+    return await until_key(host, _ask(verb, host))
 
 
 async def _ask(verb: Gather, host: Host) -> HangUp | None:

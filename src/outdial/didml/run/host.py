@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from outdial.didml.run.keys import Keys
 from outdial.legs import Clip, MediaLeg
@@ -20,6 +20,54 @@ class Fetched:
     status: int
     content_type: str
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CallIdentity:
+    """Who is on the call."""
+
+    sid: str
+    to: str
+    from_: str
+    caller_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeEnd:
+    """How a recording ended."""
+
+    duration_ms: int
+    is_empty: bool
+    """Nothing was said."""
+    error: str
+    """Why it could not be written; "" when it was."""
+
+
+class Take(Protocol):
+    """A recording of what the caller says, while it is made and afterwards."""
+
+    @property
+    def sid(self) -> str:
+        """Its id."""
+
+    @property
+    def url(self) -> str:
+        """Where it can be fetched once it is kept."""
+
+    def stop(self) -> None:
+        """Ends it. Idempotent."""
+
+    async def end(self) -> TakeEnd:
+        """Waits until it is complete on disk, or has failed; also when the call is over."""
+
+    async def keep(self) -> None:
+        """It can be fetched from now on."""
+
+    async def discard(self) -> None:
+        """Nobody shall hear it."""
+
+    async def clip(self) -> Clip:
+        """It as a prompt. Raises SoundError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +88,8 @@ class DialLeg:
     status_callback: str = ""
     status_callback_events: tuple[str, ...] = ("completed",)
     status_callback_method: str = "POST"
+    record: bool = False
+    """Whether the conversation is recorded, as a recording of this leg."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +108,16 @@ class DialEnd:
     """The leg that was bridged, else the last that failed."""
     duration_s: int = 0
     """Bridged time."""
+    recording_url: str = ""
+    """Of the leg's recording; "" when there is none."""
 
 
 class Host(Protocol):
     """One answered call, as verbs see it."""
+
+    @property
+    def call(self) -> CallIdentity:
+        """Who is on it."""
 
     @property
     def media(self) -> MediaLeg:
@@ -94,6 +150,18 @@ class Host(Protocol):
 
         The caller hears ringback meanwhile. Never raises for what the far side does.
         """
+
+    def record(self, longest_s: float, silence_s: float) -> Take:
+        """Records what the caller says from now on.
+
+        It ends by itself after `longest_s`, after a silence of `silence_s`, or with the call.
+        """
+
+    def record_whole(self) -> None:
+        """Records the whole call from now on, both directions, unless it is already."""
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Goes on with the work when the call is over."""
 
     def note(self, kind: str, **data: str | int | float | bool | None) -> None:
         """Writes a line on the call's timeline."""

@@ -68,8 +68,8 @@ class Keys:
             self._arrived.clear()
             await self._arrived.wait()
 
-    async def take(self, timeout_s: float) -> str | None:
-        """The next key; None when none was pressed in that time."""
+    async def take(self, timeout_s: float | None) -> str | None:
+        """The next key; None when none was pressed in that time. `timeout_s` None: no limit."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self.wait()

@@ -22,6 +22,12 @@ WAIT_SAMPLES: Final = 2400
 """A packet may come 0.3 s late and still find its place."""
 MOST_WAITING_BYTES: Final = 2_000_000
 """About two minutes of both directions; a disk that is further behind ends the recording."""
+HAND_OVER_LISTENING_S: Final = 0.2
+"""The same for a recording that silence ends: so much later is that noticed."""
+SOUND_RMS: Final = 200
+"""Of 16-bit samples, about -41 dBm0: speech is louder, the noise of a line is not."""
+LISTEN_SAMPLES: Final = 800
+"""A tenth of a second is sound or silence as a whole."""
 HEADER_EVERY_BYTES: Final = 160_000
 """How often the header is brought up to date, so that a killed worker leaves a file that plays."""
 
@@ -45,12 +51,13 @@ class Recording:
 
     __slots__ = (
         "_began",
+        "_every_s",
         "_far",
         "_far_line",
         "_near",
         "_near_line",
         "_recorder",
-        "failed",
+        "enough",
         "handed_bytes",
         "next_at",
         "order",
@@ -62,13 +69,14 @@ class Recording:
     def __init__(self, recorder: Recorder, stream: int, order: RecordOrder, now: float) -> None:
         self.order = order
         self.stream = stream
-        self.next_at = now + HAND_OVER_S
+        self._every_s = HAND_OVER_LISTENING_S if order.silence_s else HAND_OVER_S
+        self.next_at = now + self._every_s
         self.handed_bytes = 0
         """Given to the thread, in all; counted by the loop."""
         self.written_bytes = 0
         """Done with; counted by the thread."""
-        self.failed = False
-        """Set by the thread: collecting on is useless."""
+        self.enough = False
+        """Set by the thread: it cannot be written, or silence ended it."""
         self.writer = _Writer(order)
         """The thread's own."""
         self._recorder = recorder
@@ -95,7 +103,7 @@ class Recording:
         """Passes on what has been collected; True when the recording is over by itself."""
         here = int((now - self._began) * g711.RATE_HZ)
         longest = int(self.order.max_duration_s * g711.RATE_HZ)
-        over = last or here >= longest or self.failed
+        over = last or here >= longest or self.enough
         until = min(here, longest) if over else here - WAIT_SAMPLES
         size = _size(self._far) + _size(self._near)
         if self.handed_bytes - self.written_bytes + size > MOST_WAITING_BYTES:
@@ -105,14 +113,26 @@ class Recording:
         self.handed_bytes += size
         self._recorder.batches.put(Batch(self, self._far, self._near, until, over))
         self._far, self._near = [], []
-        self.next_at = now + HAND_OVER_S
+        self.next_at = now + self._every_s
         return over
 
 
 class _Writer:
     """The file of one recording. Used by the thread alone."""
 
-    __slots__ = ("_far", "_file", "_header_at", "_near", "_order", "_size", "_written", "error")
+    __slots__ = (
+        "_far",
+        "_file",
+        "_header_at",
+        "_near",
+        "_order",
+        "_quiet_from",
+        "_size",
+        "_sound",
+        "_written",
+        "error",
+        "fell_silent",
+    )
 
     def __init__(self, order: RecordOrder) -> None:
         self._order = order
@@ -124,21 +144,28 @@ class _Writer:
         self._header_at = 0
         self._far: list[_Piece] = []
         self._near: list[_Piece] = []
+        self._sound = 0
+        """Samples of the far end that were louder than silence."""
+        self._quiet_from = 0
+        """Where the last of them was."""
+        self.fell_silent = False
+        """The far end was silent for as long as it may be: what follows is not written."""
         self.error = ""
 
     def write(self, batch: Batch) -> None:
         """Writes all up to `until`; errors are kept for the end."""
         self._far += batch.far
         self._near += batch.near
-        if batch.until <= self._written or self.error:
+        if batch.until <= self._written or self.error or self.fell_silent:
             return
         try:
             if self._file < 0:
                 self._open()
             count = batch.until - self._written
             far, self._far = self._mix(self._far, count)
+            far = self._listen(far)
             if self._order.channels == 2:
-                near, self._near = self._mix(self._near, count)
+                near, self._near = self._mix(self._near, len(far) // 2)
                 far = pcm.stereo(far, near)
             else:
                 self._near = []
@@ -170,6 +197,17 @@ class _Writer:
             samples = samples[: len(sound) - at]
             sound[at : at + len(samples)] = samples
         return bytes(sound), later
+
+    def _listen(self, far: bytes) -> bytes:
+        """Counts the sound in it; what there is up to the silence that ends the recording."""
+        for at in range(0, len(far), 2 * LISTEN_SAMPLES):
+            piece = far[at : at + 2 * LISTEN_SAMPLES]
+            if pcm.audioop.rms(piece, 2) >= SOUND_RMS:
+                self._sound += len(piece) // 2
+                self._quiet_from = self._written + (at + len(piece)) // 2
+        most = self._quiet_from + int(self._order.silence_s * g711.RATE_HZ)
+        self.fell_silent = bool(self._order.silence_s) and self._written + len(far) // 2 >= most
+        return far[: 2 * (most - self._written)] if self.fell_silent else far
 
     def _put(self, data: bytes) -> None:
         view = memoryview(data)
@@ -214,7 +252,12 @@ class _Writer:
         size_bytes = self._size + _WAV.size if not self.error or self._size else 0
         duration_ms = self._size // frame // 8
         return Recorded(
-            self._order.recording_id, self._order.path, duration_ms, size_bytes, self.error
+            self._order.recording_id,
+            self._order.path,
+            duration_ms,
+            size_bytes,
+            self.error,
+            self._sound * 1000 // g711.RATE_HZ,
         )
 
 
@@ -256,7 +299,7 @@ class Recorder:
             recording = batch.recording
             recording.writer.write(batch)
             recording.written_bytes += _size(batch.far) + _size(batch.near)
-            recording.failed = bool(recording.writer.error)
+            recording.enough = bool(recording.writer.error) or recording.writer.fell_silent
             if batch.last:
                 self.finished.append((recording.stream, recording.writer.finish()))
                 os.eventfd_write(self.wake, 1)
