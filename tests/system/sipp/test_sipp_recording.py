@@ -155,8 +155,8 @@ def test_recording_has_both_directions_from_there_on(scene: Scene) -> None:
     phone = scene.phone("answer")
     call = scene.call(
         phone,
-        "<Response><Say>This comes before it all.</Say><Recording/><Say>This is on the recording.</Say>"
-        '<Pause length="3"/></Response>',
+        "<Response><Say>This comes before it all.</Say><Recording/>"
+        '<Say>This is on the recording.</Say><Pause length="3"/></Response>',
     )
     phone.ear.wait_for_speech(1.4)
     _speaks(phone, 1.5)
