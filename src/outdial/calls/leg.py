@@ -432,7 +432,7 @@ class CallLeg:
                         Outcome.COMPLETED,
                         "media-timeout",
                         Source.OUTDIAL,
-                        detail=f"no audio from the far end for {event.seconds:g} seconds",
+                        detail=f"no audio from the far end for {event.seconds:.0f} s",
                     )
                 )
             case RecordingDone():

@@ -51,6 +51,26 @@ Sim = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        import outdial
+
+        typer.echo(f"outdial {outdial.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", is_eager=True, callback=_tell_version
+        ),
+    ] = False,
+) -> None:
+    """What goes before the command."""
+
+
 @app.command()
 def serve(
     config: Config = None,

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from outdial import __version__
+
 SID = "CA" + "0" * 32
 
 
@@ -256,6 +258,11 @@ def test_a_wrong_command_line(tmp_path: Path, arguments: tuple[str, ...]) -> Non
     assert done.returncode == 64
     assert "Usage" in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    told = outdial(tmp_path, "--version")
+    assert (told.returncode, told.stdout, told.stderr) == (0, f"outdial {__version__}\n", "")
 
 
 def test_unknown_settings_are_named(tmp_path: Path) -> None:
