@@ -46,6 +46,8 @@ from outdial.speech.speech import Speech
 from outdial.store.backends import is_shared
 from outdial.store.store import Store
 from outdial.webhooks.deliver import Deliverer
+from outdial.webhooks.replay import Replays
+from outdial.webhooks.secret_file import Signing
 
 _log = log.get("app")
 
@@ -90,7 +92,7 @@ class Server:
         self.store = await _open_store(settings, clock)
         stack.push_async_callback(self.store.close)
         keys = await KeyRing.open(self.store, settings, clock)
-        client = HttpClient(policy)
+        client = HttpClient(policy, signer=Signing.open(settings.webhooks, clock))
         stack.push_async_callback(client.close)
         self.media = await WorkerPool.start(_media_settings(settings), clock)
         stack.push_async_callback(self.media.stop)
@@ -139,6 +141,7 @@ class Server:
         app = create_app(
             calls=self.calls,
             store=self.store,
+            replays=Replays(self.store, self.deliverer, clock),
             keys=keys,
             settings=settings,
             check_url=lambda url: check_url(url, policy),

@@ -133,6 +133,12 @@ class Webhooks(_Section):
     """A callback must be answered within."""
     attempts: int = Field(9, ge=1)
     """Tries of one callback before it is given up as dead."""
+    secrets: list[Annotated[SecretStr, AfterValidator(checks.webhook_secret)]] = Field(
+        [], max_length=8
+    )
+    """Every request is signed with each, newest first; empty: with those of `secret_file`."""
+    secret_file: Annotated[str, Field(min_length=1)] = "outdial-webhooks.secret"  # noqa: S105 - its name
+    """The secrets, one a line, newest first; made at the first start, and read when it changes."""
 
 
 class Calls(_Section):

@@ -3,9 +3,16 @@ whose text says what is wrong and what would be right."""
 
 from __future__ import annotations
 
+import binascii
 import re
+from base64 import b64decode
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+SECRET_PREFIX = "whsec_"  # noqa: S105 - what is not secret of it
+"""What a secret for signing requests begins with."""
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 _BRACKETED = re.compile(r"\[([^\]]*)\](?::(.*))?", re.DOTALL)
@@ -138,6 +145,27 @@ def port_number(port: int) -> int:
     if not 1 <= port <= 65535:
         raise ValueError(f"{port} is not a port; ports are 1 to 65535")
     return port
+
+
+def webhook_key(secret: str) -> bytes:
+    """The bytes of a secret for signing requests: whsec_ and the Base64 of 24 to 64 of them."""
+    try:
+        key = b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not secret.startswith(SECRET_PREFIX) or not 24 <= len(key) <= 64:
+        # the text itself is not repeated: it may be a secret with a typing error
+        raise ValueError(
+            f"is not a secret: it must be {SECRET_PREFIX} and the Base64 of 24 to 64 random bytes, "
+            "as `outdial deliveries secret rotate` makes them"
+        )
+    return key
+
+
+def webhook_secret(secret: SecretStr) -> SecretStr:
+    """A secret for signing requests."""
+    webhook_key(secret.get_secret_value())
+    return secret
 
 
 def not_registering(register: bool) -> bool:

@@ -151,7 +151,7 @@ def _may_hold_secrets(annotation: Any) -> bool:
     """Whether a value given there is not to be shown: a secret, or a table that may have one."""
     if annotation is None or annotation is SecretStr or _table(annotation) is not None:
         return True
-    return any(_may_hold_secrets(a) for a in get_args(annotation) if isinstance(a, type))
+    return any(_may_hold_secrets(a) for a in get_args(annotation))
 
 
 def _is_list(annotation: Any) -> bool:

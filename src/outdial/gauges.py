@@ -74,6 +74,15 @@ class Gauges(Collector):
                 f"outdial_media_{name}", what, value=self._of_media.get(name, 0)
             )
         yield _gauge("callbacks_held", "Callbacks not delivered yet.", self._deliverer.held)
+        yield _gauge("callbacks_under_way", "Attempts going on.", self._deliverer.under_way)
+        attempts = CounterMetricFamily(
+            "outdial_callback_attempts",
+            "Attempts to deliver a callback, by what came of them.",
+            labels=["result"],
+        )
+        for result, count in self._deliverer.tally.items():
+            attempts.add_metric([result], count)
+        yield attempts
         yield _gauge("tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
 
 

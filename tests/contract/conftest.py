@@ -27,8 +27,11 @@ from outdial.store.records import (
     CallFilter,
     CallPage,
     CallRecord,
+    DeliveryFilter,
+    DeliveryPage,
     DeliveryRecord,
     EventRecord,
+    FeedEvent,
     IdempotencyRecord,
     RecordingRecord,
 )
@@ -54,6 +57,8 @@ class Record:
     """So many times no post of a token is found."""
     key_names: dict[str, str] = field(default_factory=lambda: {KEY: "dev"})
     repeats: dict[tuple[str, str], IdempotencyRecord] = field(default_factory=dict)
+    callbacks: dict[str, DeliveryRecord] = field(default_factory=dict)
+    replayed: list[str] = field(default_factory=list)
     verified: list[str] = field(default_factory=list)
     ready: bool = True
 
@@ -138,21 +143,63 @@ class Record:
         raw = b"INVITE sip:19499300360@127.0.0.1 SIP/2.0\r\nCall-ID: x\r\n\r\n"
         return [TracedMessage(1_800_000_000.5, True, "127.0.0.1:5090", "udp", raw)]
 
+    def told(self, call_sid: str) -> list[DeliveryRecord]:
+        """A call's callbacks, the same each time."""
+        sid = ids.of_delivery(call_sid, 1)
+        if sid in self.callbacks:
+            return [self.callbacks[sid]]
+        self.callbacks[sid] = made = self._told(call_sid)
+        return [made]
+
     async def deliveries(self, call_sid: str) -> list[DeliveryRecord]:
-        return [
-            DeliveryRecord(
-                id=ids.new(ids.DELIVERY),
-                call_sid=call_sid,
-                lane=call_sid,
-                position=0,
-                event="completed",
-                url="http://127.0.0.1:9000/events",
-                method="POST",
-                params=(("apikey", "hidden"),),
-                created_at=1_800_000_000.0,
-                next_at=1_800_000_009.0,
-            )
+        return self.told(call_sid)
+
+    async def delivery(self, sid: str) -> DeliveryRecord | None:
+        for call in self.kept:
+            self.told(call)
+        return self.callbacks.get(sid)
+
+    async def delivery_page(
+        self, wanted: DeliveryFilter | None = None, cursor: str = "", limit: int = 50
+    ) -> DeliveryPage:
+        assert wanted is not None
+        found = [one for call in reversed(self.kept) for one in self.told(call)]
+        fit = [one for one in found if wanted.state in ("", one.state)]
+        start = int(cursor) if cursor else 0
+        more = str(start + limit) if len(fit) > start + limit else ""
+        return DeliveryPage(tuple(fit[start : start + limit]), more)
+
+    async def feed(self, after: str = "", limit: int = 100) -> list[FeedEvent]:
+        if after and not (after.isascii() and after.isdigit()):
+            raise ValueError(after)
+        found = [
+            FeedEvent(str(number), EventRecord(sid, 0, call.created_at, "state.queued"), call)
+            for number, (sid, call) in enumerate(self.kept.items(), 1)
         ]
+        return found[int(after or 0) :][:limit]
+
+    async def replay(self, delivery: DeliveryRecord) -> None:
+        self.replayed.append(delivery.id)
+        delivery.state = "pending"
+
+    async def replay_dead(self, call_sid: str = "", since: float | None = None) -> int:
+        self.replayed.append(f"{call_sid} {since}")
+        return 3
+
+    def _told(self, call_sid: str) -> DeliveryRecord:
+        return DeliveryRecord(
+            id=ids.of_delivery(call_sid, 1),
+            call_sid=call_sid,
+            lane=call_sid,
+            position=0,
+            event="completed",
+            url="http://127.0.0.1:9000/events",
+            method="POST",
+            params=(("apikey", "hidden"),),
+            created_at=1_800_000_000.0,
+            next_at=1_800_000_009.0,
+            event_id=ids.of_event(call_sid, 1),
+        )
 
     async def recording(self, sid: str) -> RecordingRecord | None:
         return self.recordings.get(sid)
@@ -210,6 +257,7 @@ async def running(
     app = create_app(
         calls=lists,
         store=store or lists,
+        replays=lists,
         keys=lists,
         settings=settings,
         check_url=lambda url: check_url(url, policy),

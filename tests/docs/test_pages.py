@@ -83,7 +83,7 @@ def test_python_is_python_and_imports_what_there_is(block: Block) -> None:
 
 
 def test_no_block_is_in_a_language_that_nobody_checks() -> None:
-    checked = {"toml", "xml", "json", "python", "sh", "mermaid", "text", "http"}
+    checked = {"toml", "xml", "json", "python", "sh", "mermaid", "text", "http", "js", "php"}
     fences = re.compile(r"^```([a-z]*)\n.*?^```$", re.M | re.S)
     for page in pages():
         for language in fences.findall(page.read_text()):

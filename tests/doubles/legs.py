@@ -304,8 +304,11 @@ class FakeStore:
     async def call(self, sid: str) -> CallRecord | None:
         return next((call for call in self.calls if call.sid == sid), None)
 
-    async def events(self, sid: str) -> list[EventRecord]:
-        return [event for event in self.timeline if event.call_sid == sid]
+    async def events(self, call_sid: str, after_seq: int = -1) -> list[EventRecord]:
+        return [e for e in self.timeline if e.call_sid == call_sid and e.seq > after_seq]
+
+    async def flush(self) -> None:
+        pass
 
     async def unfinished_calls(self) -> list[CallRecord]:
         return [call for call in self.calls if call.ended_at is None]

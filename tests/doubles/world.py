@@ -44,6 +44,8 @@ class FakeWeb:
         params: Sequence[tuple[str, str]] = (),
         timeout_s: float = 10.0,
         max_bytes: int = 65536,
+        connect_timeout_s: float | None = None,
+        read_timeout_s: float | None = None,
     ) -> Page:
         self.requests.append((method, url, dict(params)))
         page = self.pages.get(url)

@@ -23,7 +23,14 @@ class _Media:
 
 def _gauges(media: _Media) -> Gauges:
     agent = Agent(token=lambda: "0123456789abcdef", name="Outdial")
-    return Gauges(agent, cast(Any, media), cast(Any, SimpleNamespace(held=2)))
+    return Gauges(
+        agent,
+        cast(Any, media),
+        cast(
+            Any,
+            SimpleNamespace(held=2, under_way=1, tally={"delivered": 3, "failed": 2, "dead": 1}),
+        ),
+    )
 
 
 async def test_the_workers_are_asked_before_a_scrape_and_not_during_it() -> None:

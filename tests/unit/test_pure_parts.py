@@ -15,11 +15,13 @@ PURE = [
     *sorted(SRC.glob("sdp/*.py")),
     *sorted(SRC.glob("media/core/*.py")),
     *sorted(SRC.glob("didml/*.py")),
-    *(SRC / f"webhooks/{name}.py" for name in ("payloads", "schedule")),
+    *(SRC / f"webhooks/{name}.py" for name in ("payloads", "schedule", "sign", "turns")),
     *(
         SRC / f"calls/{name}.py"
         for name in ("states", "endings", "routes", "admission", "quota", "channels")
     ),
+    SRC / "net/overrides.py",
+    SRC / "net/form.py",
 ]
 NOT_PURE = {SRC / "didml/interpreter.py"}
 

@@ -14,7 +14,7 @@ from outdial.api import document, health, metrics, problems, v1, v2
 from outdial.api.intake import Intake
 from outdial.api.keys import Keys
 from outdial.api.rate import PostRate
-from outdial.api.record import Record
+from outdial.api.record import Record, Replays
 from outdial.calls.checks import Rules
 from outdial.calls.service import CallService
 from outdial.clock import Clock, SystemClock
@@ -48,6 +48,7 @@ def create_app(
     *,
     calls: CallService,
     store: Record,
+    replays: Replays,
     keys: Keys,
     settings: Settings,
     check_url: Callable[[str], None],
@@ -82,7 +83,7 @@ def create_app(
     problems.install(app)
     recordings = Path(settings.storage.recordings).absolute()
     own = (
-        v1.router(intake, store, keys, recordings),
+        v1.router(intake, store, replays, keys, recordings),
         health.router(calls, counters, refresh),
     )
     for router in (*own, *extra):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ValidationError
+from pydantic import BaseModel
 
 from outdial.api import bodies, forms, problems, schemas
 from outdial.api.intake import Intake
+from outdial.api.models import Moment, json_body, read_model, seconds
 from outdial.api.record import Record, known_call
 from outdial.calls import codes, repeats
 from outdial.calls.checks import FIELDS
@@ -19,20 +18,6 @@ from outdial.errors import Refused
 from outdial.store.records import CallFilter, CallRecord
 
 _SPELLING = {name: name for name in FIELDS}
-_JSON_KINDS = (bodies.JSON, "text/json")
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def _rfc3339(text: object) -> object:
-    # pydantic alone would also take numbers as seconds
-    if not isinstance(text, str) or _RFC3339.fullmatch(text) is None:
-        raise ValueError("it must be an RFC 3339 time, e.g. 2026-05-04T12:00:00Z")
-    return text
-
-
-_Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
 _Number = Annotated[str, Query(max_length=32)]
 
 
@@ -56,7 +41,7 @@ class CallRoutes:
         key_name = request.state.key_name
         self._intake.rate.take(key_name)
         token = repeats.token_of(request.headers.getlist(repeats.HEADER))
-        values = (await self._model(request, schemas.NewCall)).values()
+        values = (await read_model(request, self._intake.max_body_bytes, schemas.NewCall)).values()
         if token:
             once = await self._intake.place_once(values, _SPELLING, key_name, token)
             sid, answer = once.call_sid, once.answer
@@ -73,8 +58,8 @@ class CallRoutes:
         to: _Number = "",
         from_: Annotated[str, Query(alias="from", max_length=32)] = "",
         parent_sid: Annotated[str, Query(max_length=34)] = "",
-        created_after: _Moment | None = None,
-        created_before: _Moment | None = None,
+        created_after: Moment | None = None,
+        created_before: Moment | None = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 50,
         cursor: Annotated[str, Query(max_length=200)] = "",
     ) -> schemas.Calls:
@@ -85,8 +70,8 @@ class CallRoutes:
             to_number=to.strip().removeprefix("+"),  # an unescaped + in a query is a space
             from_number=from_.strip().removeprefix("+"),
             parent_sid=parent_sid,
-            created_after=_seconds(created_after),
-            created_before=_seconds(created_before),
+            created_after=seconds(created_after),
+            created_before=seconds(created_before),
         )
         try:
             page = await self._record.calls(wanted, cursor, limit)
@@ -104,7 +89,7 @@ class CallRoutes:
 
     async def change(self, request: Request, response: Response, sid: str) -> schemas.Call:
         """A call that is queued or rings is cancelled, one that was answered is hung up."""
-        await self._model(request, schemas.CallChange)
+        await read_model(request, self._intake.max_body_bytes, schemas.CallChange)
         await known_call(self._record, sid)
         if await self._intake.calls.hang_up(sid):
             response.status_code = 202
@@ -116,33 +101,6 @@ class CallRoutes:
             return None
         here = self._intake.calls.position(call.sid)
         return await self._record.queue_position(call) if here is None else here
-
-    async def _model(self, request: Request, kind: type[Model]) -> Model:
-        body = await bodies.read(request.receive, self._intake.max_body_bytes)
-        return _parse(request, body, kind)
-
-
-def _parse(request: Request, body: bytes, kind: type[Model]) -> Model:
-    content_type = request.headers.get("content-type", bodies.JSON).partition(";")[0]
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    if content_type.strip().lower() not in _JSON_KINDS or encoding != "identity":
-        raise Refused(415, codes.BAD_TYPE, f"Send the body as plain {bodies.JSON}")
-    value = bodies.load_json(body)
-    if not isinstance(value, dict):
-        raise Refused(400, codes.MALFORMED_BODY, "The JSON body must be an object")
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        raise problems.first_invalid(error) from None
-
-
-def _seconds(moment: datetime | None) -> float | None:
-    return None if moment is None else moment.timestamp()
-
-
-def _body(kind: type[BaseModel]) -> dict[str, Any]:
-    reference = {"$ref": f"#/components/schemas/{kind.__name__}"}
-    return {"requestBody": {"required": True, "content": {bodies.JSON: {"schema": reference}}}}
 
 
 _LINKS = {
@@ -165,7 +123,7 @@ _CREATE: dict[str, Any] = {
         },
         **problems.documented(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
     },
-    "openapi_extra": _body(schemas.NewCall),
+    "openapi_extra": json_body(schemas.NewCall),
     "description": f"Answered once the call is durably stored. {forms.REPEATABLE}",
     "summary": "Place a call",
     "operation_id": "create_call",
@@ -189,7 +147,7 @@ _CHANGE: dict[str, Any] = {
         202: {"description": "The call is being ended.", "model": schemas.Call},
         **problems.documented(400, 401, 404, 408, 413, 415, 422, 503),
     },
-    "openapi_extra": _body(schemas.CallChange),
+    "openapi_extra": json_body(schemas.CallChange),
     "summary": "Hang up",
     "operation_id": "change_call",
 }

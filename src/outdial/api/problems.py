@@ -79,11 +79,15 @@ def answer(request: Request, refused: Refused, headers: Any = None) -> Response:
 
 
 def _allowed(request: Request) -> str:
-    """The methods of all routes of the path; Starlette names only those of the first."""
+    """The methods of all routes of the path; Starlette names only those of the first.
+
+    A path that stands for itself is not one with a parameter that happens to have its last word.
+    """
     methods: set[str] = set()
-    for route in request.app.routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
-            methods |= getattr(route, "methods", None) or set()
+    fitting = [r for r in request.app.routes if r.matches(request.scope)[0] is not Match.NONE]
+    exact = [route for route in fitting if getattr(route, "path", "") == request.url.path]
+    for route in exact or fitting:
+        methods |= getattr(route, "methods", None) or set()
     return ", ".join(sorted(methods))
 
 

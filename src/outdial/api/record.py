@@ -12,8 +12,11 @@ from outdial.store.records import (
     CallFilter,
     CallPage,
     CallRecord,
+    DeliveryFilter,
+    DeliveryPage,
     DeliveryRecord,
     EventRecord,
+    FeedEvent,
     IdempotencyRecord,
     RecordingRecord,
 )
@@ -38,9 +41,26 @@ class Record(Protocol):
 
     async def queue_position(self, call: CallRecord) -> int: ...
 
+    async def delivery(self, sid: str) -> DeliveryRecord | None: ...
+
+    async def delivery_page(
+        self, wanted: DeliveryFilter | None = None, cursor: str = "", limit: int = 50
+    ) -> DeliveryPage: ...
+
+    async def feed(self, after: str = "", limit: int = 100) -> list[FeedEvent]: ...
+
     async def recording(self, sid: str) -> RecordingRecord | None: ...
 
     async def idempotent(self, key_name: str, token: str) -> IdempotencyRecord | None: ...
+
+
+class Replays(Protocol):
+    """Delivers callbacks once more; `webhooks.replay.Replays`. Everything raises
+    StoreUnavailable."""
+
+    async def replay(self, delivery: DeliveryRecord) -> None: ...
+
+    async def replay_dead(self, call_sid: str = "", since: float | None = None) -> int: ...
 
 
 async def known_call(record: Record, sid: str, field: str = "sid") -> CallRecord:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from outdial import ids
 from outdial.calls import checks
 from outdial.clock import iso8601
 from outdial.legs import TracedMessage
+from outdial.net.client import preview
+from outdial.store import records
 from outdial.store.records import CallRecord, DeliveryRecord, EventRecord
-from outdial.webhooks.payloads import duration_s
+from outdial.webhooks.payloads import SECRET_PARAM, duration_s
 
 State = Literal["queued", "dialling", "ringing", "answered", "completed"]
 Outcome = Literal["completed", "busy", "no-answer", "failed", "canceled"]
 Event = Literal["initiated", "ringing", "answered", "completed"]
 Method = Literal["GET", "POST"]
+DeliveryState = Literal["pending", "done", "dead"]
+Dead = Literal["dead"]
 
 _MASK = "***"
 
@@ -253,7 +259,7 @@ class Delivery(BaseModel):
     event: Event
     url: str
     method: Method
-    state: Literal["pending", "done", "dead"]
+    state: DeliveryState
     attempts: int
     created_at: str
     next_at: str | None = Field(description="When it is tried next; null when it is not.")
@@ -284,9 +290,119 @@ class Delivery(BaseModel):
 
 
 class Deliveries(BaseModel):
-    """A call's callbacks in the order they were made."""
+    """A page of callbacks, newest first; those of one call in the order they were made."""
 
     deliveries: list[Delivery]
+    next_cursor: str = Field(description='Give it as `cursor` for the next page; "" on the last.')
+
+
+class SentRequest(BaseModel):
+    """A callback as it is sent. The value of `secret_key` is masked."""
+
+    method: Method
+    url: str
+    headers: dict[str, str] = Field(
+        description="Without webhook-timestamp and webhook-signature, which each attempt has."
+    )
+    body: str
+
+
+class Try(BaseModel):
+    """One attempt to deliver a callback."""
+
+    at: str
+    ms: float = Field(description="How long it took.")
+    status: int | None = Field(description="Of the answer; null when there was no complete one.")
+    error: str = Field(description='Why it failed; "" when it was taken.')
+    peer: str = Field(description="Address and port of the receiver.")
+    timestamp: int | None = Field(description="The webhook-timestamp that was sent.")
+    signature: str = Field(description="The webhook-signature that was sent.")
+    response_head: str = Field(description="Status line and headers, cut at about 1 KB.")
+
+
+class DeliveryInFull(Delivery):
+    """A callback, the request, and every attempt."""
+
+    event_id: str = Field(description="The webhook-id: the same on every attempt.")
+    node: str = Field(description='The node that delivers it; "" where there is only one.')
+    request: SentRequest
+    tries: list[Try]
+
+    @classmethod
+    def of_record(cls, record: DeliveryRecord) -> DeliveryInFull:
+        """The delivery as the API shows it."""
+        message_id = record.event_id or record.id
+        shown = tuple((n, _MASK if n == SECRET_PARAM and v else v) for n, v in record.params)
+        masked = preview(record.method, record.url, shown, message_id)
+        headers = preview(record.method, record.url, record.params, message_id).headers
+        return cls(
+            **Delivery.of(record).model_dump(),
+            event_id=message_id,
+            node=record.node,
+            request=SentRequest.model_validate(
+                {
+                    "method": record.method,
+                    "url": masked.url,
+                    "headers": headers,
+                    "body": masked.body,
+                }
+            ),
+            tries=[_try(kept) for kept in record.tries],
+        )
+
+
+def _try(kept: Mapping[str, Any]) -> Try:
+    return Try(
+        at=iso8601(kept["at"]),
+        ms=kept["ms"],
+        status=kept["status"],
+        error=kept["error"],
+        peer=kept.get("peer", ""),
+        timestamp=kept.get("timestamp"),
+        signature=kept.get("signature", ""),
+        response_head=kept.get("head", ""),
+    )
+
+
+class Replayed(BaseModel):
+    """How many callbacks are delivered once more."""
+
+    count: int
+
+
+class FeedEvent(BaseModel):
+    """An event that changed a call's state."""
+
+    id: str = Field(description="The webhook-id of callbacks that tell of it.")
+    type: str = Field(description="call.queued, .dialling, .ringing, .answered, .completed.")
+    at: str
+    call_sid: str
+    parent_sid: str
+    seq: int = Field(description="Its number on the call's timeline.")
+    data: dict[str, Any]
+    call: Call = Field(description="As it stands now, not as it stood then.")
+
+    @classmethod
+    def of(cls, found: records.FeedEvent) -> FeedEvent:
+        """The event as the API shows it."""
+        event, call = found.event, found.call
+        return cls(
+            id=ids.of_event(event.call_sid, event.seq),
+            type="call." + event.kind.partition(".")[2],
+            at=iso8601(event.at),
+            call_sid=event.call_sid,
+            parent_sid=call.parent_sid,
+            seq=event.seq,
+            data=dict(event.data),
+            call=Call.of(call),
+        )
+
+
+class Feed(BaseModel):
+    """A page of the events of all calls, oldest first."""
+
+    events: list[FeedEvent]
+    next: str = Field(description="Give it as `after` to go on behind these events.")
 
 
 class Problem(BaseModel):

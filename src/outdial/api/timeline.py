@@ -1,4 +1,4 @@
-"""What happened on a call: its events, its SIP messages, its status callbacks."""
+"""What happened on a call: its events, its SIP messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ class TimelineRoutes:
         """Adds each handler with what the OpenAPI document says of it."""
         routes.get("/calls/{sid}/events", **_EVENTS)(self.events)
         routes.get("/calls/{sid}/ladder", **_LADDER)(self.ladder)
-        routes.get("/deliveries", **_DELIVERIES)(self.deliveries)
 
     async def events(
         self, sid: str, after: Annotated[int, Query(ge=-1, le=2**31)] = -1
@@ -36,12 +35,6 @@ class TimelineRoutes:
         found = await self._record.ladder(sid)
         return schemas.Ladder(messages=[schemas.SipMessage.of(message) for message in found])
 
-    async def deliveries(self, call_sid: str) -> schemas.Deliveries:
-        """In the order in which they were made."""
-        await known_call(self._record, call_sid, "call_sid")
-        found = await self._record.deliveries(call_sid)
-        return schemas.Deliveries(deliveries=[schemas.Delivery.of(one) for one in found])
-
 
 _EVENTS: dict[str, Any] = {
     "response_model": schemas.Timeline,
@@ -54,10 +47,4 @@ _LADDER: dict[str, Any] = {
     "responses": problems.documented(401, 404, 503),
     "summary": "A call's SIP messages",
     "operation_id": "call_ladder",
-}
-_DELIVERIES: dict[str, Any] = {
-    "response_model": schemas.Deliveries,
-    "responses": problems.documented(400, 401, 404, 503),
-    "summary": "A call's status callbacks",
-    "operation_id": "list_deliveries",
 }

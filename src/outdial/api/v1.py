@@ -10,8 +10,10 @@ from fastapi.security import HTTPBearer
 
 from outdial.api import keys
 from outdial.api.calls import CallRoutes
+from outdial.api.deliveries import DeliveryRoutes
+from outdial.api.feed import FeedRoutes
 from outdial.api.intake import Intake
-from outdial.api.record import Record
+from outdial.api.record import Record, Replays
 from outdial.api.recordings import RecordingRoutes
 from outdial.api.timeline import TimelineRoutes
 
@@ -21,7 +23,9 @@ _Bearer = Annotated[
 ]
 
 
-def router(intake: Intake, record: Record, key_ring: keys.Keys, recordings: Path) -> APIRouter:
+def router(
+    intake: Intake, record: Record, replays: Replays, key_ring: keys.Keys, recordings: Path
+) -> APIRouter:
     """The routes. `recordings` is the folder of the WAV files."""
 
     async def authenticated(request: Request, documented: _Bearer) -> None:
@@ -31,5 +35,7 @@ def router(intake: Intake, record: Record, key_ring: keys.Keys, recordings: Path
     routes = APIRouter(prefix="/v1", dependencies=[Depends(authenticated)])
     CallRoutes(intake, record).add_to(routes)
     TimelineRoutes(record).add_to(routes)
+    FeedRoutes(record, intake.calls).add_to(routes)
+    DeliveryRoutes(intake, record, replays).add_to(routes)
     RecordingRoutes(record, recordings).add_to(routes)
     return routes

@@ -62,8 +62,13 @@ class Subscription:
         sequence_number: int,
         now: float,
         recording_url: str,
+        seq: int,
     ) -> DeliveryRecord | None:
-        """The callback for the event, None when it was not subscribed to."""
+        """The callback for the event, None when it was not subscribed to.
+
+        `seq` is the number on the timeline of the event that it tells of: the ids of the event and
+        of the delivery follow from it, and are the same whoever works them out, and when.
+        """
         if event not in self.events:
             return None
         params = status_params(
@@ -76,7 +81,7 @@ class Subscription:
             optional=self.optional,
         )
         return DeliveryRecord(
-            id=ids.new(ids.DELIVERY),
+            id=ids.of_delivery(call.sid, seq),
             call_sid=call.sid,
             lane=self.lane.name,
             position=self.lane.take(),
@@ -86,4 +91,5 @@ class Subscription:
             params=params,
             created_at=now,
             next_at=now,
+            event_id=ids.of_event(call.sid, seq),
         )

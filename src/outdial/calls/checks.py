@@ -15,6 +15,7 @@ from outdial.calls import codes, numbers
 from outdial.calls.request import STATUS_EVENTS, CallRequest
 from outdial.config import Limits, Settings
 from outdial.errors import FetchError, Refused
+from outdial.net import overrides
 
 FIELDS = (
     "to",
@@ -171,6 +172,15 @@ class _Given:
                 name,
                 codes.BAD_VALUE,
                 f"is not usable: {error}; it must be like https://example.com/app.xml",
+            ) from None
+        try:
+            overrides.split(value)
+        except overrides.BadOverrides as error:
+            raise self._refuse(
+                name,
+                codes.BAD_OVERRIDE,
+                f"has connection overrides that are wrong: {error}; right is, for example, "
+                "https://example.com/app#rc=2&rp=5xx,ct&rt=3000",
             ) from None
         return value
 

@@ -32,10 +32,14 @@ UNKNOWN_PAGE = 40404
 """The cursor is not one that a page of calls gave."""
 UNKNOWN_TRUNK = 40405
 """No trunk of that name is set up."""
+UNKNOWN_DELIVERY = 40406
+"""There is no callback with that id."""
 BAD_METHOD = 40501
 """The path does not take this HTTP method."""
 SLOW_BODY = 40801
 """The body did not arrive in time."""
+STILL_PENDING = 40902
+"""The callback was neither delivered nor given up yet: it is being tried."""
 TOO_LARGE = 41301
 """The body is larger than `http.max_body_bytes`."""
 BAD_TYPE = 41501
@@ -50,6 +54,8 @@ NO_ROUTE = 42205
 """No trunk takes the number."""
 OTHER_REQUEST = 42206
 """The Idempotency-Key was used for another call."""
+BAD_OVERRIDE = 42207
+"""A URL's fragment has connection overrides that do not exist or are outside their limits."""
 POST_RATE = 42901
 """More posts a second than `limits.posts_per_second`."""
 QUEUE_FULL = 42902

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
@@ -11,7 +12,7 @@ from outdial.calls.bridge import Bridge, Party
 from outdial.calls.callbacks import Lane, Subscription
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.numbers import normalise
-from outdial.calls.services import Services
+from outdial.calls.services import HttpResponse, Services
 from outdial.didml.run.host import (
     CallIdentity,
     DialEnd,
@@ -25,6 +26,7 @@ from outdial.didml.run.keys import Keys
 from outdial.didml.shown import shown_url
 from outdial.errors import FetchError, Refused
 from outdial.legs import Clip, MediaLeg
+from outdial.net import overrides
 
 _LOOKS_LIKE_A_NUMBER = re.compile(r"\+?[0-9().\s-]{7,}")
 """User parts that a gateway would dial as a number: they pass the gate of numbers."""
@@ -53,21 +55,58 @@ class LegHost:
         return self._leg.media
 
     async def fetch(self, url: str, method: str, extra: Params = ()) -> Fetched:
-        """See Host."""
-        limits = self._services.settings.didml
+        """See Host. The URL's connection overrides say whether it is tried again, and when."""
+        bare, wanted = overrides.split_leniently(url, self._warn_of_overrides)
+        params = (*self._standard_params(), *extra)
+        loop = asyncio.get_running_loop()
+        fetch_timeout_s = self._services.settings.didml.fetch_timeout_s
+        deadline = loop.time() + (wanted.total_s or fetch_timeout_s)
+        # as programs written for such overrides expect: one retry where only the policy is given,
+        # and of connections that were not made where only the count is
+        retries = wanted.retries if wanted.retries is not None else int(wanted.policy is not None)
+        failed = 0
+        while True:
+            try:
+                answer = await self._fetch_once(
+                    method, bare, params, wanted, max(deadline - loop.time(), 0.001)
+                )
+            except FetchError as error:
+                failed += 1
+                kind = "" if error.kind == "status" else error.kind
+                again = failed <= retries and wanted.retried(kind, error.status, ("ct",))
+                if not again or loop.time() >= deadline:
+                    raise
+                self.note("document.retry", url=shown_url(bare), attempt=failed, problem=str(error))
+            else:
+                return Fetched(answer.url, answer.status, answer.content_type, answer.body)
+
+    async def _fetch_once(
+        self,
+        method: str,
+        url: str,
+        params: Params,
+        wanted: overrides.Overrides,
+        timeout_s: float,
+    ) -> HttpResponse:
+        """Raises FetchError, for an answer that is not 2xx too."""
         answer = await self._services.http.request(
             method,
             url,
-            params=(*self._standard_params(), *extra),
-            timeout_s=limits.fetch_timeout_s,
-            max_bytes=limits.max_document_bytes,
+            params=params,
+            timeout_s=timeout_s,
+            max_bytes=self._services.settings.didml.max_document_bytes,
+            connect_timeout_s=wanted.connect_s,
+            read_timeout_s=wanted.read_s,
         )
         if not 200 <= answer.status < 300:
             told = f"the application answered {answer.status}"
             if 300 <= answer.status < 400:
                 told += "; redirections are not followed, so give the address it leads to"
             raise FetchError("status", told, answer.status)
-        return Fetched(answer.url, answer.status, answer.content_type, answer.body)
+        return answer
+
+    def _warn_of_overrides(self, problem: str) -> None:
+        self.note("warning", text=f"connection overrides in a URL are left out: {problem}")
 
     def notify(self, url: str, method: str, extra: Params = ()) -> None:
         """See Host."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from outdial import log
+from outdial.calls.tasks import Tasks
 from outdial.clock import Clock
 from outdial.errors import StoreConflict, StoreUnavailable
 from outdial.legs import TracedMessage
@@ -51,6 +52,12 @@ class CallStore(Protocol):
     def note(self, event: EventRecord) -> None: ...
 
     def save_ladder(self, call_sid: str, messages: Sequence[TracedMessage]) -> None: ...
+
+    async def call(self, sid: str) -> CallRecord | None: ...
+
+    async def events(self, call_sid: str, after_seq: int = -1) -> list[EventRecord]: ...
+
+    async def flush(self) -> None: ...
 
 
 class CallbackQueue(Protocol):
@@ -100,6 +107,8 @@ class Journal:
         self._timelines: dict[str, Timeline] = {}
         self._held_back: dict[str, deque[_Waiting]] = {}
         self._retry: asyncio.TimerHandle | None = None
+        self._late_notes = Tasks()
+        self._one_late_note = asyncio.Lock()
 
     def open_timeline(self, sid: str, next_seq: int = 0) -> Timeline:
         """The timeline of a call; `close_timeline` lets go of it."""
@@ -168,12 +177,15 @@ class Journal:
         self._store.save_ladder(sid, messages)
 
     def delivered(self, delivery: DeliveryRecord, elapsed_ms: float) -> None:
-        """Notes trouble with a callback on the timeline, while that is open.
+        """Notes trouble with a callback on the timeline, while that is open; that a callback was
+        given up also later.
 
         That a callback arrived at the first attempt stands with the delivery; it is the rule.
         """
         timeline = self._timelines.get(delivery.call_sid)
-        if timeline is None or (delivery.state == "done" and delivery.attempts <= 1):
+        if delivery.state == "done" and delivery.attempts <= 1:
+            return
+        if timeline is None and delivery.state != "dead":
             return
         kind = {"done": "callback.delivered", "dead": "callback.dead"}.get(
             delivery.state, "callback.failed"
@@ -184,7 +196,30 @@ class Journal:
         if delivery.state != "done":
             data["error"] = delivery.last_error
             data["attempt"] = delivery.attempts
-        timeline.note(kind, data)
+        if timeline is not None:
+            timeline.note(kind, data)
+        else:
+            late = self._note_late(delivery.call_sid, kind, data)
+            self._late_notes.start(late, f"note {delivery.id}")
+
+    async def _note_late(self, sid: str, kind: str, data: Mapping[str, Any]) -> None:
+        """A note for a call whose timeline was closed, behind its last event.
+
+        One at a time, each on the disk before the next counts: nobody else numbers its events.
+        """
+        try:
+            async with self._one_late_note:
+                await self._store.flush()
+                call = await self._store.call(sid)
+                if call is None or call.state != "completed":
+                    return  # it is gone, or another process is at its timeline
+                seq = -1
+                while events := await self._store.events(sid, seq):
+                    seq = events[-1].seq
+                self._store.note(EventRecord(sid, seq + 1, self._clock.now(), kind, data))
+                await self._store.flush()
+        except StoreUnavailable as error:
+            _log.warning("not on the timeline", call=sid, kind=kind, error=str(error))
 
     def _settled(self, waiting: _Waiting, done: asyncio.Future[None]) -> None:
         if done.cancelled():

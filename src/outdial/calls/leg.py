@@ -539,17 +539,23 @@ class CallLeg:
         fields.update({"state": call.state, column: reached_at, "trunk": call.trunk})
         status = STATUS_EVENT[self.state]
         ends = self.state is State.COMPLETED
-        told = self.recordings.told if ends else None
+        recorded = self.recordings.told if ends else None
+        told = self.timeline.event(f"state.{call.state}", data)
         delivery = None
         if self._subscription is not None:
             delivery = self._subscription.delivery(
-                call, status, self._sequence_number, now, told.url if told is not None else ""
+                call,
+                status,
+                self._sequence_number,
+                now,
+                recorded.url if recorded is not None else "",
+                told.seq,
             )
         self._sequence_number += 1
         return Change(
             self.sid,
             fields,
-            (self.timeline.event(f"state.{call.state}", data),),
+            (told,),
             (delivery,) if delivery else (),
             self.recordings.to_store() if ends else (),
         )

@@ -40,6 +40,8 @@ class HttpClient(Protocol):
         params: Sequence[tuple[str, str]] = (),
         timeout_s: float = 10.0,
         max_bytes: int = 65536,
+        connect_timeout_s: float | None = None,
+        read_timeout_s: float | None = None,
     ) -> HttpResponse:
         """Raises FetchError."""
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from outdial.cli import exits
+from outdial.cli import deliveries, exits
+from outdial.cli.options import Config, Json, Key, Server, Sim, print_line
 
 _USAGE_OF_TYPER = 2
 _EPILOG = "Exit status: 0 well, 1 refused or failed, 64 a wrong command line."
@@ -35,20 +36,9 @@ trunks_app = typer.Typer(
     help="Look at the trunks of the settings.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(calls_app, name="calls")
+app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(keys_app, name="keys")
 app.add_typer(trunks_app, name="trunks")
-
-Config = Annotated[
-    Path | None, typer.Option("--config", "-c", help="Settings file; else ./outdial.toml if there.")
-]
-Server = Annotated[str, typer.Option(help="URL of the server; else OUTDIAL_URL, else http.listen.")]
-Key = Annotated[
-    str, typer.Option(help="API key; else OUTDIAL_KEY, else the first in the settings.")
-]
-Sim = Annotated[
-    bool, typer.Option("--sim", help="Simulated phones answer every number; no trunk is used.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
 def _tell_version(wanted: bool) -> None:
@@ -414,11 +404,6 @@ def demo(
     from outdial.demo.main import run
 
     raise Done(run(folder))
-
-
-def print_line(text: str, *, error: bool = False) -> None:
-    """A line of output, at once: others may be waiting for it at the end of a pipe."""
-    print(text, file=sys.stderr if error else sys.stdout, flush=True)
 
 
 class Done(Exception):

@@ -282,6 +282,12 @@ def _clear(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("cache", "recordings"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for pattern in ("*-heard-by-*.wav", "outdial.db*", "outdial.log", "outdial.toml"):
+    for pattern in (
+        "*-heard-by-*.wav",
+        "outdial.db*",
+        "outdial*.secret",
+        "outdial.log",
+        "outdial.toml",
+    ):
         for path in folder.glob(pattern):
             path.unlink()

@@ -8,6 +8,9 @@ the caller says how many, each hop judged like the first URL. Addresses are judg
 Connections are kept for a short while and used again. A request whose kept connection turns out
 to be dead is repeated only when that is safe (RFC 9110 section 9.2.2: not for POST).
 
+Every request is signed when there is a `signer`, but for a redirect's to another server: whoever
+redirects would choose what is signed, and have it sent to somebody who trusts our signature.
+
 docs/design/http-client.md says why this is not a library's session.
 """
 
@@ -19,15 +22,18 @@ import ssl
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urljoin
 
 import outdial
+from outdial import ids
 from outdial.errors import FetchError
 from outdial.net import form
 from outdial.net.addresses import AddressPolicy, Origin, parse_target
-from outdial.net.connection import Answer, Disconnected
+from outdial.net.connection import Answer, Connection, Disconnected
 from outdial.net.pool import Pool
 from outdial.net.resolver import CheckedResolver, Resolver, SystemResolver
+from outdial.net.trace import Signer, Trace
 
 Params = Sequence[tuple[str, str]]
 FORM = "application/x-www-form-urlencoded"
@@ -78,17 +84,20 @@ class HttpResponse:
 class HttpClient:
     """Makes requests within the rules. One for the whole program; `close` it.
 
-    Must be used on one event loop. `resolver` and `tls` are given by tests.
+    Must be used on one event loop. `signer` signs every request. `resolver` and `tls` are given by
+    tests.
     """
 
     def __init__(
         self,
         policy: AddressPolicy,
         *,
+        signer: Signer | None = None,
         resolver: Resolver | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.policy = policy
+        self._signer = signer
         self._resolver = resolver
         self._tls = tls
         self._pool: Pool | None = None
@@ -105,12 +114,18 @@ class HttpClient:
         timeout_s: float = 10.0,
         max_bytes: int = 65536,
         follow: int = 0,
+        message_id: str = "",
+        connect_timeout_s: float | None = None,
+        read_timeout_s: float | None = None,
+        trace: Trace | None = None,
     ) -> HttpResponse:
         """One request and its whole answer.
 
         GET and DELETE add `params` to the query the URL has; POST, PUT and PATCH send them as a
         form, or `body` as `content_type`. `follow` is how many redirects may be followed; the
-        parameters are not sent again.
+        parameters are not sent again. `message_id` is the webhook-id, a new one when it is "".
+        Within `timeout_s` a connection may take `connect_timeout_s` and the answer may pause for
+        `read_timeout_s`. `trace` is told what was sent and came, also when that is not all.
 
         Raises FetchError for everything but an answer; an answer of any status is returned.
         """
@@ -125,15 +140,26 @@ class HttpClient:
             raise FetchError("protocol", f"{method!r} is not a method that is sent")
         elif body is None:
             body = form.encode(params).encode("ascii")
-        deadline = asyncio.get_running_loop().time() + timeout_s
+        limits = _Limits(
+            max_bytes,
+            asyncio.get_running_loop().time() + timeout_s,
+            connect_timeout_s,
+            read_timeout_s,
+        )
+        asked = origin
+        message_id = message_id or ids.new(ids.REQUEST)
         while True:
-            request = _encode(method, origin, path, further, content_type, body)
+            lines = further
+            if self._signer is not None and origin.text == asked.text:
+                lines += self._signature(message_id, path, body, trace)
+            request = _encode(method, origin, path, lines, content_type, body)
             try:
                 answer = await _exchange(
-                    pool, origin, request, method in _REPEATABLE, max_bytes, deadline
+                    pool, origin, request, method in _REPEATABLE, limits, trace
                 )
-            except TimeoutError:
-                raise FetchError("timeout", f"no complete answer within {timeout_s:g} s") from None
+            except TimeoutError as late:
+                message = str(late) or f"no complete answer within {timeout_s:g} s"
+                raise FetchError("timeout", message) from None
             response = _response(answer, origin.text + path, max_bytes)
             if follow <= 0 or answer.status not in _REDIRECTS:
                 return response
@@ -145,6 +171,20 @@ class HttpClient:
             origin, path = target.origin, target.path
             if answer.status == 303 or (method == "POST" and answer.status in (301, 302)):
                 method, body = "GET", None
+
+    def _signature(
+        self, message_id: str, path: str, body: bytes | None, trace: Trace | None
+    ) -> str:
+        """The header lines. The payload is the body, or the query of a request without one."""
+        payload = path.partition("?")[2].encode("ascii", "replace") if body is None else body
+        assert self._signer is not None  # noqa: S101 - asked before
+        timestamp, signature = self._signer.sign(message_id, payload)
+        if trace is not None:
+            trace.timestamp, trace.signature = timestamp, signature
+        return (
+            f"webhook-id: {message_id}\r\nwebhook-timestamp: {timestamp}\r\n"
+            f"webhook-signature: {signature}\r\n"
+        )
 
     async def close(self) -> None:
         """Closes every connection; it cannot be used again."""
@@ -164,24 +204,80 @@ def with_params(url: str, params: Params) -> str:
     return f"{before}?{query}{joint}{form.encode(params)}"
 
 
+class _Limits(NamedTuple):
+    max_bytes: int
+    deadline: float
+    """Loop time."""
+    connect_s: float | None
+    read_s: float | None
+
+
 async def _exchange(
-    pool: Pool, origin: Origin, request: bytes, repeatable: bool, max_bytes: int, deadline: float
+    pool: Pool,
+    origin: Origin,
+    request: bytes,
+    repeatable: bool,
+    limits: _Limits,
+    trace: Trace | None,
 ) -> Answer:
     """Raises TimeoutError and FetchError."""
     while True:
-        connection = pool.take(origin)
-        if connection is None:
-            async with asyncio.timeout_at(deadline):
-                connection = await pool.connect(origin)
+        connection = pool.take(origin) or await _connect(pool, origin, limits)
         try:
-            return await connection.ask(request, max_bytes, deadline)
+            return await connection.ask(request, *limits[:2], limits.read_s)
         except Disconnected:
             # the server closed a kept connection just when it was used again; each such
             # connection is gone then, so this ends with a new one
             if not repeatable or connection.asked == 1:
                 raise
         finally:
+            if trace is not None:
+                connection.tell(trace)
             pool.give(origin, connection)
+
+
+class Preview(NamedTuple):
+    """A request as it is sent."""
+
+    url: str
+    headers: dict[str, str]
+    body: str
+
+
+def preview(method: str, url: str, params: Params, message_id: str) -> Preview:
+    """What `HttpClient.request` sends for these, but for the signature, which changes."""
+    url = url.partition("#")[0]
+    body = ""
+    if method in _IN_QUERY:
+        url = with_params(url, params) if params else url
+    else:
+        body = form.encode(params)
+    host = "/".join(url.split("/", 3)[2:3]).partition("?")[0]
+    headers = {"Host": host}
+    for line in _ALWAYS.splitlines():
+        name, _, value = line.partition(": ")
+        headers[name] = value
+    headers["webhook-id"] = message_id
+    if method not in _IN_QUERY:
+        headers |= {"Content-Type": FORM, "Content-Length": str(len(body))}
+    return Preview(url, headers, body)
+
+
+async def _connect(pool: Pool, origin: Origin, limits: _Limits) -> Connection:
+    """Raises TimeoutError at the deadline, FetchError."""
+    deadline, most_s = limits.deadline, limits.connect_s
+    if most_s is None:
+        async with asyncio.timeout_at(deadline):
+            return await pool.connect(origin)
+    until = asyncio.get_running_loop().time() + most_s
+    try:
+        async with asyncio.timeout_at(min(until, deadline)):
+            return await pool.connect(origin)
+    except TimeoutError:
+        if deadline <= until:
+            raise
+        message = f"no connection to {origin.authority} within {most_s:g} s"
+        raise FetchError("connect", message) from None
 
 
 def _encode(

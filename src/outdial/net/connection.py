@@ -16,12 +16,14 @@ from typing import NamedTuple, cast
 import httptools
 
 from outdial.errors import FetchError
+from outdial.net.trace import Trace
 
 _MAX_BARREN_BYTES = 65536
 """How many bytes may come, read after read, without bringing any content: head, trailers."""
 _MAX_WRAPPING = 8
 """At most so many times the allowed content may come in all, however it is chunked."""
 _MAX_LINE_BYTES = 16384
+_MAX_REASON_BYTES = 256
 _MAX_LINES = 128
 """Header and trailer lines, those of interim answers too."""
 _NO_CONTENT = frozenset((204, 304))
@@ -48,14 +50,18 @@ class Connection(asyncio.Protocol):
         "_barren",
         "_complete",
         "_content",
+        "_deadline",
         "_fields",
         "_head_read",
         "_heard",
+        "_heard_at",
         "_lines",
         "_loop",
         "_max_bytes",
         "_parser",
         "_place",
+        "_read_timeout_s",
+        "_reason",
         "_refusal",
         "_size",
         "_started",
@@ -80,6 +86,9 @@ class Connection(asyncio.Protocol):
         self._content: bytes | bytearray = b""
         self._max_bytes = self._size = self._barren = self._heard = self._lines = self._status = 0
         self._started = self._head_read = self._complete = self._until_close = False
+        self._reason = b""
+        self._deadline = self._heard_at = 0.0
+        self._read_timeout_s: float | None = None
         self.asked = 0
         """Requests sent on it."""
         self.idle_since = 0.0
@@ -87,12 +96,18 @@ class Connection(asyncio.Protocol):
         self.reusable = False
         """Whether nothing is wrong with it and nothing under way."""
 
-    def ask(self, request: bytes, max_bytes: int, deadline: float) -> asyncio.Future[Answer]:
-        """Sends a request. `deadline` is loop time.
+    def ask(
+        self,
+        request: bytes,
+        max_bytes: int,
+        deadline: float,
+        read_timeout_s: float | None = None,
+    ) -> asyncio.Future[Answer]:
+        """Sends a request. `deadline` is loop time, `read_timeout_s` the longest silence.
 
-        The future raises TimeoutError at the deadline; FetchError: `too-large` as soon as the
-        body is larger than `max_bytes`, `protocol`, `Disconnected`. Whoever stops waiting for it
-        must `abort` the connection.
+        The future raises TimeoutError at the deadline or after the silence; FetchError: `too-large`
+        as soon as the body is larger than `max_bytes`, `protocol`, `Disconnected`. Whoever stops
+        waiting for it must `abort` the connection.
         """
         transport = self._transport
         self.asked += 1
@@ -105,6 +120,12 @@ class Connection(asyncio.Protocol):
         self._size = self._barren = self._heard = self._lines = 0
         self._started = self._head_read = self._complete = self._until_close = False
         self._content = b""
+        self._reason = b""
+        self._deadline = deadline
+        self._read_timeout_s = read_timeout_s
+        if read_timeout_s is not None:
+            self._heard_at = self._loop.time()
+            deadline = min(deadline, self._heard_at + read_timeout_s)
         self._timer = self._loop.call_at(deadline, self._expire)
         transport.write(request)
         return answer
@@ -114,6 +135,16 @@ class Connection(asyncio.Protocol):
         self.reusable = False
         if self._transport is not None:
             self._transport.abort()
+
+    def tell(self, trace: Trace) -> None:
+        """What there is of the answer to the last request, and whom it came from."""
+        transport = self._transport
+        address = transport.get_extra_info("peername") if transport is not None else None
+        if address:
+            host, port = address[:2]
+            trace.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if self._head_read:
+            trace.status, trace.reason, trace.fields = self._status, self._reason, self._fields
 
     # ------------------------------------------------------------------ asyncio.Protocol
 
@@ -126,6 +157,8 @@ class Connection(asyncio.Protocol):
             self.abort()  # nobody asked
             return
         self._started = True
+        if self._read_timeout_s is not None:
+            self._heard_at = self._loop.time()
         size = self._size
         try:
             self._parser.feed_data(data)
@@ -154,6 +187,11 @@ class Connection(asyncio.Protocol):
         if self._complete:
             raise ValueError("something after the answer")
         self._fields = {}
+        self._reason = b""
+
+    def on_status(self, reason: bytes) -> None:
+        if len(self._reason) < _MAX_REASON_BYTES:
+            self._reason += reason[:_MAX_REASON_BYTES]  # it may come in pieces
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._lines += 1
@@ -224,6 +262,14 @@ class Connection(asyncio.Protocol):
             answer.set_exception(error)
 
     def _expire(self) -> None:
+        if self._read_timeout_s is not None:
+            due = min(self._deadline, self._heard_at + self._read_timeout_s)
+            if due > self._loop.time():  # something came meanwhile
+                self._timer = self._loop.call_at(due, self._expire)
+                return
+            if due < self._deadline:
+                self._fail(TimeoutError(f"nothing came for {self._read_timeout_s:g} s"))
+                return
         self._fail(TimeoutError())
 
     def _ended(self, error: Exception | None) -> None:

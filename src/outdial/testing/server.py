@@ -146,6 +146,11 @@ class OutdialServer:
         return family(self.pid)
 
     @property
+    def secret_path(self) -> Path:
+        """The secrets that its requests are signed with, one a line, newest first."""
+        return self.folder / "outdial-webhooks.secret"
+
+    @property
     def log_path(self) -> Path:
         """Its standard error."""
         return self.folder / "outdial.log"

@@ -55,6 +55,8 @@ class Received:
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
+    raw_query: str = ""
+    """What stood behind the question mark."""
 
     @property
     def params(self) -> dict[str, str]:
@@ -231,6 +233,7 @@ class _Connection(BaseHTTPRequestHandler):
             form=_form(self.headers.get("Content-Type", ""), body),
             headers={name.lower(): value for name, value in self.headers.items()},
             body=body,
+            raw_query=url.query,
         )
 
     def _send(self, answer: Answer) -> None:

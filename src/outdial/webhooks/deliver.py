@@ -1,8 +1,8 @@
 """Delivers callbacks: in order within a lane, and no lane waits for another's receiver.
 
 A lane is the callbacks of one call to one URL. Its first callback is tried until it is delivered
-or given up; only then comes the second. A lane without work does not exist. Attempts under way are
-bounded for each host and in all, so a receiver that hangs keeps nobody else's callbacks back.
+or given up; only then comes the second. A lane without work does not exist. `turns` bounds the
+attempts under way, so that a receiver that hangs keeps nobody else's callbacks back.
 
 At most `_MOST_HELD` callbacks are held in memory. What comes beyond stays in the store, where it
 is anyway, and is loaded from there, in order, once half of the others are gone.
@@ -11,58 +11,32 @@ is anyway, and is loaded from there, in order, once half of the others are gone.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import itertools
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from outdial import config, log
 from outdial.clock import Clock
-from outdial.errors import FetchError, StoreUnavailable
+from outdial.errors import StoreUnavailable
+from outdial.net import overrides
 from outdial.store.records import DeliveryRecord
-from outdial.webhooks.schedule import is_delivered, next_attempt_at
+from outdial.webhooks.attempt import Attempt, Client, attempt
+from outdial.webhooks.schedule import next_attempt_at
+from outdial.webhooks.turns import Turn, Turns
 
 _MOST_HELD = 10_000
-_MOST_UNDER_WAY = 512
-_MOST_PER_HOST = 64
 _PAGE = 1000
-_MOST_ANSWER_BYTES = 1_000_000
-"""Nobody reads the answer's body, but an answer is not a failure for having one."""
+_MOST_TRIES = 50
+"""Attempts that are kept with a callback; of one that is replayed again and again the last."""
 _LONGEST_NAP_S = 30.0
 """The wall clock may be set: it is looked at again after so long."""
 
 _log = log.get("webhooks")
 
 Settled = Callable[[DeliveryRecord, float], None]
-
-
-class Answer(Protocol):
-    """What the deliverer needs of net.client.HttpResponse."""
-
-    @property
-    def status(self) -> int: ...
-
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-
-
-class Client(Protocol):
-    """What the deliverer needs of net.client.HttpClient."""
-
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        params: Sequence[tuple[str, str]] = (),
-        timeout_s: float = 10.0,
-        max_bytes: int = 65536,
-    ) -> Answer: ...
 
 
 class Outbox(Protocol):
@@ -75,18 +49,6 @@ class Outbox(Protocol):
     async def pending_deliveries(
         self, limit: int, after: int = 0
     ) -> tuple[list[DeliveryRecord], int]: ...
-
-
-class _Host:
-    """One receiver: how many attempts are under way, and the lanes that wait for their turn."""
-
-    __slots__ = ("blocked", "name", "under_way", "waiting")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.under_way = 0
-        self.waiting: deque[str] = deque()
-        self.blocked = False  # by the bound on all hosts together
 
 
 class Deliverer:
@@ -113,19 +75,19 @@ class Deliverer:
         self.on_settled = on_settled
         self._is_live = is_live
         self._lanes: dict[str, deque[DeliveryRecord]] = {}
-        self._hosts: dict[str, _Host] = {}
-        self._blocked: deque[_Host] = deque()
+        self._turns = Turns()
         self._held: set[str] = set()  # ids
         self._later: list[tuple[float, int, str]] = []  # a heap of lanes by their head's next_at
         self._count = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
-        self._under_way = 0
         self._tasks: set[asyncio.Task[None]] = set()  # holds on to them
         self._behind = False  # the store has pending callbacks that are not held
         self._missed = False  # some came while the store was being read
         self._loading: asyncio.Task[None] | None = None
         self._settled_while_loading: list[str] = []
         self._stopped = False
+        self.tally = {"delivered": 0, "failed": 0, "dead": 0}
+        """Attempts since the start, by what came of them."""
 
     @property
     def held(self) -> int:
@@ -135,7 +97,7 @@ class Deliverer:
     @property
     def under_way(self) -> int:
         """Attempts going on now."""
-        return self._under_way
+        return self._turns.under_way
 
     async def start(self) -> None:
         """Takes up what the store holds. Raises StoreUnavailable."""
@@ -151,6 +113,11 @@ class Deliverer:
                 self._take(delivery)
         if self._behind:
             self._load_if_room()
+
+    def take_up(self) -> None:
+        """The store has pending callbacks that were not submitted: reads them, in their order."""
+        self._behind = self._missed = True
+        self._load_if_room()
 
     def wake(self) -> None:
         """Looks at the clock: tries everything again whose time has come."""
@@ -213,91 +180,79 @@ class Deliverer:
             self.wake()
 
     def _ready(self, lane: str) -> None:
-        name = _host(self._lanes[lane][0].url)
-        host = self._hosts.get(name)
-        if host is None:
-            host = self._hosts[name] = _Host(name)
-        host.waiting.append(lane)
-        self._pump(host)
+        self._turns.wait(_receiver(self._lanes[lane][0].url), lane)
+        self._pump()
 
-    def _pump(self, host: _Host) -> None:
-        while host.waiting and host.under_way < _MOST_PER_HOST and not self._stopped:
-            if self._under_way >= _MOST_UNDER_WAY:
-                if not host.blocked:
-                    host.blocked = True
-                    self._blocked.append(host)
-                return
-            self._under_way += 1
-            host.under_way += 1
-            lane = host.waiting.popleft()
-            task = asyncio.create_task(self._attempt(host, lane, self._lanes[lane][0]))
+    def _pump(self) -> None:
+        while not self._stopped and (turn := self._turns.take()) is not None:
+            task = asyncio.create_task(self._deliver(turn, self._lanes[turn.lane][0]))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        if not host.waiting and not host.under_way and not host.blocked:
-            self._hosts.pop(host.name, None)
 
-    async def _attempt(self, host: _Host, lane: str, delivery: DeliveryRecord) -> None:
-        started = self._clock.monotonic()
-        status: int | None = None
-        retry_after_s: float | None = None
-        error = ""
+    async def _deliver(self, turn: Turn, delivery: DeliveryRecord) -> None:
+        url, wanted = overrides.split_leniently(delivery.url)
+        answered = False
         try:
-            answer = await self._client.request(
-                delivery.method,
-                delivery.url,
-                params=delivery.params,
-                timeout_s=self._settings.timeout_s,
-                max_bytes=_MOST_ANSWER_BYTES,
+            made = await attempt(
+                self._client, self._clock, delivery, url, wanted, self._settings.timeout_s
             )
-            status = answer.status
-            if not is_delivered(status):
-                error = f"answered {status}"
-                retry_after_s = _retry_after_s(answer.headers.get("Retry-After"), self._clock.now())
-        except FetchError as problem:
-            status, error = problem.status, f"{problem.kind}: {problem}"
-        except Exception as problem:  # a defect, but the lane must not stand still for it
-            _log.exception("callback attempt failed", delivery=delivery.id)
-            error = f"internal: {type(problem).__name__}"
+            answered = made.answered
         finally:
-            self._under_way -= 1
-            host.under_way -= 1
-        self._record(delivery, status, retry_after_s, error)
-        self.on_settled(delivery, (self._clock.monotonic() - started) * 1000.0)
-        self._advance(lane, delivery)
-        while self._blocked and self._under_way < _MOST_UNDER_WAY:
-            other = self._blocked.popleft()
-            other.blocked = False
-            self._pump(other)
-        self._pump(host)
+            self._turns.end(turn, answered)
+        self._record(delivery, made, wanted)
+        self.on_settled(delivery, made.ms)
+        self._advance(turn.lane, delivery)
+        self._pump()
 
-    def _record(
-        self,
-        delivery: DeliveryRecord,
-        status: int | None,
-        retry_after_s: float | None,
-        error: str,
-    ) -> None:
+    def _record(self, delivery: DeliveryRecord, made: Attempt, wanted: overrides.Overrides) -> None:
         now = self._clock.now()
         delivery.attempts += 1
-        delivery.last_status = status
-        delivery.last_error = error
-        if not error:
+        delivery.last_status = made.status
+        delivery.last_error = made.error
+        delivery.tries = (*delivery.tries, made.to_json())[-_MOST_TRIES:]
+        if not made.error:
             delivery.state, delivery.done_at = "done", now
+            self.tally["delivered"] += 1
         else:
-            at = next_attempt_at(
-                delivery.attempts,
-                now,
-                status=status,
-                retry_after_s=retry_after_s,
-                live=self._is_live(delivery.call_sid),
-                most_attempts=self._settings.attempts,
-                random=random.random,
-            )
+            at = self._next_attempt_at(delivery, made, wanted, now)
             if at is None:
                 delivery.state, delivery.done_at = "dead", now
+                self._bury(delivery)
             else:
                 delivery.next_at = at
+                self.tally["failed"] += 1
         self._store.settle_delivery(delivery)
+
+    def _next_attempt_at(
+        self, delivery: DeliveryRecord, made: Attempt, wanted: overrides.Overrides, now: float
+    ) -> float | None:
+        """None: it is given up."""
+        # who names no policy wants every failure tried again, as without overrides
+        if wanted.policy is not None and not wanted.retried(made.kind, made.status, ()):
+            return None
+        most = self._settings.attempts if wanted.retries is None else wanted.retries + 1
+        return next_attempt_at(
+            delivery.attempts,
+            now,
+            status=made.status,
+            retry_after_s=made.retry_after_s,
+            live=self._is_live(delivery.call_sid),
+            most_attempts=most,
+            random=random.random,
+        )
+
+    def _bury(self, delivery: DeliveryRecord) -> None:
+        self.tally["dead"] += 1
+        _log.warning(
+            "callback given up",
+            delivery=delivery.id,
+            call=delivery.call_sid,
+            told_of=delivery.event,
+            receiver=_receiver(delivery.url),
+            attempts=delivery.attempts,
+            error=delivery.last_error,
+            remedy=f"outdial deliveries replay {delivery.id}",
+        )
 
     def _advance(self, name: str, delivery: DeliveryRecord) -> None:
         lane = self._lanes[name]
@@ -347,19 +302,7 @@ class Deliverer:
                 return
 
 
-def _host(url: str) -> str:
+def _receiver(url: str) -> str:
     """scheme://host:port of a URL that was checked when it was given."""
-    return "/".join(url.split("/", 3)[:3]).partition("?")[0].lower()
-
-
-def _retry_after_s(text: str | None, now: float) -> float | None:
-    """RFC 9110 section 10.2.3: seconds or a date; None for anything else."""
-    if not text:
-        return None
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    with contextlib.suppress(ValueError, OverflowError, TypeError):
-        at = parsedate_to_datetime(text)
-        return max(0.0, at.replace(tzinfo=at.tzinfo or UTC).timestamp() - now)
-    return None
+    place = "/".join(url.split("/", 3)[:3])
+    return place.partition("?")[0].partition("#")[0].lower()

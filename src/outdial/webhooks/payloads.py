@@ -9,6 +9,9 @@ from outdial.store.records import CallRecord
 
 Params = tuple[tuple[str, str], ...]
 
+SECRET_PARAM = "apikey"  # noqa: S105 - a name
+"""Carries the caller's `secretKey`, as the source document has it."""
+
 _STANDARD = frozenset(
     name.lower()
     for name in (
@@ -73,7 +76,7 @@ def status_params(
     if completed:
         params += _ending(call)
     if secret_key:
-        params.append(("apikey", secret_key))
+        params.append((SECRET_PARAM, secret_key))
     return (*params, *optional_params(optional))
 
 

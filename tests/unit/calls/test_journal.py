@@ -22,6 +22,19 @@ class SlowStore:
     def __init__(self) -> None:
         self.writes: list[tuple[Change, float, asyncio.Future[None]]] = []
         self.full = False
+        self.ended: CallRecord | None = None
+        self.timeline: list[EventRecord] = []
+        self.away = False
+
+    async def call(self, sid: str) -> CallRecord | None:
+        return self.ended
+
+    async def events(self, call_sid: str, after_seq: int = -1) -> list[EventRecord]:
+        return [event for event in self.timeline if event.seq > after_seq][:2]
+
+    async def flush(self) -> None:
+        if self.away:
+            raise StoreUnavailable("the disk is away")
 
     async def create_call(self, call: CallRecord, *rest: object) -> None:
         raise AssertionError("nobody creates calls here")
@@ -36,7 +49,8 @@ class SlowStore:
         self.writes.append((change, within_s, future))
         return future
 
-    def note(self, event: EventRecord) -> None: ...
+    def note(self, event: EventRecord) -> None:
+        self.timeline.append(event)
 
     def save_ladder(self, call_sid: str, messages: object) -> None: ...
 
@@ -130,3 +144,46 @@ async def test_a_change_that_no_longer_applies_is_dropped_and_nobody_told(world:
     world.journal.write(change("answered"), lambda: done.append("answered"))
     await world.store.settle(0, StoreConflict("somebody else has it"))
     assert (done, world.told, world.journal.held_back) == ([], [], 0)
+
+
+def ended_call() -> CallRecord:
+    call = CallRecord(SID, SID, "outbound", "18005797676", "19499300360", "", "completed", 0.0)
+    call.outcome = "completed"
+    return call
+
+
+def given_up(event: str = "completed") -> DeliveryRecord:
+    dead = delivery(event)
+    dead.state, dead.attempts, dead.last_error = "dead", 9, "answered 500"
+    return dead
+
+
+async def test_a_callback_given_up_long_after_the_end_is_behind_the_last_event(
+    world: World,
+) -> None:
+    world.store.ended = ended_call()
+    world.store.timeline = [EventRecord(SID, n, 0.0, "state.queued") for n in range(5)]
+    world.journal.delivered(given_up(), 3.0)
+    world.journal.delivered(given_up("answered"), 3.0)
+    await world.journal._late_notes.wait(5.0)
+    assert [event.seq for event in world.store.timeline] == list(range(7))
+    last = world.store.timeline[-1]
+    assert (last.kind, last.data["event"]) == ("callback.dead", "answered")
+    assert (last.data["attempt"], last.data["error"]) == (9, "answered 500")
+
+
+async def test_other_late_news_and_a_timeline_that_others_write_are_left_alone(
+    world: World,
+) -> None:
+    failed = given_up()
+    failed.state = "pending"
+    world.journal.delivered(failed, 3.0)
+    world.journal.delivered(given_up(), 3.0)  # the store has no such call
+    world.store.ended = ended_call()
+    world.store.ended.state = "answered"  # on another node
+    world.journal.delivered(given_up(), 3.0)
+    world.store.ended.state = "completed"
+    world.store.away = True
+    world.journal.delivered(given_up(), 3.0)
+    await world.journal._late_notes.wait(5.0)
+    assert world.store.timeline == []

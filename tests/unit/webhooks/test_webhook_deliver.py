@@ -15,7 +15,7 @@ from outdial.net.addresses import AddressPolicy
 from outdial.net.client import HttpClient
 from outdial.store.records import Change, DeliveryRecord
 from outdial.store.store import Store
-from outdial.webhooks import deliver
+from outdial.webhooks import deliver, turns
 from outdial.webhooks.deliver import Deliverer
 
 Answerer = Callable[[web.Request, int], Awaitable[web.StreamResponse]]
@@ -149,7 +149,7 @@ async def test_callbacks_of_a_lane_arrive_in_order_and_are_recorded(
     assert {(d.state, d.attempts, d.last_status) for d in stored} == {("done", 1, 200)}
     assert all(d.done_at == bench.clock.time for d in stored)
     assert (bench.deliverer.held, bench.deliverer.under_way) == (0, 0)
-    assert not bench.deliverer._lanes and not bench.deliverer._hosts
+    assert not bench.deliverer._lanes
 
 
 async def test_a_failing_head_blocks_its_lane_and_no_other(
@@ -250,7 +250,7 @@ async def test_a_receiver_that_hangs_delays_nobody_else(bench: Bench, receiver: 
     await bench.submit(lanes + some(receiver.url, "a", 3))
     await bench.until_settled(3)
     assert lane_of(receiver, "a") == [0, 1, 2]
-    assert bench.deliverer.under_way == deliver._MOST_PER_HOST
+    assert bench.deliverer.under_way == turns.FIRST
     await bench.deliverer.stop(0.0)
     server.close()
     await bench.store.flush()
@@ -298,7 +298,7 @@ async def test_time_out_reset_and_refusal_are_failures_with_their_reason(
 async def test_the_bound_on_all_hosts_together_holds_and_everything_arrives(
     bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliver, "_MOST_UNDER_WAY", 3)
+    monkeypatch.setattr(turns, "MOST", 3)
     most = 0
 
     async def answer(request: web.Request, count: int) -> web.Response:
