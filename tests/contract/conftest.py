@@ -19,6 +19,7 @@ from outdial.api.server import HttpServer
 from outdial.calls import codes
 from outdial.calls.repeats import Repeatable
 from outdial.calls.request import CallRequest
+from outdial.calls.standing import Standing, Standings
 from outdial.config import Limits, Settings, Storage
 from outdial.errors import Refused, StoreConflict
 from outdial.legs import TracedMessage
@@ -34,6 +35,7 @@ from outdial.store.records import (
     FeedEvent,
     IdempotencyRecord,
     RecordingRecord,
+    Usage,
 )
 
 KEY = "YOURSECRECTAPIKEY"
@@ -53,6 +55,8 @@ class Record:
     """Each raised by one `place`."""
     positions: dict[str, int] = field(default_factory=dict)
     """Where calls wait on this server."""
+    usage_of: list[tuple[float, float]] = field(default_factory=list)
+    """The times whose usage was asked for."""
     blind_reads: int = 0
     """So many times no post of a token is found."""
     key_names: dict[str, str] = field(default_factory=lambda: {KEY: "dev"})
@@ -200,6 +204,19 @@ class Record:
             next_at=1_800_000_009.0,
             event_id=ids.of_event(call_sid, 1),
         )
+
+    def standings(self) -> Standings:
+        key = Standing("dev", len(self.kept), 0, 0, 5)
+        trunk = Standing("carrier", len(self.kept), 0, 2.5, 0)
+        return Standings(Standing("", len(self.kept), 0, 10, 500), (key,), (trunk,))
+
+    async def usage(self, since: float, until: float) -> list[Usage]:
+        self.usage_of.append((since, until))
+        return [
+            Usage("dev", "carrier", "completed", 3, 3, 61.23456),
+            Usage("dev", "carrier", "", 1, 1, 0.0),
+            Usage("dev", "", "canceled", 1, 0, 0.0),
+        ]
 
     async def recording(self, sid: str) -> RecordingRecord | None:
         return self.recordings.get(sid)

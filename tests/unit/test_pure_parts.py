@@ -18,7 +18,7 @@ PURE = [
     *(SRC / f"webhooks/{name}.py" for name in ("payloads", "schedule", "sign", "turns")),
     *(
         SRC / f"calls/{name}.py"
-        for name in ("states", "endings", "routes", "admission", "quota", "channels")
+        for name in ("states", "endings", "routes", "admission", "quota", "channels", "standing")
     ),
     SRC / "net/overrides.py",
     SRC / "net/form.py",

@@ -63,12 +63,13 @@ def create_app(
     routers (the simulated phones'), `collectors` further metrics, and `refresh` is awaited before
     each scrape of them.
     """
+    clock = clock or SystemClock()
     counters = metrics.Metrics(calls, collectors)
     intake = Intake(
         calls,
         store,
         Rules.of(settings, check_url),
-        PostRate(settings.limits.posts_per_second, clock or SystemClock()),
+        PostRate(settings.limits.posts_per_second, clock),
         settings.http.max_body_bytes,
     )
     app = Api(
@@ -83,7 +84,7 @@ def create_app(
     problems.install(app)
     recordings = Path(settings.storage.recordings).absolute()
     own = (
-        v1.router(intake, store, replays, keys, recordings),
+        v1.router(intake, store, replays, keys, recordings, clock),
         health.router(calls, counters, refresh),
     )
     for router in (*own, *extra):

@@ -19,6 +19,7 @@ from outdial.store.records import (
     FeedEvent,
     IdempotencyRecord,
     RecordingRecord,
+    Usage,
 )
 
 
@@ -48,6 +49,8 @@ class Record(Protocol):
     ) -> DeliveryPage: ...
 
     async def feed(self, after: str = "", limit: int = 100) -> list[FeedEvent]: ...
+
+    async def usage(self, since: float, until: float) -> list[Usage]: ...
 
     async def recording(self, sid: str) -> RecordingRecord | None: ...
 

@@ -16,6 +16,8 @@ from outdial.api.intake import Intake
 from outdial.api.record import Record, Replays
 from outdial.api.recordings import RecordingRoutes
 from outdial.api.timeline import TimelineRoutes
+from outdial.api.usage import UsageRoutes
+from outdial.clock import Clock
 
 _KEY_PLACE = "send it as Authorization: Bearer KEY"
 _Bearer = Annotated[
@@ -24,7 +26,12 @@ _Bearer = Annotated[
 
 
 def router(
-    intake: Intake, record: Record, replays: Replays, key_ring: keys.Keys, recordings: Path
+    intake: Intake,
+    record: Record,
+    replays: Replays,
+    key_ring: keys.Keys,
+    recordings: Path,
+    clock: Clock,
 ) -> APIRouter:
     """The routes. `recordings` is the folder of the WAV files."""
 
@@ -38,4 +45,5 @@ def router(
     FeedRoutes(record, intake.calls).add_to(routes)
     DeliveryRoutes(intake, record, replays).add_to(routes)
     RecordingRoutes(record, recordings).add_to(routes)
+    UsageRoutes(record, intake.calls, clock).add_to(routes)
     return routes

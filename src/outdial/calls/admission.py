@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from outdial.calls.channels import Channels
 from outdial.calls.quota import Quota
+from outdial.calls.standing import Standing, Standings
 
 T = TypeVar("T")
 
@@ -191,6 +192,24 @@ class Admission(Generic[T]):
         if self._tickets and total < math.inf:
             at = min(at, max(total, self._key_ready_at(now)))
         return at if at < math.inf else None
+
+    def standings(self) -> Standings:
+        """What goes on and what waits, for whom and for which trunk."""
+        waiting_for: Counter[str] = Counter()
+        for lines in self._lines.values():
+            for trunks, line in lines.items():
+                for trunk in trunks:
+                    waiting_for[trunk] += len(line)
+        return Standings(
+            Standing.of("", self.total, self.waiting),
+            tuple(
+                Standing.of(name, quota, self.waiting_of(name)) for name, quota in self.keys.items()
+            ),
+            tuple(
+                Standing.of(name, quota, waiting_for[name])
+                for name, quota in self._channels.quotas().items()
+            ),
+        )
 
     # ------------------------------------------------------------------ inside
 

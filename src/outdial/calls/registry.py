@@ -18,6 +18,7 @@ from outdial.calls.repeats import Repeatable
 from outdial.calls.request import CallRequest
 from outdial.calls.services import Services
 from outdial.calls.session import Session
+from outdial.calls.standing import Standings
 from outdial.calls.states import State
 from outdial.errors import Refused
 from outdial.legs import Ending, Outcome, Source
@@ -142,6 +143,10 @@ class Registry:
         else:
             leg.hang_up(_BY_API if leg.state is State.ANSWERED else _CANCELLED_BY_API)
         return True
+
+    def standings(self) -> Standings:
+        """See CallService."""
+        return self._admission.standings()
 
     def ended(self) -> Mapping[tuple[str, str], int]:
         """See CallService."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from outdial.calls.repeats import Repeatable
 from outdial.calls.request import CallRequest
+from outdial.calls.standing import Standings
 from outdial.store.records import CallRecord
 
 
@@ -30,6 +31,9 @@ class CallService(Protocol):
 
     def position(self, sid: str) -> int | None:
         """Its place in the queue, counted from 1; None when it does not wait here."""
+
+    def standings(self) -> Standings:
+        """What goes on now, by API key and trunk, and the limits."""
 
     def ended(self) -> Mapping[tuple[str, str], int]:
         """How many calls ended since the start, by outcome and cause (docs/reference/causes.md)."""

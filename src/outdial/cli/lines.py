@@ -114,6 +114,43 @@ def _fitted(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
+def usage_lines(usage: Mapping[str, Any]) -> Iterator[str]:
+    """`/v1/usage`: what calls came to, and what goes on."""
+    yield f"{escape(usage['since'])} to {escape(usage['until'])}"
+    heads = ("KEY", "TRUNK", "OUTCOME", "CALLS", "ANSWERED", "SECONDS")
+    yield from table(
+        [heads]
+        + [
+            (
+                row["key"],
+                row["trunk"] or "-",
+                row["outcome"] or "(not over)",
+                str(row["calls"]),
+                str(row["answered"]),
+                f"{row['seconds']:.0f}",
+            )
+            for row in usage["calls"]
+        ]
+    )
+    yield ""
+    standings = [("in all", usage["total"])]
+    standings += [(f"key {one['name']}", one) for one in usage["keys"]]
+    standings += [(f"trunk {one['name']}", one) for one in usage["trunks"]]
+    yield from table(
+        [("NOW", "LIVE", "OF", "QUEUED", "A SECOND")]
+        + [
+            (
+                name,
+                str(one["live"]),
+                str(one["concurrent_calls"] or "-"),
+                str(one["queued"]),
+                f"{one['calls_per_second']:g}" if one["calls_per_second"] else "-",
+            )
+            for name, one in standings
+        ]
+    )
+
+
 def table(rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """Columns padded to their widest cell, two spaces apart."""
     cells = [[escape(cell) for cell in row] for row in rows]

@@ -218,6 +218,28 @@ def calls_show(
 
 
 @app.command()
+def usage(
+    since: Annotated[str, typer.Option(help="RFC 3339, e.g. 2026-05-04T12:00:00Z.")] = "",
+    until: Annotated[str, typer.Option(help="The same; else now.")] = "",
+    config: Config = None,
+    server: Server = "",
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Show what calls came to in the last 24 hours, or that time, and what goes on now."""
+    from outdial.cli import lines
+    from outdial.cli.client import connect
+
+    given = {name: value for name, value in (("since", since), ("until", until)) if value}
+    shown = connect(config, server, key).get("/v1/usage", **given)
+    if as_json:
+        print_line(json.dumps(shown))
+        return
+    for line in lines.usage_lines(shown):
+        print_line(line)
+
+
+@app.command()
 def doctor(config: Config = None, sim: Sim = False, as_json: Json = False) -> None:
     """Check settings, ports, trunks, speech, store and folders.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from outdial.calls.admission import Admission, Ticket
 from outdial.calls.channels import Channels
 from outdial.calls.quota import Quota
+from outdial.calls.standing import Standing
 from outdial.config import Trunk
 
 
@@ -260,6 +261,17 @@ def test_the_position_among_several_keys_is_the_latest_it_may_come() -> None:
     order = [sid for second in range(12) for sid in queue.admit(float(second))]
     for sid, place in told.items():
         assert order.index(sid) + 1 <= (place or 0)
+
+
+def test_what_goes_on_and_waits_by_key_and_trunk() -> None:
+    queue = Queue(9.0, 3, keys={"a": (2.0, 1)}, trunks={"t": (0, 2), "u": (0, 1)})
+    queue.wait("a0", "a1", "a2", key="a", trunks=("t", "u"))
+    queue.wait("b0", "b1", "b2", key="b", trunks=("u",))
+    assert queue.admit() == ["a0", "b0"]
+    now = queue.admission.standings()
+    assert now.total == Standing("", 2, 4, 9.0, 3)
+    assert now.keys == (Standing("a", 1, 2, 2.0, 1), Standing("b", 1, 2, 0, 0))
+    assert now.trunks == (Standing("t", 1, 2, 0, 2), Standing("u", 1, 4, 0, 1))
 
 
 # ------------------------------------------------------------------ waiting too long

@@ -119,3 +119,27 @@ def test_a_call_that_is_not_over_says_where_it_stands() -> None:
     assert "queued, place 3" in list(lines.call_lines(call, [], [], []))
     assert lines.standing({"state": "ringing", "queue_position": None}) == "ringing"
     assert lines.standing({"state": "queued"}) == "queued"
+
+
+def test_usage_as_tables() -> None:
+    row = {
+        "key": "dev\x1b",
+        "trunk": "",
+        "outcome": None,
+        "calls": 2,
+        "answered": 1,
+        "seconds": 7.6,
+    }
+    now = {"name": "", "live": 1, "queued": 2, "calls_per_second": 2.5, "concurrent_calls": None}
+    usage = {
+        "since": "2027-01-15T08:00:00.000Z",
+        "until": "2027-01-16T08:00:00.000Z",
+        "calls": [row],
+        "total": now,
+        "keys": [now | {"name": "dev"}],
+        "trunks": [now | {"name": "carrier", "concurrent_calls": 30}],
+    }
+    text = "\n".join(lines.usage_lines(usage))
+    assert "\x1b" not in text
+    assert "(not over)  2      1         8" in text
+    assert "trunk carrier  1     30  2       2.5" in text
