@@ -40,10 +40,11 @@ class Outline:
         `to` replaces the To value: an ACK carries the one of the response.
         """
         hop = self.hop
+        sent_by = self.sent_by or hop.local
         routes = "".join([f"Route: {route}\r\n" for route in self.routes]) if self.routes else ""
         head = (
             f"{method} {self.uri} SIP/2.0\r\n"
-            f"Via: SIP/2.0/{hop.transport.upper()} {self.sent_by or hop.local};branch={self.branch};rport\r\n"
+            f"Via: SIP/2.0/{hop.transport.upper()} {sent_by};branch={self.branch};rport\r\n"
             f"Max-Forwards: {MAX_FORWARDS}\r\n{routes}"
             f"From: {self.from_}\r\nTo: {to or self.to}\r\n"
             f"Call-ID: {self.call_id}\r\nCSeq: {self.cseq} {method}\r\n"
