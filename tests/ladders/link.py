@@ -85,19 +85,20 @@ class Link:
         self._serial = itertools.count()
         self._more = {"session_expires_s": session_expires_s, "caps": caps}
         for number, name in enumerate(names, 1):
-            agent = self._agent(name)
+            agent = self.agent(name)
             self.sides[name] = Side(name, f"10.0.0.{number}", agent, transport)
 
-    def _agent(self, name: str, **more: Any) -> Agent:
+    def agent(self, seed: str, **more: Any) -> Agent:
+        """A new one, whose tokens begin with `seed`, a letter or digit."""
         common: dict[str, Any] = {
             "takes_invites": True,
             "accepts": lambda host: host.startswith("10."),
         }
-        return Agent(token=tokens(name), **{**common, **self._more, **more})
+        return Agent(token=tokens(seed), **{**common, **self._more, **more})
 
     def restart(self, name: str, **more: Any) -> None:
         """The side's process is killed, with what it has not sent, and started again."""
-        self.sides[name].agent = self._agent(name.lower(), **more)
+        self.sides[name].agent = self.agent(name.lower(), **more)
         self.sides[name].events.clear()
 
     def __getitem__(self, name: str) -> Side:

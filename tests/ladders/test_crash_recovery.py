@@ -201,6 +201,19 @@ def test_a_crash_between_the_commit_and_the_ack(byes_lost: int) -> None:
     link.assert_clean()
 
 
+def test_a_callee_that_crashed_says_goodbye_too() -> None:
+    link = Link()
+    talking(link)
+    data = link["B"].call.dialog_data
+    assert data is not None
+    link.restart("B")
+    link["B"].agent.release(data, link.hop("B", data.host), None, link.now)
+    link.run(1.0)
+    assert after(link, "A>B ACK") == ["B>A BYE", "A>B 200 BYE"]
+    assert isinstance(link["A"].last, Released)
+    link.assert_clean()
+
+
 def test_a_bye_that_is_challenged_is_sent_again_with_credentials() -> None:
     link = Link()
     data = talking(link)

@@ -93,3 +93,34 @@ def test_nothing_is_raised_and_nothing_is_left(seed: int) -> None:
     link.run(64.1)
     for side in link.sides.values():
         assert side.agent.counters() == CLEAN
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_is_left_of_crashes_either(seed: int) -> None:
+    """The caller forgets everything again and again, and takes up what it had kept."""
+    rng = random.Random(seed)
+    link = Link(latency_s=0.02)
+    link["B"].on_event = behave(rng)
+    link.lose = lambda way, data: rng.random() < 0.15
+    for crash in range(12):
+        calls = []
+        for number in range(5):
+            calls.append(link.dial(call_id=f"call-{crash}-{number}", ack_waits=True))
+            link.run(rng.random() / 3)
+            if rng.random() < 0.5:
+                calls[-1].acknowledge()
+        kept = [data for call in calls if (data := call.dialog_data) is not None]
+        link["A"].agent = link.agent(f"{crash:x}")
+        link.run(rng.random())
+        for data in rng.sample(kept, rng.randrange(len(kept) + 1)):
+            link["A"].agent.release(data, link.hop("A", data.host), None, link.now)
+        for _ in range(30):
+            raw = mutate(rng.choice(link.raw[-60:]), rng)
+            link["A"].agent.receive(raw, link.hop("A", "10.0.0.2"), link.now)
+            link.settle()
+    link.lose = None
+    for incoming in (*link["A"].invited, *link["B"].invited):
+        incoming.hang_up()
+    link.run(64.1)
+    for side in link.sides.values():
+        assert side.agent.counters() == CLEAN

@@ -8,7 +8,7 @@ from typing import Any
 
 from outdial.calls.journal import Journal
 from outdial.calls.timers import Timers
-from outdial.legs import OutgoingLeg
+from outdial.legs import OutgoingLeg, SignallingLeg
 from outdial.store.records import CallRecord, Change
 
 INVITE_KEPT_AFTER_S = 0.25
@@ -24,7 +24,7 @@ _INVITE, _ACK = "keep invite", "acknowledge"
 class KeptDialog:
     """Of one leg. `note` writes a warning on its timeline."""
 
-    __slots__ = ("_call", "_journal", "_note", "_signalling", "_timers")
+    __slots__ = ("_call", "_journal", "_note", "_outgoing", "_signalling", "_timers")
 
     def __init__(
         self, call: CallRecord, journal: Journal, timers: Timers, note: Callable[[str], None]
@@ -33,11 +33,16 @@ class KeptDialog:
         self._journal = journal
         self._timers = timers
         self._note = note
-        self._signalling: OutgoingLeg | None = None
+        self._signalling: SignallingLeg | None = None
+        self._outgoing: OutgoingLeg | None = None
+
+    def taken(self, signalling: SignallingLeg) -> None:
+        """It is a call towards us: there is something to keep once it is answered."""
+        self._signalling = signalling
 
     def dialled(self, signalling: OutgoingLeg) -> None:
         """An INVITE has left, the first or one on the next trunk."""
-        self._signalling = signalling
+        self._signalling = self._outgoing = signalling
         self._timers.start(_INVITE, INVITE_KEPT_AFTER_S, self.keep)
 
     def keep(self) -> None:
@@ -54,7 +59,7 @@ class KeptDialog:
         return {"dialog": data}
 
     def answered(self, change: Change) -> None:
-        """Writes the change to answered, which has the dialog; the ACK leaves once it is durable.
+        """Writes the change to answered, which has the dialog; our ACK leaves once it is durable.
 
         A crash before that leaves a far end that repeats its 200, a crash after it the data for a
         BYE. Nothing else waits for it.
@@ -65,8 +70,8 @@ class KeptDialog:
 
     def _acknowledge(self) -> None:
         self._timers.cancel(_ACK)
-        if self._signalling is not None:
-            self._signalling.acknowledge()
+        if self._outgoing is not None:
+            self._outgoing.acknowledge()
 
     def _waited_too_long(self) -> None:
         self._note(

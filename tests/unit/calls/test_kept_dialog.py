@@ -11,9 +11,11 @@ from doubles.world import World, until
 from outdial.calls import kept_dialog
 from outdial.calls.journal import URGENT_S
 from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.timers import Timers
 from outdial.config import Trunk
 from outdial.legs import Answered, Ending, Outcome, Rejected, Reoffer, Ringing, Source
 from outdial.store.records import CallRecord, Change
+from outdial.testing.legs import FakeIncomingLeg
 
 SID = "CA" + "0" * 32
 HANG_UP = Ending(Outcome.COMPLETED, "normal-clearing", Source.APPLICATION)
@@ -145,6 +147,25 @@ async def test_an_invite_that_is_under_way_for_long_is_kept(
     assert world.store.kinds() == ["state.dialling", "state.ringing", "trunk.failed"]
     second.say(Rejected(486, "Busy Here"))
     await asyncio.wait_for(world.leg.retired, 5)
+
+
+async def test_a_call_towards_us_is_kept_when_it_is_answered() -> None:
+    world = LegWorld()
+    call = world.leg.call
+    kept = kept_dialog.KeptDialog(
+        call, world.services.journal, Timers(asyncio.get_running_loop()), lambda text: None
+    )
+    assert kept.changes() == {}
+    incoming = FakeIncomingLeg("12025550123")
+    kept.taken(incoming)
+    assert kept.changes() == {}
+    incoming.accept(ANSWER)
+    fields = kept.changes()
+    assert fields == {"dialog": {"call_id": incoming.sip_call_id}}
+    kept.answered(Change(SID, fields))
+    await asyncio.sleep(0)
+    assert world.store.changes[-1].fields == fields
+    kept.let_go()
 
 
 async def test_a_reoffer_is_kept_when_it_moves_the_dialog() -> None:
