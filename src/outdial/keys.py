@@ -99,4 +99,5 @@ class KeyRing:
             if self._readable:
                 _log.warning("keys cannot be read; those known hold", reason=str(problem))
             self._readable = False
-        self._read_later()
+        finally:
+            self._read_later()  # whatever happened: a revoked key must not be good for ever

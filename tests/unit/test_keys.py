@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -85,6 +86,21 @@ async def test_the_ring_reads_again_by_itself_also_after_trouble(
     await ring._read_again()
     assert ring.verify(key) is None
     assert ring.verify("given") == "dev"
+
+
+async def test_the_ring_reads_again_even_after_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = keys.new_key()
+    shelf = Shelf(keys.record("crm", key, 0.0))
+    ring = await KeyRing.open(shelf, SETTINGS, SystemClock())
+    monkeypatch.setattr(keys, "_EVERY_S", 0.001)
+    monkeypatch.setattr(shelf, "keys", None)  # calling it is a TypeError
+    with pytest.raises(TypeError):
+        await ring._read_again()
+    monkeypatch.undo()
+    shelf.stored = []
+    async with asyncio.timeout(5):
+        while ring.verify(key) is not None:  # noqa: ASYNC110 - a timer does it
+            await asyncio.sleep(0.001)
 
 
 async def test_a_store_that_is_away_at_the_start_is_an_error() -> None:
