@@ -150,7 +150,7 @@ class Node:
             str(line)
             for line in self.server.log()
             if line.get("level") in ("error", "critical")
-            and line.get("event") not in ("media worker lost",)
+            and line.get("event") not in ("media worker lost", "media worker not restarted")
         ]
 
 

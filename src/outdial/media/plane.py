@@ -271,6 +271,8 @@ class _Worker:
                 await self._ready.wait()
         except TimeoutError:
             self._lose("the media worker did not become ready")
+        if self._socket is None:
+            raise MediaUnavailable("a media worker ended before it was ready")
         if not self.free_ports:
             raise MediaUnavailable(
                 f"a media worker on {self.address} found no free pair of ports in"
