@@ -126,6 +126,7 @@ class Carrier(asyncio.DatagramProtocol):
         """By called number: more than one is what must never be."""
         self.seen: Counter[str] = Counter()
         """Requests by method, retransmissions too."""
+        self.on_invite: Callable[[], None] = lambda: None
         self.misfits: list[str] = []
         """Requests that do not fit what they claim to belong to."""
 
@@ -236,6 +237,7 @@ class Carrier(asyncio.DatagramProtocol):
         )
         self.taken.append(call)
         self.invites[number].append(call)
+        self.on_invite()
         self._by_call_id[call_id] = call
         self._send(call, "100 Trying")
         if call.script.rings_after_s is not None:

@@ -1,7 +1,8 @@
 """Kills around one instant: between the durable `dialling` and the INVITE.
 
-Some calls are posted at once and the server is killed 0 to 25 ms later, again and again on the same
-store, so that each start is also the recovery of what the kill before left. There is room for some
+Some calls are posted at once and the server is killed: within 25 ms, or within 2 ms of the first
+answer to a post, or of the first INVITE that arrives. This again and again on the same store, so
+that each start is also the recovery of what the kill before left. There is room for some
 of the calls only: the others are stored as `queued`, and dialled by a later server or expired.
 """
 
@@ -12,7 +13,8 @@ import json
 import signal
 import time
 from collections import Counter
-from contextlib import AsyncExitStack
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 from chaos.carrier import Script, Taken
@@ -25,6 +27,7 @@ from outdial.testing.server import toml
 
 _WINDOW_S = 0.025
 """Of a fresh server: its first answers take longer than later ones."""
+_AFTER_CUE_S = 0.002
 _READY_WITHIN_S = 30.0
 _BUSY = Script("busy", None, 0.02, "486 Busy Here")
 _ANSWERS = Script("answers", 0.002, 0.01)
@@ -70,7 +73,9 @@ async def run(plan: Plan) -> Verdict:
                 stage.say(_line(plan, stage, time.monotonic() - began))
         seconds = time.monotonic() - began
         await nursery.close()
+        stage.kills[-1].started_at = time.time()
         await stage.nodes[0].start()
+        stage.kills[-1].ready_at = time.time()
         verdict = await stage.verdict(30.0 + 64 * setting.t1_s)
         verdict.figures["what the kills left"] = _left(stage)
         verdict.figures["duration"] = f"{seconds:.0f} s"
@@ -83,20 +88,37 @@ async def _cycle(plan: Plan, stage: Stage, nursery: Nursery) -> None:
     await _ready(stage, nursery)
     if stage.kills:
         stage.kills[-1].started_at, stage.kills[-1].ready_at = started_at, time.time()
-    posting = [asyncio.create_task(_post(stage)) for _ in range(plan.posts_each)]
-    await asyncio.sleep(stage.chance.uniform(0.0, _WINDOW_S))
+    sign = asyncio.Event()
+    cue = stage.chance.choice(("time", "answer", "invite"))
+    stage.carrier.on_invite = sign.set if cue == "invite" else _nothing
+    posting = [
+        asyncio.create_task(_post(stage, sign.set if cue == "answer" else _nothing))
+        for _ in range(plan.posts_each)
+    ]
+    if cue == "time":
+        await asyncio.sleep(stage.chance.uniform(0.0, _WINDOW_S))
+    else:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await sign.wait()
+        await asyncio.sleep(stage.chance.uniform(0.0, _AFTER_CUE_S))
     stage.kills.append(Kill("dial", 0, time.time()))
     await nursery.end(signal.SIGKILL)
     await asyncio.wait(posting)
 
 
-async def _post(stage: Stage) -> Post:
+async def _post(stage: Stage, answered: Callable[[], None]) -> Post:
     post, connection = stage.poster.draw(), Connection()
     try:
         await stage.poster.send(connection, stage.nodes[0].api, post)
     finally:
         connection.close()
+    answered()
     return post
+
+
+def _nothing() -> None:
+    """Not the cue this time."""
 
 
 async def _ready(stage: Stage, nursery: Nursery) -> None:
