@@ -19,9 +19,14 @@ from typing import NoReturn
 
 def main(config: Path) -> None:
     """Until the standard input ends."""
-    from outdial import app  # here: who only asks for `Nursery` does not need it
+    # Here, because who only asks for `Nursery` does not need them; the first is imported late.
+    import pydantic.v1  # noqa: F401
+
+    from outdial import app
+    from outdial.calls.numbers import normalise
     from outdial.config import load
-    from outdial.store.migrations import versions  # noqa: F401 - imported before the forks
+
+    normalise("12025550100", "")  # loads the number plans
 
     settings = load(config, environment={})
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel forgets those that were killed
