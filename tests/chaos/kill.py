@@ -46,7 +46,7 @@ async def run(plan: Plan) -> Verdict:
 
 def short(setting: Setting) -> Plan:
     """A quarter of a minute for `make test`."""
-    return Plan(kills=6, posts=200, longest_s=20.0, setting=replace(setting, rate=25.0, t1_s=0.1))
+    return Plan(kills=6, posts=200, longest_s=20.0, setting=replace(setting, rate=25.0, t1_s=0.2))
 
 
 def _enough(plan: Plan, stage: Stage) -> bool:

@@ -81,10 +81,10 @@ def judge(evidence: Evidence) -> Verdict:
         for one in evidence.taken
         if one.is_up
     ]
-    faults["answers never acknowledged"] = [
+    faults["answers never acknowledged, without a kill meanwhile"] = [
         f"{one.number} {one.call_id} answered {one.final_at:.3f}"
         for one in evidence.taken
-        if one.answered and one.gave_up_at
+        if one.answered and one.gave_up_at and not _away_during(evidence, one)
     ]
     faults["events never delivered"] = _missing(evidence)
     faults["events out of order"] = _out_of_order(evidence.arrivals)
@@ -152,6 +152,14 @@ def found_by_kills(evidence: Evidence) -> Counter[str]:
     return found
 
 
+def _away_during(evidence: Evidence, one: Taken) -> bool:
+    """Whether a server was down at some time while the carrier repeated its answer."""
+    return any(
+        kill.at <= one.gave_up_at and kill.ready_at >= one.final_at
+        for kill in _of_control(evidence.kills)
+    )
+
+
 def _of_control(kills: Sequence[Kill]) -> list[Kill]:
     return [kill for kill in kills if kill.kind != "worker"]
 
@@ -175,6 +183,9 @@ def _figures(evidence: Evidence) -> dict[str, str]:
         "calls found by the kills": _listed(found),
         "INVITEs, answered": (
             f"{len(evidence.taken):,}, {sum(one.answered for one in evidence.taken):,}"
+        ),
+        "answers that the carrier gave up": (
+            f"{sum(one.answered and one.gave_up_at > 0 for one in evidence.taken):,}"
         ),
         "calls ended by a crash": (
             f"{sum(call.cause == 'server-restart' for call in evidence.calls.values()):,}"
