@@ -65,6 +65,9 @@ class FakeMedia:
     def tone(self, name: str) -> Awaitable[PlayEnd]:
         return self.queue(Clip(f"({name})", "", 500))
 
+    def send_digits(self, digits: str) -> Awaitable[PlayEnd]:
+        return self.queue(Clip(f"digits {digits}", "", 200 * len(digits)))
+
     def stop_playing(self) -> None:
         self.stopped += 1
         self._free_at = 0.0

@@ -184,6 +184,10 @@ class FakeMediaLeg:
     def tone(self, name: str) -> asyncio.Future[PlayEnd]:
         return self._play(f"tone {name}", name == "beep")
 
+    def finish(self) -> None:
+        """All that plays ends."""
+        self._end_all(PlayEnd.FINISHED)
+
     def stop_playing(self) -> None:
         self.done.append("stop")
         self._end_all(PlayEnd.STOPPED)

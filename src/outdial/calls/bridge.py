@@ -7,7 +7,7 @@ any, then the party. When one side hangs up, the other is released.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from outdial import ids
@@ -43,6 +43,8 @@ class Party:
     subscribe: Callable[[str], Subscription | None]
     time_limit_s: float = 14400.0
     send_digits: str = ""
+    whisper: Callable[[CallLeg], Awaitable[bool]] | None = None
+    """Spoken to who answers before the bridge: whether the call is taken."""
 
 
 class Bridge:
@@ -65,7 +67,7 @@ class Bridge:
         Cancelled (the parent is gone): every leg is released before the cancellation goes on.
         """
         media = self._parent.media
-        media.tone(f"ringback:{self._services.settings.media.country}")
+        self._ring_back()
         legs: list[CallLeg] = []
         try:
             for party in parties:
@@ -124,11 +126,14 @@ class Bridge:
     async def _first_answer(
         self, legs: Sequence[CallLeg], parties: Sequence[Party]
     ) -> CallLeg | None:
-        """Rings them; the first that answers is bridged and the others are released."""
+        """Rings them; the first to take the call is bridged and the others are released."""
         if len(legs) == 1:
             legs[0].on_early_media = lambda: self._join(legs[0])
         ringing = {
-            self._services.tasks.start(leg.place(), f"place {leg.sid}"): (leg, party)
+            self._services.tasks.start(_ring(leg, party, self._part), f"place {leg.sid}"): (
+                leg,
+                party,
+            )
             for leg, party in zip(legs, parties, strict=True)
         }
         while ringing:
@@ -143,10 +148,19 @@ class Bridge:
         return None
 
     async def _answered(self, leg: CallLeg, party: Party) -> None:
-        leg.limit(party.time_limit_s)
-        if party.send_digits:
+        if party.send_digits and party.whisper is None:
             await leg.media.send_digits(party.send_digits)
         self._join(leg)
+
+    def _ring_back(self) -> None:
+        self._parent.media.tone(f"ringback:{self._services.settings.media.country}")
+
+    def _part(self, leg: CallLeg) -> None:
+        """What is said to the leg now is not for the parent, who may have heard its early media."""
+        if self._bridged is leg:
+            self._bridged = None
+            self._parent.media.unbridge()
+            self._ring_back()
 
     def _join(self, leg: CallLeg) -> None:
         """Audio both ways from here on."""
@@ -159,6 +173,25 @@ class Bridge:
         parent.on_digit = _forward_to(leg)
         leg.on_digit = _forward_to(parent)
         parent.note("bridged", leg=leg.sid)
+
+
+async def _ring(leg: CallLeg, party: Party, part: Callable[[CallLeg], None]) -> bool:
+    """Whether somebody answered and takes the call."""
+    if not await leg.place():
+        return False
+    leg.limit(party.time_limit_s)
+    if party.whisper is None:
+        return True
+    part(leg)
+    if party.send_digits:
+        await leg.media.send_digits(party.send_digits)
+    whispering = asyncio.ensure_future(party.whisper(leg))
+    try:
+        await asyncio.wait((whispering, leg.ended), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        whispering.cancel()
+        await asyncio.gather(whispering, return_exceptions=True)
+    return not whispering.cancelled() and whispering.result()
 
 
 async def _recording_url(leg: CallLeg) -> str:
@@ -186,6 +219,9 @@ def _failure(legs: Sequence[CallLeg]) -> DialEnd:
         return DialEnd("failed")
     last = legs[-1]
     outcome = last.ended.result().outcome if last.ended.done() else Outcome.FAILED
+    if last.call.answered_at is not None:
+        # Somebody answered and did not take the call.
+        outcome = Outcome.NO_ANSWER
     if outcome is Outcome.COMPLETED:
         outcome = Outcome.FAILED
     return DialEnd(outcome.value, last.sid)

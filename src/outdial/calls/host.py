@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,6 +14,7 @@ from outdial.calls.callbacks import Lane, Subscription
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.numbers import normalise
 from outdial.calls.services import HttpResponse, Services
+from outdial.didml.interpreter import EndKind, Limits, run_application
 from outdial.didml.run.host import (
     CallIdentity,
     DialEnd,
@@ -23,9 +25,10 @@ from outdial.didml.run.host import (
     Take,
 )
 from outdial.didml.run.keys import Keys
+from outdial.didml.run.outcome import DocumentRequest
 from outdial.didml.shown import shown_url
 from outdial.errors import FetchError, Refused
-from outdial.legs import Clip, MediaLeg
+from outdial.legs import Clip, Ending, MediaLeg, Outcome, Source
 from outdial.net import overrides
 
 _LOOKS_LIKE_A_NUMBER = re.compile(r"\+?[0-9().\s-]{7,}")
@@ -184,7 +187,29 @@ class LegHost:
             self.note("dial.refused", text=refused.message)
             return None
         plan = LegPlan(number, caller_id, uri=uri, timeout_s=leg.timeout_s, record=leg.record)
-        return Party(plan, lambda sid: _subscription(leg, sid), leg.time_limit_s, leg.send_digits)
+        return Party(
+            plan,
+            lambda sid: _subscription(leg, sid),
+            leg.time_limit_s,
+            leg.send_digits,
+            partial(self._whisper, leg) if leg.url else None,
+        )
+
+    async def _whisper(self, leg: DialLeg, called: CallLeg) -> bool:
+        """Runs the leg's document for who answered: whether it ended without hanging up."""
+        settings = self._services.settings.didml
+        end = await run_application(
+            WhisperHost(self._services, called, self._on_leg),
+            DocumentRequest(leg.url, leg.method),
+            Limits(settings.max_documents, settings.max_document_bytes),
+        )
+        if end.kind is EndKind.END_OF_DOCUMENT:
+            return True
+        cause = "normal-clearing" if end.kind is EndKind.HANGUP else "application-error"
+        called.hang_up(
+            Ending(Outcome.COMPLETED, cause, Source.APPLICATION, detail=f"whisper: {end.reason}")
+        )
+        return False
 
     def _check_number_of(self, uri: str) -> None:
         """A telephone number dialled as a URI is a destination like any other. Raises Refused."""
@@ -199,6 +224,15 @@ class LegHost:
     def _caller_id(self) -> str:
         """Whom a second leg shows by default: the caller ID of this one (spec 4.7)."""
         return self._leg.call.from_number
+
+
+class WhisperHost(LegHost):
+    """The same for the document that is run for who answered a Dial: it may ring nobody."""
+
+    async def dial(self, plan: DialPlan) -> DialEnd:
+        """See Host."""
+        self.note("dial.refused", text="a document of Number must not Dial")
+        return DialEnd("failed")
 
 
 def _subscription(leg: DialLeg, sid: str) -> Subscription | None:

@@ -18,6 +18,7 @@ from outdial.didml.run import (
     record,
     recording,
     redirect,
+    reject,
     say,
 )
 from outdial.didml.run.host import Host
@@ -32,6 +33,7 @@ from outdial.didml.verbs import (
     Record,
     Recording,
     Redirect,
+    Reject,
     Say,
     Verb,
 )
@@ -46,6 +48,7 @@ RUNNERS: dict[type[Verb], Callable[[Any, Host], Awaitable[Next]]] = {
     Recording: recording.run,
     Redirect: redirect.run,
     Hangup: hangup.run,
+    Reject: reject.run,
     Dial: dial.run,
 }
 """One module a verb; the dataclass chooses it."""

@@ -209,12 +209,8 @@ class _Reading:
                 continue
             given.add(attribute.name)
             value = self._value(element, row, attribute, text.strip())
-            if attribute.field is not None and value is not None:
+            if value is not None:
                 fields[attribute.field] = value
-            elif attribute.field is None and value not in (None, attribute.default):
-                self.warn_at(
-                    element, f"{attribute.name} of {row.name} is not supported by this version"
-                )
         return fields
 
     def _value(self, element: Element, row: VerbRow, attribute: Attribute, text: str) -> Any:
@@ -243,7 +239,7 @@ class _Reading:
                 if unfit.instead is not None:
                     fields[body.field] = unfit.instead
                 self.warn_at(element, f"{row.name}: {unfit.problem}")
-        if body.required and body.field not in fields:
+        if body.required and not {body.field, body.unless} & fields.keys():
             remedy = body.remedy and f": {body.remedy}"
             state = "unusable" if text else "empty"
             self.warn_at(element, f"{row.name} is {state}; skipped{remedy}")

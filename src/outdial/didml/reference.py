@@ -51,10 +51,7 @@ def _default(attribute: Attribute) -> str:
 
 def _attribute_line(attribute: Attribute) -> str:
     names = ", ".join(f"`{name}`" for name in (attribute.name, *attribute.aliases))
-    meaning = attribute.meaning
-    if attribute.field is None:
-        meaning += " **Not supported by this version: ignored with a warning.**"
-    return f"| {names} | {attribute.kind.name} | {_default(attribute)} | {meaning} |"
+    return f"| {names} | {attribute.kind.name} | {_default(attribute)} | {attribute.meaning} |"
 
 
 def _section(row: VerbRow) -> str:

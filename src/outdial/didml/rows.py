@@ -20,8 +20,8 @@ class Attribute:
     default: Any
     """The value without the attribute; the dataclass has the same."""
     meaning: str
-    field: str | None
-    """The dataclass's field; None: this version ignores the attribute, with a warning."""
+    field: str
+    """The dataclass's field."""
     aliases: tuple[str, ...] = ()
     """Other spellings, besides other case."""
     shown_default: str = ""
@@ -39,6 +39,8 @@ class Body:
     meaning: str
     required: bool = True
     """A verb whose required body is missing is skipped with a warning."""
+    unless: str = ""
+    """A field that, when it is given, makes the body unnecessary."""
     remedy: str = ""
     """How to write it, for that warning."""
 

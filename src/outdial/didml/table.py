@@ -37,6 +37,7 @@ from outdial.didml.verbs import (
     Record,
     Recording,
     Redirect,
+    Reject,
     Say,
     Sip,
 )
@@ -103,8 +104,18 @@ _PLAY = VerbRow(
     "Play",
     "Plays an audio file. A file that cannot be had or decoded is skipped with a note.",
     Play,
-    Body("url", URL, "Where the WAV or MP3 file is."),
-    (Attribute("loop", _LOOP, 1, "How often to play it; 0: until the call ends.", "loop"),),
+    Body("url", URL, "Where the WAV or MP3 file is. Not needed with `digits`.", unless="digits"),
+    (
+        Attribute("loop", _LOOP, 1, "How often to play it; 0: until the call ends.", "loop"),
+        Attribute(
+            "digits",
+            DIGITS,
+            "",
+            "DTMF to send, once, before the file: an extension. The timeline says how many digits "
+            "there are, not which.",
+            "digits",
+        ),
+    ),
 )
 
 _PAUSE = VerbRow(
@@ -275,6 +286,22 @@ _REDIRECT = VerbRow(
 
 _HANGUP = VerbRow("Hangup", "Ends the call.", Hangup)
 
+_REJECT = VerbRow(
+    "Reject",
+    "Refuses the call. A call that is answered, as every call is on which this version runs a "
+    "document, is ended as by Hangup.",
+    Reject,
+    attributes=(
+        Attribute(
+            "reason",
+            choice("rejected", "busy", "notfound", "notavailable"),
+            "rejected",
+            "What the caller's carrier is told.",
+            "reason",
+        ),
+    ),
+)
+
 _DIAL = VerbRow(
     "Dial",
     "Rings the number in its body and every Number and Sip inside, all at once; the first to "
@@ -316,8 +343,14 @@ _NUMBER = VerbRow(
     Number,
     Body("number", PHONE, "The number."),
     (
-        Attribute("url", URL, "", "didML run for the called party before it is connected.", None),
-        Attribute("method", METHOD, "POST", "Method of the request to `url`.", None),
+        Attribute(
+            "url",
+            URL,
+            "",
+            "A document run for who answers, before the two are connected (a whisper).",
+            "url",
+        ),
+        Attribute("method", METHOD, "POST", "Method of the request to `url`.", "method"),
         Attribute("sendDigits", DIGITS, "", "DTMF sent after the answer.", "send_digits"),
         Attribute("statusCallback", URL, "", "Receives the events of this leg.", "status_callback"),
         Attribute(
@@ -371,6 +404,15 @@ _NUMBER = VerbRow(
             shown_default="the Dial's",
         ),
     ),
+    notes=(
+        "The document at `url` is requested with the six standard parameters of the called leg, "
+        "after `sendDigits`. The caller hears ringback meanwhile. At its end the two are "
+        "connected; a Hangup in it declines the call, and so does a document that cannot be "
+        "fetched or run. It must not Dial.",
+        "Of several numbers that ring at once the others go on ringing during a whisper: the "
+        "first whose document ends without Hangup is connected. If nobody takes the call "
+        "`DialCallStatus` is `no-answer`.",
+    ),
 )
 
 _SIP_ROW = VerbRow(
@@ -389,13 +431,13 @@ VERBS: tuple[VerbRow, ...] = (
     _RECORDING,
     _REDIRECT,
     _HANGUP,
+    _REJECT,
     _DIAL,
     _NUMBER,
     _SIP_ROW,
     VerbRow("Queue", "Connects to the caller who has waited longest.", top_level=False),
     VerbRow("EnQueue", "Puts the caller into a queue."),
     VerbRow("Conference", "Puts the caller into a conference."),
-    VerbRow("Reject", "Refuses the call."),
     VerbRow("Postcall", "Names a URL told everything after the call."),
     VerbRow("Fax", "Receives a fax."),
     VerbRow("Sms", "Sends a text message."),

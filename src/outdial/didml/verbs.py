@@ -35,16 +35,22 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """Plays an audio file."""
+    """Plays an audio file, or digits."""
 
-    url: str
+    url: str = ""
+    """"" when there is nothing to play but digits."""
+    digits: str = ""
+    """Sent as DTMF before the file."""
     loop: int = 1
     """Times to play it; 0: until the call ends."""
     line: int = 0
 
     def summary(self) -> str:
         """For the timeline."""
-        return shown_url(self.url, _SHOWN_URL)
+        if not self.digits:
+            return shown_url(self.url, _SHOWN_URL)
+        count = sum(letter not in "wW" for letter in self.digits)
+        return f"{count} digits {shown_url(self.url, _SHOWN_URL)}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +151,26 @@ class Hangup:
 
 
 @dataclass(frozen=True, slots=True)
+class Reject:
+    """Refuses the call; one that is answered is ended."""
+
+    reason: str = "rejected"
+    line: int = 0
+
+    def summary(self) -> str:
+        """For the timeline."""
+        return self.reason
+
+
+@dataclass(frozen=True, slots=True)
 class Number:
     """A phone number to ring."""
 
     number: str
     """As the document has it, white space collapsed."""
+    url: str = ""
+    """Absolute URL of a document for who answers, run before the two are connected; "": none."""
+    method: str = "POST"
     send_digits: str = ""
     status_callback: str = ""
     status_callback_events: tuple[str, ...] = ("completed",)
@@ -202,7 +223,7 @@ class Dial:
         return short(", ".join(target.summary() for target in self.targets))
 
 
-Verb = Say | Play | Pause | Gather | Record | Recording | Redirect | Hangup | Dial
+Verb = Say | Play | Pause | Gather | Record | Recording | Redirect | Hangup | Reject | Dial
 """What the interpreter runs."""
 
 Built = Verb | Number | Sip

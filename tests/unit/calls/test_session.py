@@ -455,3 +455,159 @@ async def test_a_dial_that_is_recorded_tells_where() -> None:
     told = {d.call_sid: dict(d.params) for d in world.callbacks.submitted}
     assert told[other.sid]["RecordingURL"] == url
     assert "RecordingURL" not in told[SID]
+
+
+# ------------------------------------------------------------------ whispers
+
+WHISPER = "http://app.test/whisper"
+SCREEN = b"""<Response><Gather numDigits="1" tries="1" action="/key"><Say>Press 1</Say></Gather>
+<Hangup/></Response>"""
+
+
+class WhisperWorld(SessionWorld):
+    """A Dial of numbers that are whispered to."""
+
+    def __init__(self, whisper: bytes, numbers: int = 1, attributes: str = "") -> None:
+        inside = "".join(
+            f'<Number url="/whisper" {attributes}>1202555011{n}</Number>' for n in range(numbers)
+        )
+        text = f'<Response><Dial action="/after">{inside}</Dial></Response>'
+        super().__init__(document=text.encode())
+        self.web.pages[WHISPER] = Page(whisper)
+        self.web.pages["http://app.test/key"] = Page(b"<Response><Say>Connecting</Say></Response>")
+        self.web.pages["http://app.test/after"] = Page(b"<Response/>")
+
+    def after(self) -> dict[str, str]:
+        """What the Dial's action got."""
+        (params,) = [p for _, url, p in self.web.requests if url == "http://app.test/after"]
+        return params
+
+
+async def test_who_answers_is_whispered_to_while_the_caller_hears_ringback() -> None:
+    world = WhisperWorld(b"<Response><Say>A call from the shop</Say></Response>")
+    await world.answered()
+    b = await world.signalling.next_leg(2)
+    b.answers(Answered(ANSWER))
+    world.media.legs[1].plays_at_once = False
+    await until(lambda: world.heard(1))
+    assert world.heard(1) == ["play woman en: A call from the shop"]
+    assert world.heard() == ["tone ringback:us"]
+    world.media.legs[1].finish()
+    await until(lambda: "bridge" in world.heard())
+    params = world.web.requests[1][2]
+    sid = world.others[0].sid
+    assert (params["To"], params["From"], params["callSid"]) == ("12025550110", "12025550100", sid)
+    b.say(Released(by_far_end=True))
+    await world.over()
+    assert (world.after()["DialCallStatus"], world.after()["DialCallSid"]) == ("completed", sid)
+
+
+async def test_a_whisper_is_declined_by_not_pressing() -> None:
+    world = WhisperWorld(SCREEN)
+    await world.answered()
+    b = await world.signalling.next_leg(2)
+    b.answers(Answered(ANSWER))
+    await until(lambda: "verb.started" in world.store.kinds(world.others[0].sid))
+    b.say(DigitInfo("#", 160))
+    await world.over()
+    assert "bridge" not in world.heard()
+    assert world.after()["DialCallStatus"] == "no-answer"
+    other = world.others[0].call
+    assert (other.outcome, other.cause, other.hangup_source) == (
+        "completed",
+        "normal-clearing",
+        "application",
+    )
+
+
+async def test_a_whisper_is_accepted_by_a_key() -> None:
+    world = WhisperWorld(SCREEN)
+    await world.answered()
+    b = await world.signalling.next_leg(2)
+    b.answers(Answered(ANSWER))
+    await until(lambda: world.heard(1))
+    b.say(DigitInfo("1", 160))
+    await until(lambda: "bridge" in world.heard())
+    assert world.heard(1)[-1] == "play woman en: Connecting"
+    b.say(Released(by_far_end=True))
+    await world.over()
+
+
+@pytest.mark.parametrize(
+    ("whisper", "cause"),
+    [
+        (b"<Response><Dial>12025550199</Dial><Hangup/></Response>", "normal-clearing"),
+        (b"\x00 rubbish", "application-error"),
+    ],
+)
+async def test_a_whisper_that_dials_or_cannot_be_run_connects_nobody(
+    whisper: bytes, cause: str
+) -> None:
+    world = WhisperWorld(whisper)
+    await world.answered()
+    (await world.signalling.next_leg(2)).answers(Answered(ANSWER))
+    await world.over()
+    assert len(world.signalling.legs) == 2
+    assert "bridge" not in world.heard()
+    assert world.others[0].call.cause == cause
+    refused = [e for e in world.store.timeline if e.kind == "dial.refused"]
+    assert len(refused) == (cause == "normal-clearing")
+
+
+async def test_others_go_on_ringing_during_a_whisper_and_may_take_the_call() -> None:
+    world = WhisperWorld(SCREEN, numbers=2)
+    await world.answered()
+    first, second = await world.signalling.next_leg(2), await world.signalling.next_leg(3)
+    first.answers(Answered(ANSWER))
+    await until(lambda: world.heard(1))
+    assert not second.hung_up
+    second.answers(Answered(ANSWER))
+    await until(lambda: world.heard(2))
+    second.say(DigitInfo("1", 160))
+    await until(lambda: "bridge" in world.heard())
+    assert first.hung_up
+    second.say(Released(by_far_end=True))
+    await world.over()
+    assert {leg.call.to_number: leg.call.hangup_source for leg in world.others} == {
+        first.target.number: "outdial",
+        second.target.number: "callee",
+    }
+
+
+async def test_who_hangs_up_during_a_whisper_is_not_connected() -> None:
+    world = WhisperWorld(SCREEN)
+    await world.answered()
+    b = await world.signalling.next_leg(2)
+    b.answers(Answered(ANSWER))
+    await until(lambda: world.heard(1))
+    b.say(Released(by_far_end=True))
+    await world.over()
+    assert world.after()["DialCallStatus"] == "no-answer"
+
+
+async def test_the_caller_who_hangs_up_during_a_whisper_ends_it() -> None:
+    world = WhisperWorld(SCREEN)
+    a = await world.answered()
+    b = await world.signalling.next_leg(2)
+    b.answers(Answered(ANSWER))
+    await until(lambda: world.heard(1))
+    a.say(Released(by_far_end=True))
+    await until(lambda: len(world.services.tasks) == 0)
+    await world.over()
+    assert b.hung_up
+
+
+async def test_early_media_is_not_heard_during_a_whisper() -> None:
+    world = WhisperWorld(SCREEN, attributes='sendDigits="w5"')
+    await world.answered()
+    b = await world.signalling.next_leg(2)
+    b.say(Ringing(183, "Session Progress", ANSWER))
+    assert world.heard() == ["tone ringback:us", "bridge"]
+    b.answers(Answered(ANSWER))
+    await until(lambda: len(world.heard(1)) == 2)
+    assert world.heard(1) == ["digits w5", "play woman en: Press 1"]
+    assert world.media.legs[0].done[-2:] == ["unbridge", "tone ringback:us"]
+    b.say(DigitInfo("1", 160))
+    await until(lambda: world.media.legs[0].done[-1] == "bridge")
+    b.say(Released(by_far_end=True))
+    await world.over()

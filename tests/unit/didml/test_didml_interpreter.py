@@ -331,3 +331,42 @@ async def test_cancelling_stops_the_playing_and_leaves_nothing(clips: int) -> No
     assert host.notified == []
     assert host.spoken == [("x", "", "")]
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_digits_are_played_and_not_written_down() -> None:
+    host = FakeHost(start='<Play digits="W8970w#"/><Say>on</Say>')
+    await run(host)
+    assert [name for name, _ in host.fake_media.queued] == ["digits W8970w#", "on"]
+    assert host.noted("digits.sent") == [{"count": 5}]
+    assert host.noted("verb.started")[0]["text"] == "5 digits"
+    assert "8970" not in repr(host.notes)
+
+
+async def test_digits_come_before_the_file() -> None:
+    host = FakeHost(start='<Play digits="1" loop="2">a.wav</Play>')
+    host.sounds["http://app.example.test/a.wav"] = clip("a")
+    await run(host)
+    assert host.fake_media.queued == [("digits 1", 1), ("a", 2)]
+
+
+async def test_audio_lost_during_digits_ends_the_application() -> None:
+    host = FakeHost(start='<Play digits="1"/>')
+    host.fake_media.ends = [PlayEnd.LOST]
+    assert await run(host) == ApplicationEnd(EndKind.HANGUP, "the audio stream was lost")
+
+
+@pytest.mark.parametrize("reason", ["", "busy"])
+async def test_reject_ends_an_answered_call(reason: str) -> None:
+    host = FakeHost(start=f'<Reject reason="{reason}"/><Say>never</Say>')
+    end = await run(host)
+    assert end == ApplicationEnd(EndKind.HANGUP, f"Reject ({reason or 'rejected'})")
+    assert host.spoken == []
+
+
+async def test_a_number_brings_its_whisper_to_the_host() -> None:
+    host = FakeHost(
+        start='<Dial><Number url="whisper.xml" method="GET">12025550111</Number></Dial>'
+    )
+    await run(host)
+    (leg,) = host.dialled[0].legs
+    assert (leg.url, leg.method) == ("http://app.example.test/whisper.xml", "GET")

@@ -41,6 +41,8 @@ def _leg(target: Number | Sip, dial: Dial) -> DialLeg:
         timeout_s=float(timeout_s),
         time_limit_s=float(time_limit_s),
         send_digits=target.send_digits,
+        url=target.url,
+        method=target.method,
         status_callback=target.status_callback,
         status_callback_events=target.status_callback_events,
         status_callback_method=target.status_callback_method,

@@ -85,6 +85,9 @@ class DialLeg:
     time_limit_s: float = 14400.0
     """Longest bridged time."""
     send_digits: str = ""
+    url: str = ""
+    """A document for who answers, run before the bridge; its Hangup declines. "": none."""
+    method: str = "POST"
     status_callback: str = ""
     status_callback_events: tuple[str, ...] = ("completed",)
     status_callback_method: str = "POST"

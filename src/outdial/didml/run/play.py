@@ -1,4 +1,4 @@
-"""Play: an audio file from the web."""
+"""Play: an audio file from the web, or digits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from outdial.legs import PlayEnd
 
 
 async def run(verb: Play, host: Host) -> Next:
-    """Plays the file; one that cannot be had is skipped, as the timeline then says."""
+    """Sends the digits, then plays the file.
+
+    A file that cannot be had is skipped, as the timeline then says.
+    """
+    if verb.digits:
+        host.note("digits.sent", count=sum(letter not in "wW" for letter in verb.digits))
+        if await host.media.send_digits(verb.digits) is PlayEnd.LOST:
+            return HangUp("the audio stream was lost")
+        if not verb.url:
+            return CONTINUE
     try:
         clip = await host.sound(verb.url)
     except (FetchError, SoundError) as error:
