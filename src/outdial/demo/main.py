@@ -16,6 +16,7 @@ from typing import Any
 
 from outdial.demo.screen import Screen
 from outdial.demo.story import Follower, request_line
+from outdial.errors import ConfigError
 from outdial.testing.audio import Sound, active_s, level_dbfs, read_mono
 from outdial.testing.server import API_KEY, OutdialServer
 from outdial.testing.web import Received, WebServer
@@ -271,9 +272,18 @@ class Demo:
 
 
 def run(folder: str | Path = "demo-output") -> int:
-    """`outdial demo`: leaves recordings and the server's log in the folder; gives the exit code."""
+    """`outdial demo`: leaves recordings and the server's log in the folder; gives the exit code.
+
+    Raises ConfigError when the folder cannot be written.
+    """
     path = Path(folder).resolve()
-    _clear(path)
+    try:
+        _clear(path)
+    except OSError as error:
+        problem = f"{path} cannot be written: {error.strerror or error}"
+        raise ConfigError(
+            "--folder", problem, "name a folder that this user may write to"
+        ) from None
     return Demo(path, Screen()).run()
 
 

@@ -77,7 +77,8 @@ class Screen:
             self._console.print()
             if self._console.is_terminal:
                 body = Text("\n".join(explanation))
-                self._console.print(Panel(body, title=f"[bold]{text}", title_align="left"))
+                panel = Panel(body, title=f"[bold]{text}", title_align="left")
+                self._console.print(panel, soft_wrap=False)  # else what is too wide is cut off
             else:
                 self._console.print(f"== {text} ==")
                 for line in explanation:

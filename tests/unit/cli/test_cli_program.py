@@ -260,6 +260,13 @@ def test_a_wrong_command_line(tmp_path: Path, arguments: tuple[str, ...]) -> Non
     assert "Traceback" not in done.stderr
 
 
+def test_a_demo_that_has_no_folder_says_so(tmp_path: Path) -> None:
+    refused = outdial(tmp_path, "demo", "--folder", "/proc/demo")
+    assert refused.returncode == 1
+    line = one_line(refused)
+    assert "--folder" in line and "/proc/demo cannot be written" in line
+
+
 def test_the_version_is_told(tmp_path: Path) -> None:
     told = outdial(tmp_path, "--version")
     assert (told.returncode, told.stdout, told.stderr) == (0, f"outdial {__version__}\n", "")

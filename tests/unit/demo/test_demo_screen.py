@@ -42,6 +42,15 @@ def test_a_terminal_gets_colours_and_nothing_from_outside_controls_it() -> None:
     assert "✔" in text and "✘" in text
 
 
+def test_an_explanation_is_wrapped_where_the_terminal_is_narrow() -> None:
+    out = io.StringIO()
+    words = "The number is called, hears ringing while the other is called too, and they talk."
+    with Screen(Console(file=out, force_terminal=True, width=40, soft_wrap=True)) as screen:
+        screen.title("Click to call", words)
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue())
+    assert re.sub(r"[\s│]+", " ", shown).count(words) == 1
+
+
 @pytest.mark.parametrize(("peak", "bar"), [(1.0, "█"), (0.0, " ")])
 def test_bars_show_loudness(peak: float, bar: str) -> None:
     assert bars(Sound(np.full(800, peak), 8000), 4) == bar * 4
