@@ -4,6 +4,7 @@ python -m bench                           everything, some minutes
 python -m bench --quick                   everything, shorter and smaller: a first look
 python -m bench --only calls,latency      some of it
 python -m bench --peer DIR --markdown     against Asterisk, three rounds, and into the docs
+python -m bench --postgresql URL          once more with another store
 python -m bench --report --markdown       the last run once more, without measuring
 """
 
@@ -26,7 +27,7 @@ import uvloop
 from rich.console import Console
 
 from bench import measures, report
-from bench.servers import Outdial, Peer, Server
+from bench.servers import Outdial, OutdialOnPostgresql, Peer, Server
 
 _ROOT = Path(__file__).resolve().parent.parent
 _RESULTS = _ROOT / "bench-results" / "results.jsonl"
@@ -81,6 +82,8 @@ def _options() -> argparse.Namespace:
     add("--rounds", type=int, help="how often; medians are reported (1, with a peer 3)")
     add("--peer", type=Path, default=os.environ.get("OUTDIAL_PEERLAB") or None, metavar="DIR",
         help="folder of the Asterisk peer (environment: OUTDIAL_PEERLAB)")  # fmt: skip
+    add("--postgresql", metavar="URL",
+        help="measure once more with the store in this empty database")  # fmt: skip
     add("--report", action="store_true", help="show the last run again, measure nothing")
     add("--markdown", action="store_true", help="fill docs/benchmarks.md")
     return parser.parse_args()
@@ -114,14 +117,28 @@ def _run(options: argparse.Namespace, console: Console) -> None:
         "plan": asdict(plan),
     }
     _RESULTS.parent.mkdir(exist_ok=True)
+    wanted = {
+        "asterisk": options.peer,
+        "outdial": True,
+        OutdialOnPostgresql.name: options.postgresql,
+    }
+    names = [name for name, is_wanted in wanted.items() if is_wanted]
     for number in range(1, rounds + 1):
-        for kind in (Peer, Outdial) if options.peer else (Outdial,):
+        for name in names:
             with tempfile.TemporaryDirectory(prefix="outdial-bench-") as folder:
-                server = Peer(options.peer) if kind is Peer else Outdial(Path(folder))
+                server = _server(name, Path(folder), options)
                 figures = _measure(server, options.only, plan, console)
             record = {**shared, "round": number, "server": server.name, "figures": figures}
             with _RESULTS.open("a", encoding="utf-8") as out:
                 out.write(json.dumps(record) + "\n")
+
+
+def _server(name: str, folder: Path, options: argparse.Namespace) -> Server:
+    if name == Peer.name:
+        return Peer(options.peer)
+    if name == OutdialOnPostgresql.name:
+        return OutdialOnPostgresql(folder, options.postgresql)
+    return Outdial(folder)
 
 
 def _measure(

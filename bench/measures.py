@@ -66,6 +66,10 @@ class Bench:
         """CPU, and memory when asked, of the server."""
         return processes.read(self.server.pids, memory=memory)
 
+    def read_database(self) -> processes.Reading:
+        """CPU of the database server beside it."""
+        return processes.read(self.server.database_pids)
+
     async def warm(self, caller: Caller) -> None:
         """Makes connections and the prompt: what only the first call pays."""
         await caller.load(f"play/{_PROMPT_S:g}", 10, 10)
@@ -96,6 +100,7 @@ async def calls(bench: Bench) -> Figures:
         caller.close()
     return {
         "call_cpu_ms": figures["cpu_ms"],
+        **({"call_database_ms": figures["database_ms"]} if bench.server.database_pids else {}),
         "call_failed": figures["failed"],
         "call_rate": bench.plan.rate,
     }
@@ -124,20 +129,24 @@ async def _rate(bench: Bench, caller: Caller, per_s: float) -> tuple[Figures, bo
     )
     await asyncio.sleep(lead_s)
     before, began_before, ended_before = bench.read(), len(caller.calls), _ended(caller)
+    database = bench.read_database()
     await load
     after, began, ended = bench.read(), len(caller.calls), _ended(caller)
+    in_database = processes.spent(database, bench.read_database())
     await caller.drain(12)
     spent = processes.spent(before, after)
     began, ended = began - began_before, ended - ended_before
     faults = caller.faults(_PROMPT_S)
     held = faults.total() <= _MAX_FAILED * len(caller.calls) and ended >= 0.97 * began
-    cpu_ms = 1000 * spent.cpu_s / max(1.0, (began + ended) / 2)
+    share = max(1.0, (began + ended) / 2)
+    cpu_ms = 1000 * spent.cpu_s / share
+    database_ms = 1000 * in_database.cpu_s / share
     bench.say(
         f"{per_s:g} calls/s: {cpu_ms:.2f} ms a call, {spent.cores_percent:.0f} % of a core, "
         f"{faults.total()} of {len(caller.calls)} failed {dict(faults) or ''}"
     )
     caller.forget()
-    return {"cpu_ms": cpu_ms, "failed": faults.total()}, held
+    return {"cpu_ms": cpu_ms, "database_ms": database_ms, "failed": faults.total()}, held
 
 
 def _ended(caller: Caller) -> int:
@@ -333,6 +342,8 @@ MEASURES: dict[str, Callable[[Bench], Awaitable[Figures]]] = {
 take. What strains a server comes last.
 """
 OURS_ONLY = frozenset(("say",))
+OF_A_STORE = frozenset(("calls", "rate", "latency"))
+"""What is measured again with another database: all else never touches it."""
 
 
 async def measure(
@@ -345,6 +356,8 @@ async def measure(
     with tempfile.TemporaryDirectory(prefix="outdial-bench-") as folder:
         for name in names:
             if name in OURS_ONLY and server.name != "outdial":
+                continue
+            if server.database_pids and name not in OF_A_STORE:
                 continue
 
             def line(text: str, name: str = name) -> None:

@@ -79,6 +79,12 @@ def family(pids: Iterable[int]) -> set[int]:
     return found
 
 
+def parent(pid: int) -> int:
+    """The process that started it; 0 when there is no such process."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
+
+
 def _stat(pid: int) -> list[str]:
     """The fields of /proc/PID/stat from the third (state) on; empty when it is gone."""
     try:

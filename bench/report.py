@@ -35,6 +35,7 @@ class Figure:
 
 FIGURES = (
     Figure("call_cpu_ms", "CPU of a whole call ({call_rate:g}/s)", "ms", 0.45, 0.33),
+    Figure("call_database_ms", "CPU of the database server for it", "ms"),
     Figure("held_rate", "whole calls a second held", "/s", 1.5, 2, more_is_better=True),
     Figure("held_rate_cpu_ms", "CPU of a whole call at that rate", "ms"),
     Figure("prompts_cpu_percent", "CPU per 100 prompts ({prompts:g} up)", "% core", 0.45, 0.33),
@@ -57,16 +58,18 @@ FIGURES = (
     Figure("say_again_ms_p50", "Say of known text to first sound, p50", "ms"),
     Figure("say_again_ms_p99", "Say of known text to first sound, p99", "ms"),
 )
+SERVERS = ("outdial", "outdial on postgresql", "asterisk")
 _FAILED = ("call_failed", "latency_failed", "prompts_failed", "bridges_failed")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure of both servers."""
+    """One figure of all servers."""
 
     title: str
     unit: str
     ours: str
+    with_postgresql: str
     peer: str
     ratio: str
     budget: str
@@ -76,12 +79,13 @@ class Row:
 def rows(records: Iterable[Mapping[str, Any]]) -> list[Row]:
     """The table of one run's records: medians over its rounds."""
     kept = list(records)
-    ours = _medians([r["figures"] for r in kept if r["server"] == "outdial"])
-    peer = _medians([r["figures"] for r in kept if r["server"] != "outdial"])
+    ours, on_postgresql, peer = (
+        _medians([r["figures"] for r in kept if r["server"] == name]) for name in SERVERS
+    )
     table = []
     for figure in FIGURES:
-        if figure.name in ours or figure.name in peer:
-            table.append(_row(figure, ours, peer))
+        if any(figure.name in figures for figures in (ours, on_postgresql, peer)):
+            table.append(_row(figure, ours, on_postgresql, peer))
     return table
 
 
@@ -106,7 +110,12 @@ def _medians(figures: list[Mapping[str, float]]) -> dict[str, float]:
     return medians
 
 
-def _row(figure: Figure, ours: Mapping[str, float], peer: Mapping[str, float]) -> Row:
+def _row(
+    figure: Figure,
+    ours: Mapping[str, float],
+    on_postgresql: Mapping[str, float],
+    peer: Mapping[str, float],
+) -> Row:
     mine, theirs = ours.get(figure.name), peer.get(figure.name)
     sizes = {"call_rate": 0.0, "prompts": 0.0, "bridges": 0.0, **peer, **ours}
     ratio = mine / theirs if mine is not None and theirs else None
@@ -114,6 +123,7 @@ def _row(figure: Figure, ours: Mapping[str, float], peer: Mapping[str, float]) -
         figure.title.format(**sizes),
         figure.unit,
         _text(mine),
+        _text(on_postgresql.get(figure.name)),
         _text(theirs),
         "" if ratio is None else f"{ratio:.2f}",
         _budget(figure),
@@ -169,13 +179,18 @@ def machine() -> dict[str, str]:
 
 def show(records: list[Mapping[str, Any]], console: Console) -> None:
     """Prints the table."""
-    with_peer = any(record["server"] != "outdial" for record in records)
+    _, with_postgresql, with_peer = (
+        any(record["server"] == name for record in records) for name in SERVERS
+    )
     headings = ["figure", "unit", "Outdial"]
+    if with_postgresql:
+        headings.append("with PostgreSQL")
     if with_peer:
         headings += ["Asterisk", "ratio"]
     table = Table(*headings, "budget (floor / goal)" if with_peer else "budget", "")
     for row in rows(records):
-        middle = [row.peer, row.ratio] if with_peer else []
+        middle = [row.with_postgresql] if with_postgresql else []
+        middle += [row.peer, row.ratio] if with_peer else []
         table.add_row(row.title, row.unit, row.ours, *middle, row.budget, row.verdict)
     console.print(table)
     for line in failures(records):
@@ -194,11 +209,13 @@ def markdown(records: list[Mapping[str, Any]]) -> str:
         f"Python {on['python']}; medians of {rounds} round{'s' if rounds > 1 else ''}, "
         f"windows of {first['plan']['seconds']:g} s.",
         "",
-        "| figure | unit | Outdial | Asterisk | ratio | budget: floor / goal | reached |",
-        "|---|---|---|---|---|---|---|",
+        "| figure | unit | Outdial | with PostgreSQL | Asterisk | ratio | budget: floor / goal "
+        "| reached |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows(records):
-        cells = (row.title, row.unit, row.ours, row.peer, row.ratio, row.budget, row.verdict)
+        measured = (row.ours, row.with_postgresql, row.peer)
+        cells = (row.title, row.unit, *measured, row.ratio, row.budget, row.verdict)
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", *(f"- {line}" for line in failures(records))]
     return "\n".join([*lines, END])

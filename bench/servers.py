@@ -7,12 +7,17 @@ and `peers/ari_peer.sh`, an ARI application with the same call API on port 8095 
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+import asyncpg
+
+from bench import processes
 from outdial.testing.server import API_KEY, OutdialServer, free_port
 
 _PEER_API_PORT = 8095
@@ -33,6 +38,10 @@ class Server(Protocol):
     def pids(self) -> list[int]:
         """Its processes, or their ancestors."""
 
+    @property
+    def database_pids(self) -> list[int]:
+        """Those of a database server that only it uses; their CPU is told apart."""
+
     def __enter__(self) -> Server: ...
 
     def __exit__(self, *_: object) -> None: ...
@@ -44,9 +53,9 @@ class Outdial:
     name = "outdial"
     key = API_KEY
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, object] | None = None) -> None:
         self.far_sip_port = free_port(socket.SOCK_DGRAM)
-        settings = {
+        every: dict[str, object] = {
             "media": {"ports": "10000-19999"},
             "storage": {
                 "recordings": str(folder / "recordings"),
@@ -67,7 +76,7 @@ class Outdial:
                 }
             ],
         }
-        self._server = OutdialServer(settings, folder)
+        self._server = OutdialServer(every | dict(settings or {}), folder)
         self.api_port = self._server.http_port
 
     @property
@@ -75,12 +84,32 @@ class Outdial:
         """The control process; the others descend from it."""
         return [self._server.pid]
 
+    @property
+    def database_pids(self) -> list[int]:
+        """None: SQLite is part of the process."""
+        return []
+
     def __enter__(self) -> Outdial:
         self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.stop()
+
+
+class OutdialOnPostgresql(Outdial):
+    """The same with its store in a PostgreSQL that nobody else uses meanwhile."""
+
+    name = "outdial on postgresql"
+
+    def __init__(self, folder: Path, url: str) -> None:
+        super().__init__(folder, {"store": {"url": url}})
+        self._postmaster = asyncio.run(_postmaster(url))
+
+    @property
+    def database_pids(self) -> list[int]:
+        """The postmaster, from which every process of the database descends."""
+        return [self._postmaster]
 
 
 class Peer:
@@ -102,6 +131,11 @@ class Peer:
     def pids(self) -> list[int]:
         """Both programs become what they start (exec)."""
         return [process.pid for process in self._processes]
+
+    @property
+    def database_pids(self) -> list[int]:
+        """None: it keeps no record."""
+        return []
 
     def __enter__(self) -> Peer:
         for program, port, settle_s in zip(
@@ -144,3 +178,15 @@ def _listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def _postmaster(url: str) -> int:
+    """The pid of the server behind the URL, which must be on this machine."""
+    connection = await asyncpg.connect(url)
+    try:
+        parent = processes.parent(await connection.fetchval("SELECT pg_backend_pid()"))
+    finally:
+        await connection.close()
+    if not parent:
+        raise SystemExit("the PostgreSQL that is measured must run on this machine")
+    return parent
