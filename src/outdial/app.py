@@ -23,6 +23,7 @@ from outdial.api.server import HttpServer
 from outdial.calls.channels import Channels
 from outdial.calls.journal import Journal
 from outdial.calls.numbers import check_destination, normalise
+from outdial.calls.reception import Reception
 from outdial.calls.registry import Registry
 from outdial.calls.routes import Routes
 from outdial.calls.services import Services
@@ -99,7 +100,11 @@ class Server:
         speech, sounds = await self._start_speech(client)
         self.trunks, routers = await self._start_trunks(speech)
 
-        self.sip = await SipEndpoint.start(settings.sip, clock=clock)
+        self.sip = await SipEndpoint.start(
+            settings.sip,
+            on_invite=(lambda leg: reception.take(leg)) if settings.numbers else None,
+            clock=clock,
+        )
         stack.push_async_callback(self.sip.close)
         plane = SipPlane(settings.sip, self.trunks, self.sip, clock)
         stack.callback(plane.close)
@@ -137,6 +142,7 @@ class Server:
             sdp_session_id=partial(secrets.randbits, 62),
         )
         self.calls = Registry(services, self.store)
+        reception = Reception(services, self.calls, plane.trunk_of)
         gauges = Gauges(self.sip.agent, self.media, self.deliverer)
         app = create_app(
             calls=self.calls,
@@ -224,8 +230,6 @@ async def _serve(settings: Settings) -> None:
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 20)
     _announce(settings, server)
-    if settings.numbers:
-        _log.warning("numbers are not served", reason="this version answers no inbound calls")
     await stopping.wait()
     _log.info("stopping", live=server.calls.health()["live"], drain_s=settings.calls.drain_s)
     await server.stop(settings.calls.drain_s, hurry)

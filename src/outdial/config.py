@@ -227,6 +227,14 @@ class Number(_Section):
     """The voice application that takes its calls."""
     method: Literal["GET", "POST"] = "POST"
     """How `url` is fetched."""
+    fallback_url: Annotated[str, AfterValidator(checks.optional_url)] = ""
+    """Fetched when the application fails; empty: the caller hears an apology."""
+    status_callback: Annotated[str, AfterValidator(checks.optional_url)] = ""
+    """Told what becomes of the calls."""
+    status_callback_events: list[Literal["answered", "completed"]] = ["completed"]
+    """Which of their events."""
+    record: bool = False
+    """Whether the calls are recorded from the answer on."""
 
 
 class Sim(_Section):

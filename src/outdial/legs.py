@@ -146,8 +146,9 @@ class SignallingLeg(Protocol):
     def dialog_data(self) -> Mapping[str, Any] | None:
         """What `SignallingPlane.release` needs to end the leg as it stands, as plain JSON values.
 
-        Before the answer that is the INVITE under way, after it the dialog. None while there is
-        nothing to end, and once the leg is over.
+        Before the answer that is the INVITE under way, after it the dialog; of an incoming leg it
+        is the dialog that the answer makes. None while there is nothing to end, and once the leg is
+        over.
         """
 
     def hang_up(self, status: int = 0, reason: str = "") -> None:
@@ -201,7 +202,10 @@ class IncomingLeg(SignallingLeg, Protocol):
         """Where the INVITE came from."""
 
     def listen(self, listener: SignallingListener) -> None:
-        """Who gets the events from now on."""
+        """Who gets the events from now on, and those that came before."""
+
+    def trace(self, trace: TraceListener) -> None:
+        """Who sees the leg's messages from now on; the INVITE is the first of them."""
 
     def ring(self, status: int = 180, sdp: bytes | None = None) -> None:
         """Sends a provisional response, reliably when the peer requires 100rel."""

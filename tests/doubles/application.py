@@ -141,11 +141,18 @@ class FakeHost:
         self.told: list[tuple[str, str, dict[str, str]]] = []
         """Notifications with their parameters."""
         self.afterwards: list[asyncio.Task[None]] = []
+        self.answers = 0
+        """How often a verb that needs audio asked for the answer."""
+        self.picks_up = True
         self.keys = Keys(lambda: asyncio.get_running_loop().time())
 
     @property
     def media(self) -> MediaLeg:
         return cast(MediaLeg, self.fake_media)
+
+    async def answer(self) -> bool:
+        self.answers += 1
+        return self.picks_up
 
     async def fetch(self, url: str, method: str, extra: Params = ()) -> Fetched:
         self.fetched.append((url, method, tuple(extra)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from outdial import sdp
-from outdial.legs import Codec, MediaLeg
+from outdial.legs import Codec, MediaLeg, MediaParams
 
 
 class Audio:
@@ -14,6 +14,7 @@ class Audio:
     __slots__ = (
         "_codecs",
         "_learn_address",
+        "_prepared",
         "_session_id",
         "_started",
         "_version",
@@ -28,6 +29,7 @@ class Audio:
         self._version = 0
         self._started = False
         self._learn_address = False
+        self._prepared: MediaParams | None = None
         self.signalling_address = ""
 
     @property
@@ -58,17 +60,32 @@ class Audio:
             learn_address=self._learn_address,
             signalling_address=self.signalling_address,
         )
-        if self._started:
-            self.media.update(params)
-        else:
-            self._started = True
-            self.media.start(params)
+        self._flow(params)
 
     def answer(self, offer: bytes) -> bytes:
         """Our answer to the far end's new offer; packets flow as it says from now on.
 
         Raises NegotiationError, RemoteProtocolError; nothing has changed then.
         """
+        answer, params = self._answer(offer)
+        self._flow(params)
+        return answer
+
+    def prepare(self, offer: bytes) -> bytes:
+        """Our answer to the far end's first offer; packets flow from `begin` on.
+
+        Raises NegotiationError, RemoteProtocolError.
+        """
+        answer, self._prepared = self._answer(offer)
+        return answer
+
+    def begin(self) -> None:
+        """The answer that `prepare` gave has arrived (the ACK is here)."""
+        if self._prepared is not None:
+            self._flow(self._prepared)
+            self._prepared = None
+
+    def _answer(self, offer: bytes) -> tuple[bytes, MediaParams]:
         answer, params = sdp.answer(
             offer,
             self.media.address,
@@ -80,9 +97,11 @@ class Audio:
             signalling_address=self.signalling_address,
         )
         self._version += 1
+        return answer, params
+
+    def _flow(self, params: MediaParams) -> None:
         if self._started:
             self.media.update(params)
         else:
             self._started = True
             self.media.start(params)
-        return answer

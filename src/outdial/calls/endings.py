@@ -82,6 +82,14 @@ def of_rejection(rejected: Rejected) -> Ending:
     return Ending(outcome, cause, source, status, f"the far side said {status} {rejected.reason}")
 
 
+def of_refusal(status: int, source: Source, detail: str) -> Ending:
+    """How a call towards us ended that was refused with the SIP status, and why."""
+    outcome, cause, _ = _BY_STATUS.get(
+        status, (Outcome.FAILED, "call-rejected", Source.APPLICATION)
+    )
+    return Ending(outcome, cause, source, status, detail)
+
+
 def of_release(released: Released) -> Ending:
     """How an answered leg ended that we did not end ourselves."""
     if released.by_far_end:

@@ -1,4 +1,4 @@
-"""An answered leg as the voice application's verbs see it (`didml.run.host.Host`)."""
+"""A leg as the voice application's verbs see it (`didml.run.host.Host`)."""
 
 from __future__ import annotations
 
@@ -56,6 +56,10 @@ class LegHost:
     def media(self) -> MediaLeg:
         """The leg's audio."""
         return self._leg.media
+
+    async def answer(self) -> bool:
+        """See Host."""
+        return await self._leg.answer()
 
     async def fetch(self, url: str, method: str, extra: Params = ()) -> Fetched:
         """See Host. The URL's connection overrides say whether it is tried again, and when."""
@@ -169,7 +173,7 @@ class LegHost:
             ("CallerName", call.caller_name),
             ("callSid", call.sid),
             ("Direction", call.direction),
-            ("CallStatus", "answered"),
+            ("CallStatus", self._leg.state.value),
         )
 
     def _party(self, leg: DialLeg) -> Party | None:

@@ -43,7 +43,6 @@ from outdial.legs import (
     MediaStats,
     NoRtp,
     Outcome,
-    OutgoingLeg,
     Reanswered,
     RecordingDone,
     Rejected,
@@ -51,6 +50,7 @@ from outdial.legs import (
     Reoffer,
     Ringing,
     SignallingEvent,
+    SignallingLeg,
     Source,
     TracedMessage,
 )
@@ -106,7 +106,7 @@ class CallLeg:
         self.ended: asyncio.Future[Ending] = loop.create_future()
         self.retired: asyncio.Future[None] = loop.create_future()
         self._attempt: asyncio.Future[Rejected | Answered] | None = None
-        self._signalling: OutgoingLeg | None = None
+        self._signalling: SignallingLeg | None = None
         self._audio: Audio | None = None
         self._decided: Ending | None = None
         self._ending: Ending | None = None
@@ -176,11 +176,16 @@ class CallLeg:
             self._timers.cancel("ring")
         return self.state is State.ANSWERED and not self.is_over
 
+    async def answer(self) -> bool:
+        """Whether it is answered; a leg that somebody else placed is answered now."""
+        return self.state is State.ANSWERED and not self.is_over
+
     def hang_up(self, ending: Ending) -> None:
         """Ends the leg for that reason, in whatever state it is. Idempotent."""
         if self._ending is not None or self._decided is not None:
             return
         if self.state is State.ANSWERED:
+            self._decided = ending
             self._drop_signalling()
             self._end(ending)
         elif self._signalling is None:
@@ -292,10 +297,9 @@ class CallLeg:
             uri=plan.uri,
         )
         offer = self._audio.offer(learn_address=trunk is not None and trunk.nat)
-        self._signalling = services.signalling.dial(
-            target, offer, self._on_signalling, self._ladder.add
-        )
-        self._dialog.dialled(self._signalling)
+        dialled = services.signalling.dial(target, offer, self._on_signalling, self._ladder.add)
+        self._signalling = dialled
+        self._dialog.dialled(dialled)
         return await self._attempt
 
     def _ring_expired(self) -> None:
@@ -371,10 +375,14 @@ class CallLeg:
             self._dialog.answered(
                 self._transition(Event.ANSWER, {"trunk": self.call.trunk}, **fields)
             )
-            audio.media.watch_silence(self._services.settings.media.silence_timeout_s)
-            if self._plan.record:
-                self.recordings.whole(audio.media)
+            self._attend(audio)
         self._resolve_attempt(event)
+
+    def _attend(self, audio: Audio) -> None:
+        """What an answered leg's audio is watched for."""
+        audio.media.watch_silence(self._services.settings.media.silence_timeout_s)
+        if self._plan.record:
+            self.recordings.whole(audio.media)
 
     def _agree(self, audio: Audio, answer: bytes | None) -> str:
         """Takes the answer; what is wrong with it, or ""."""

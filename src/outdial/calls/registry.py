@@ -127,6 +127,19 @@ class Registry:
             self._start(session)
         return call
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a call towards us may be taken now: those cannot wait in the queue."""
+        live = len(self._legs) - self._queued()
+        most = self._services.settings.limits.concurrent_calls
+        return self._ready and not self._draining and live < most
+
+    def host(self, call: CallRecord, request: CallRequest, leg: CallLeg) -> None:
+        """Runs a call that somebody else placed, and that is stored, to its end."""
+        session = Session(self._services, call, request, self._keep, leg=leg)
+        self._keep(leg)
+        self._services.tasks.start(self._run(session), f"call {leg.sid}")
+
     def position(self, sid: str) -> int | None:
         """See CallService."""
         return self._admission.position(sid)

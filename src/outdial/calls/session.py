@@ -8,10 +8,12 @@ from collections.abc import Callable
 from outdial import log
 from outdial.calls.bridge import Bridge, Party
 from outdial.calls.callbacks import Subscription
+from outdial.calls.endings import of_refusal
 from outdial.calls.host import LegHost
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.request import CallRequest
 from outdial.calls.services import Services
+from outdial.calls.states import State
 from outdial.didml.interpreter import ApplicationEnd, EndKind, Limits, run_application
 from outdial.didml.run.host import DialEnd
 from outdial.didml.run.outcome import DocumentRequest
@@ -38,7 +40,9 @@ class Session:
         request: CallRequest,
         on_leg: Callable[[CallLeg], None],
         next_seq: int = 0,
+        leg: CallLeg | None = None,
     ) -> None:
+        """`leg` is there already when somebody else placed the call."""
         self._services = services
         self.request = request
         self._on_leg = on_leg
@@ -51,7 +55,7 @@ class Session:
             timeout_s=request.timeout_s,
             record=request.record,
         )
-        self.leg = CallLeg(services, call, plan, self._subscription, next_seq=next_seq)
+        self.leg = leg or CallLeg(services, call, plan, self._subscription, next_seq=next_seq)
 
     async def run(self) -> None:
         """Until the call is over."""
@@ -87,8 +91,10 @@ class Session:
             DocumentRequest(request.url, request.method, fallback_url=request.fallback_url),
             Limits(settings.max_documents, settings.max_document_bytes),
         )
-        if end.kind is EndKind.ERROR:
+        if end.kind is EndKind.ERROR and await self.leg.answer():
             await self._say(settings.apology)
+        if self.leg.state is not State.ANSWERED:
+            return of_refusal(end.status or 603, Source.APPLICATION, end.reason)
         return _of_application(end)
 
     # ------------------------------------------------------------------ without a url

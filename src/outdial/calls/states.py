@@ -25,6 +25,7 @@ class Event(Enum):
     """What can happen to a call."""
 
     DIAL = "dial"
+    ARRIVE = "arrive"
     RING = "ring"
     ANSWER = "answer"
     END = "end"
@@ -32,6 +33,7 @@ class Event(Enum):
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.QUEUED, Event.DIAL): State.DIALLING,
+    (State.QUEUED, Event.ARRIVE): State.RINGING,
     (State.QUEUED, Event.END): State.COMPLETED,
     (State.DIALLING, Event.RING): State.RINGING,
     (State.DIALLING, Event.ANSWER): State.ANSWERED,

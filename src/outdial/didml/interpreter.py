@@ -1,8 +1,12 @@
-"""Runs a voice application on an answered call: fetch, parse, run the verbs, next document."""
+"""Runs a voice application on a call: fetch, parse, run the verbs, next document.
+
+A call towards us is answered when the first verb needs its audio.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -37,7 +41,7 @@ from outdial.didml.verbs import (
     Say,
     Verb,
 )
-from outdial.errors import DocumentError, FetchError
+from outdial.errors import DocumentError, FetchError, MediaUnavailable
 
 RUNNERS: dict[type[Verb], Callable[[Any, Host], Awaitable[Next]]] = {
     Say: say.run,
@@ -52,6 +56,9 @@ RUNNERS: dict[type[Verb], Callable[[Any, Host], Awaitable[Next]]] = {
     Dial: dial.run,
 }
 """One module a verb; the dataclass chooses it."""
+
+BEFORE_THE_ANSWER: tuple[type[Verb], ...] = (Pause, Redirect, Hangup)
+"""What needs no audio: a call towards us rings on while these run."""
 
 _EMPTY = Document(())
 
@@ -82,6 +89,8 @@ class ApplicationEnd:
 
     kind: EndKind
     reason: str
+    status: int = 0
+    """The SIP status to refuse the call with if it is not answered yet; 0: the usual one."""
 
 
 class _Failed(Exception):
@@ -111,7 +120,8 @@ async def run_application(
     except _Failed as failure:
         return ApplicationEnd(EndKind.ERROR, str(failure))
     except asyncio.CancelledError:
-        host.media.stop_playing()
+        with contextlib.suppress(MediaUnavailable):  # it was never answered
+            host.media.stop_playing()
         raise
 
 
@@ -141,7 +151,7 @@ class _Application:
             if following is None:
                 return ApplicationEnd(EndKind.END_OF_DOCUMENT, "the document ended")
             if isinstance(following, HangUp):
-                return ApplicationEnd(EndKind.HANGUP, following.reason)
+                return ApplicationEnd(EndKind.HANGUP, following.reason, following.status)
             request = following.request
 
     async def _load(self, request: DocumentRequest, *, may_be_empty: bool) -> Document:
@@ -208,6 +218,8 @@ class _Application:
             self._host.note(
                 "verb.started", verb=type(verb).__name__, text=verb.summary(), line=verb.line
             )
+            if not isinstance(verb, BEFORE_THE_ANSWER) and not await self._host.answer():
+                return HangUp("the call ended before it was answered")
             following = await RUNNERS[type(verb)](verb, self._host)
             if isinstance(following, Goto | HangUp):
                 return following

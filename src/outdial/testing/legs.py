@@ -28,6 +28,7 @@ from outdial.legs import (
     Released,
     SignallingEvent,
     SignallingListener,
+    TraceListener,
 )
 from outdial.sip.core.headers import Headers
 from outdial.sip.core.message import Request
@@ -66,15 +67,18 @@ class FakeIncomingLeg:
         self.sent: list[tuple[Any, ...]] = []
         self.answered = False
         self.over = False
+        self.traced = False
         self._listener: SignallingListener = _ignore
 
     @property
     def dialog_data(self) -> Mapping[str, Any] | None:
-        answered = self.answered and not self.over
-        return {"call_id": self.sip_call_id} if answered else None
+        return None if self.over else {"call_id": self.sip_call_id}
 
     def listen(self, listener: SignallingListener) -> None:
         self._listener = listener
+
+    def trace(self, trace: TraceListener) -> None:
+        self.traced = True
 
     def ring(self, status: int = 180, sdp: bytes | None = None) -> None:
         self.sent.append((status, sdp) if sdp else (status,))
@@ -89,6 +93,7 @@ class FakeIncomingLeg:
         if not self.answered and not self.over:
             self.over = True
             self.sent.append((status, *headers))
+            self.emit(Rejected(status, reason, local=True))
 
     def hang_up(self, status: int = 0, reason: str = "") -> None:
         if self.over:

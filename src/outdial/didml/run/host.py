@@ -116,7 +116,7 @@ class DialEnd:
 
 
 class Host(Protocol):
-    """One answered call, as verbs see it."""
+    """One call, as verbs see it."""
 
     @property
     def call(self) -> CallIdentity:
@@ -124,7 +124,10 @@ class Host(Protocol):
 
     @property
     def media(self) -> MediaLeg:
-        """The caller's audio."""
+        """The caller's audio. Only an answered call has any."""
+
+    async def answer(self) -> bool:
+        """Answers a call towards us, if that is not done yet; False: the call is over."""
 
     @property
     def keys(self) -> Keys:

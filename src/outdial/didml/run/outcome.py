@@ -35,6 +35,8 @@ class HangUp:
     """The application ends the call."""
 
     reason: str
+    status: int = 0
+    """The SIP status to refuse a call with that is not answered yet; 0: the usual one."""
 
 
 Next = Continue | Goto | HangUp

@@ -97,8 +97,8 @@ class IncomingCall:
 
     @property
     def dialog_data(self) -> DialogData | None:
-        """What another process would need to end the call; None: it is not answered."""
-        return None if self.session is None else DialogData.of_dialog(self.session.dialog)
+        """What another process would need to end the call, once it is answered."""
+        return DialogData.of_dialog(self._dialog)
 
     @property
     def early(self) -> bool:

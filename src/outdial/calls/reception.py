@@ -1,0 +1,125 @@
+"""Calls towards us: who may call which number, and the session that takes the call.
+
+Signalling has let pass only what comes from a trunk's address; here the number decides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from outdial import ids, log
+from outdial.calls.answering_leg import AnsweringLeg
+from outdial.calls.callbacks import Subscription
+from outdial.calls.leg import CallLeg
+from outdial.calls.numbers import normalise
+from outdial.calls.request import CallRequest
+from outdial.calls.services import Services
+from outdial.calls.states import Event, State, following
+from outdial.config import Number
+from outdial.errors import Refused, StoreUnavailable
+from outdial.legs import IncomingLeg
+from outdial.store.records import CallRecord
+
+_LONGEST_CALLER = 64
+_UNSAFE = re.compile(r"[^\w+*#.@ -]")
+_BUSY_SERVER = (("Retry-After", "5"),)
+
+_log = log.get("reception")
+
+
+class Host(Protocol):
+    """The part of the registry that holds sessions."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more call may be taken now."""
+
+    def host(self, call: CallRecord, request: CallRequest, leg: CallLeg) -> None:
+        """Runs the call, which is stored, to its end."""
+
+
+class Reception:
+    """Takes incoming legs. `trunk_of` names the trunk at an address."""
+
+    def __init__(
+        self, services: Services, host: Host, trunk_of: Callable[[str], str | None]
+    ) -> None:
+        self._services = services
+        self._host = host
+        self._trunk_of = trunk_of
+        self._numbers = _by_digits(services.settings.numbers)
+
+    def take(self, incoming: IncomingLeg) -> None:
+        """A call has arrived. Returns at once."""
+        number = self._numbers.get(_digits(incoming.called))
+        trunk = self._trunk_of(incoming.source[0])
+        if number is None or trunk is None:
+            _log.info("call refused", called=incoming.called, trunk=trunk, reason="unknown number")
+            incoming.reject(404)
+        elif not self._host.has_room:
+            incoming.reject(503, "", _BUSY_SERVER)
+        else:
+            name = f"incoming {incoming.sip_call_id}"
+            self._services.tasks.start(self._take(incoming, number, trunk), name)
+
+    async def _take(self, incoming: IncomingLeg, number: Number, trunk: str) -> None:
+        services = self._services
+        now = services.clock.now()
+        request = CallRequest(
+            to=_digits(incoming.called),
+            from_=_caller(incoming.caller_id),
+            url=number.url,
+            method=number.method,
+            fallback_url=number.fallback_url,
+            status_callback=number.status_callback,
+            status_callback_events=tuple(number.status_callback_events),
+            record=number.record,
+            caller_name=_UNSAFE.sub("", incoming.caller_name)[:_LONGEST_CALLER],
+        )
+        call = CallRecord(
+            sid=ids.new(ids.CALL),
+            parent_sid="",
+            direction="inbound",
+            from_number=request.from_,
+            to_number=request.to,
+            caller_name=request.caller_name,
+            state=following(State.QUEUED, Event.ARRIVE).value,
+            created_at=now,
+            trunk=trunk,
+            ringing_at=now,
+            request=request.to_json(),
+        )
+        call.parent_sid = call.sid
+        subscription = Subscription.of_request(request, call.sid)
+        leg = AnsweringLeg(services, call, incoming, subscription, record=request.record)
+        event = leg.timeline.event("state.ringing", {"from": call.from_number, "trunk": trunk})
+        try:
+            await services.journal.create(call, event)
+        except StoreUnavailable as error:
+            _log.warning("call refused", call=call.sid, reason=str(error))
+            services.journal.close_timeline(call.sid)
+            incoming.reject(503, "", _BUSY_SERVER)
+            return
+        self._host.host(call, request, leg)
+
+
+def _by_digits(numbers: list[Number]) -> Mapping[str, Number]:
+    return {_digits(number.number): number for number in numbers}
+
+
+def _digits(written: str) -> str:
+    """A number as settings and trunks may write it, as E.164 digits; others as they are."""
+    try:
+        return normalise(written, "number")
+    except Refused:
+        return written.removeprefix("+")
+
+
+def _caller(written: str) -> str:
+    """The caller ID as E.164 digits where it is a number, else the text without what is unsafe."""
+    try:
+        return normalise(written, "from")
+    except Refused:
+        return _UNSAFE.sub("", written)[:_LONGEST_CALLER] or "anonymous"

@@ -1,0 +1,129 @@
+"""Calls towards a real server: SIPp calls a number of ours, and hears what its application says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from outdial.testing import audio
+from outdial.testing.server import OutdialServer
+from outdial.testing.sipp import Sipp, SippResult
+from outdial.testing.web import WebServer
+from system.sipp.ear import Ear
+from system.sipp.scenarios import scenario
+
+CARRIER, STRANGER = "127.0.0.77", "127.0.0.78"
+HELLO, PAUSE, REJECT, BROKEN = (f"1800555010{n}" for n in range(4))
+SAYS = "<Response><Say>The quick brown fox jumps over the lazy dog.</Say></Response>"
+WAITS = '<Response><Pause length="30"/><Say>Too late.</Say></Response>'
+
+
+@dataclass
+class House:
+    """A server that has numbers, and the web server of their applications."""
+
+    outdial: OutdialServer
+    web: WebServer
+
+    def call(self, called: str, rest: str, host: str = CARRIER, **values: str) -> SippResult:
+        """What became of SIPp's call to the number."""
+        with Ear(host) as self.ear:
+            values = {"back": "4", "ear": str(self.ear.port)} | values
+            text = scenario("caller", called=called, rest=f"@{rest}@", **values)
+            target = f"127.0.0.1:{self.outdial.sip_port}"
+            with Sipp(text, target=target, host=host, timeout_s=20) as sipp:
+                return sipp.wait()
+
+    def ended(self, number: str) -> dict[str, Any]:
+        """The newest call to the number, once it is over."""
+        calls: list[dict[str, Any]] = self.outdial.get(f"/v1/calls?to={number}")["calls"]
+        return self.outdial.wait_until_over(calls[0]["sid"])
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    with WebServer() as web:
+        urls = {
+            HELLO: web.serve("/hello.xml", SAYS),
+            PAUSE: web.serve("/pause.xml", WAITS),
+            REJECT: web.serve("/hangup.xml", "<Response><Hangup/></Response>"),
+            BROKEN: web.url("/nowhere.xml"),
+        }
+        events = web.collect("/events")
+        numbers = [
+            {"number": number, "url": url, "status_callback": events}
+            for number, url in urls.items()
+        ]
+        settings = {
+            "numbers": numbers,
+            "trunks": [{"name": "carrier", "address": CARRIER, "options_interval_s": 0}],
+        }
+        with OutdialServer(settings) as outdial:
+            yield House(outdial, web)
+
+
+def test_a_caller_hears_the_application_and_is_hung_up_on(house: House) -> None:
+    result = house.call(HELLO, "caller-hung-up-on")
+    assert (result.exit_code, result.successful) == (0, 1), result.complaints
+    assert 2.0 < audio.active_s(house.ear.heard()) < 4.0
+    call = house.ended(HELLO)
+    assert (call["direction"], call["trunk"]) == ("inbound", "carrier")
+    assert (call["from"], call["caller_name"]) == ("12025550123", "Ann")
+    assert (call["outcome"], call["cause"], call["hangup_source"]) == (
+        "completed",
+        "normal-clearing",
+        "application",
+    )
+    (told,) = [e for e in house.web.wait_for("/events") if e.params["callSid"] == call["sid"]]
+    assert (told.params["Direction"], told.params["CallStatus"]) == ("Inbound", "completed")
+    ladder = house.outdial.get(f"/v1/calls/{call['sid']}/ladder")["messages"]
+    starts = [message["text"].split("\r\n")[0][:12] for message in ladder]
+    assert starts[0] == "INVITE sip:1"
+    assert any(start.startswith("BYE") for start in starts)
+
+
+def test_a_caller_hangs_up_in_the_middle(house: House) -> None:
+    result = house.call(HELLO, "caller-hangs-up")
+    assert (result.exit_code, result.successful) == (0, 1), result.complaints
+    call = house.ended(HELLO)
+    assert (call["outcome"], call["hangup_source"]) == ("completed", "caller")
+
+
+def test_a_caller_gives_up_while_it_rings(house: House) -> None:
+    result = house.call(PAUSE, "caller-gives-up", status="487", back="8")
+    assert (result.exit_code, result.successful) == (0, 1), result.complaints
+    call = house.ended(PAUSE)
+    assert (call["outcome"], call["cause"], call["hangup_source"]) == (
+        "canceled",
+        "originator-cancel",
+        "caller",
+    )
+    assert call["answered_at"] is None
+
+
+def test_an_application_may_hang_up_before_the_answer(house: House) -> None:
+    result = house.call(REJECT, "caller-refused", status="603")
+    assert (result.exit_code, result.successful) == (0, 1), result.complaints
+    call = house.ended(REJECT)
+    assert (call["outcome"], call["sip_code"]) == ("failed", 603)
+
+
+def test_a_broken_application_is_apologised_for(house: House) -> None:
+    result = house.call(BROKEN, "caller-hung-up-on")
+    assert (result.exit_code, result.successful) == (0, 1), result.complaints
+    assert audio.active_s(house.ear.heard()) > 2.0
+    assert house.ended(BROKEN)["cause"] == "application-error"
+
+
+def test_nobody_has_other_numbers(house: House) -> None:
+    result = house.call("18005550199", "caller-refused", status="404")
+    assert (result.exit_code, result.successful) == (0, 1), result.complaints
+
+
+def test_strangers_are_refused(house: House) -> None:
+    result = house.call(HELLO, "caller-refused", host=STRANGER, status="403")
+    assert (result.exit_code, result.successful) == (0, 1), result.complaints
+    assert not house.ear.packets

@@ -1,0 +1,282 @@
+"""Calls towards us, on stand-ins: rung, answered when audio is needed, refused, given up."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from doubles.world import Page, World, until
+from outdial.calls.answering_leg import AnsweringLeg
+from outdial.calls.leg import CallLeg
+from outdial.calls.reception import Reception
+from outdial.calls.request import CallRequest
+from outdial.calls.session import Session
+from outdial.config import Number, Settings
+from outdial.legs import Answered
+from outdial.store.records import CallRecord
+from outdial.testing.legs import OFFER, FakeIncomingLeg
+
+APP = "http://app.test/start"
+OTHER = "http://app.test/other"
+G729 = b"v=0\r\no=x 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n" + (
+    b"m=audio 4000 RTP/AVP 18\r\n"
+)
+
+
+class InboundWorld(World):
+    """A number of ours, and whoever calls it."""
+
+    def __init__(self, document: str = "<Say>Hello</Say>", **number: Any) -> None:
+        ours = Number(number="+18005550100", url=APP, **number)
+        super().__init__(settings=Settings(numbers=[ours]))
+        self.web.pages[APP] = Page(f"<Response>{document}</Response>".encode())
+        self.has_room = True
+        self.session: Session | None = None
+        self.running: asyncio.Task[None] | None = None
+        self.reception = Reception(self.services, self, {"127.0.0.1": "carrier"}.get)
+
+    def host(self, call: CallRecord, request: CallRequest, leg: CallLeg) -> None:
+        self.session = Session(self.services, call, request, lambda _: None, leg=leg)
+        self.running = asyncio.ensure_future(self.session.run())
+
+    async def called(self, incoming: FakeIncomingLeg) -> CallRecord:
+        """The call's record once it has been taken."""
+        self.reception.take(incoming)
+        await until(lambda: self.session is not None)
+        assert self.session is not None
+        return self.session.leg.call
+
+    async def over(self) -> CallRecord:
+        """The call's record once everything is done."""
+        assert self.running is not None and self.session is not None
+        await asyncio.wait_for(self.running, 5)
+        await self.session.leg.retired
+        await until(lambda: not len(self.services.tasks))
+        return self.session.leg.call
+
+    def kinds(self) -> list[str]:
+        """The states on the timeline."""
+        return [event.kind for event in self.store.timeline if event.kind.startswith("state.")]
+
+
+def a_call(called: str = "18005550100", **fields: Any) -> FakeIncomingLeg:
+    return FakeIncomingLeg(called, caller_id="+1 202-555-0123", **fields)
+
+
+async def test_it_rings_is_answered_speaks_and_hangs_up() -> None:
+    world = InboundWorld(status_callback="http://app.test/events")
+    incoming = a_call(caller_name="Ann")
+    call = await world.called(incoming)
+    assert (call.direction, call.state, call.trunk) == ("inbound", "ringing", "carrier")
+    await until(lambda: incoming.answered)
+    assert incoming.statuses == [180, 200]
+    assert not world.media.legs[0].started, "no audio before the ACK"
+    incoming.emit(Answered(None))
+    ended = await world.over()
+    assert world.media.legs[0].done[:2] == ["start", "watch 60"]
+    assert "play woman en: Hello" in world.media.legs[0].done
+    assert incoming.statuses == [180, 200, "BYE"]
+    assert (ended.outcome, ended.cause, ended.hangup_source) == (
+        "completed",
+        "normal-clearing",
+        "application",
+    )
+    assert world.kinds() == ["state.ringing", "state.answered", "state.completed"]
+    assert world.told() == ["completed"]
+    (request,) = world.web.requests
+    assert request[2] == {
+        "To": "18005550100",
+        "From": "12025550123",
+        "CallerName": "Ann",
+        "callSid": ended.sid,
+        "Direction": "inbound",
+        "CallStatus": "ringing",
+    }
+
+
+async def test_what_ends_the_call_is_stored_before_the_answer_leaves() -> None:
+    world = InboundWorld()
+    incoming = a_call()
+    await world.called(incoming)
+    await until(lambda: incoming.answered)
+    stored = [change.fields for change in world.store.changes if "answered_at" in change.fields]
+    assert stored[0]["dialog"] == {"call_id": "call-to-18005550100"}
+    incoming.emit(Answered(None))
+    await world.over()
+
+
+async def test_an_invite_without_an_offer_gets_ours_and_its_answer_comes_with_the_ack() -> None:
+    world = InboundWorld()
+    incoming = a_call(offer=None)
+    await world.called(incoming)
+    await until(lambda: incoming.answered)
+    incoming.emit(Answered(OFFER))
+    await world.over()
+    assert world.media.legs[0].started[0].remote_port == 40000
+
+
+async def test_nothing_is_answered_that_needs_no_audio() -> None:
+    world = InboundWorld(f"<Pause>1</Pause><Redirect>{OTHER}</Redirect>")
+    world.web.pages[OTHER] = Page(b"<Response><Hangup/></Response>")
+    incoming = a_call()
+    await world.called(incoming)
+    ended = await world.over()
+    assert incoming.statuses == [180, 603]
+    assert (ended.outcome, ended.cause, ended.sip_code, ended.answered_at) == (
+        "failed",
+        "call-rejected",
+        603,
+        None,
+    )
+    assert ended.hangup_source == "application"
+    assert not world.media.legs
+
+
+async def test_a_broken_application_is_apologised_for() -> None:
+    world = InboundWorld()
+    del world.web.pages[APP]
+    incoming = a_call()
+    await world.called(incoming)
+    await until(lambda: incoming.answered)
+    incoming.emit(Answered(None))
+    ended = await world.over()
+    assert any("application error" in done for done in world.media.legs[0].done)
+    assert (ended.outcome, ended.cause) == ("completed", "application-error")
+
+
+async def test_a_fallback_is_asked_when_the_application_fails() -> None:
+    world = InboundWorld(fallback_url=OTHER)
+    del world.web.pages[APP]
+    world.web.pages[OTHER] = Page(b"<Response><Hangup/></Response>")
+    incoming = a_call()
+    await world.called(incoming)
+    await world.over()
+    assert [url for _, url, _ in world.web.requests] == [APP, OTHER]
+    assert incoming.statuses == [180, 603]
+
+
+async def test_a_caller_who_gives_up_before_the_answer() -> None:
+    world = InboundWorld("<Pause>60000</Pause>")
+    incoming = a_call()
+    await world.called(incoming)
+    await until(lambda: incoming.statuses == [180])
+    incoming.cancel()
+    ended = await world.over()
+    assert (ended.outcome, ended.cause, ended.hangup_source, ended.sip_code) == (
+        "canceled",
+        "originator-cancel",
+        "caller",
+        487,
+    )
+
+
+async def test_a_caller_who_gives_up_while_the_answer_is_stored() -> None:
+    world = InboundWorld()
+    incoming = a_call()
+    world.reception.take(incoming)
+    await until(lambda: bool(world.media.legs))
+    incoming.cancel()
+    ended = await world.over()
+    assert 200 not in incoming.statuses or incoming.over
+    assert ended.outcome == "canceled"
+    assert world.media.legs[0].closed
+
+
+async def test_a_caller_who_hangs_up_after_the_answer() -> None:
+    world = InboundWorld(
+        "<Pause>60000</Pause><Say>Hello</Say><Pause>60000</Pause>".replace(
+            "<Pause>60000</Pause><Say>", "<Say>", 1
+        )
+    )
+    incoming = a_call()
+    await world.called(incoming)
+    await until(lambda: incoming.answered)
+    incoming.emit(Answered(None))
+    await until(lambda: world.media.legs[0].started)
+    incoming.bye()
+    ended = await world.over()
+    assert (ended.outcome, ended.hangup_source) == ("completed", "caller")
+
+
+async def test_without_common_audio_it_is_refused_with_488() -> None:
+    world = InboundWorld()
+    incoming = a_call(offer=G729)
+    await world.called(incoming)
+    ended = await world.over()
+    assert incoming.statuses == [180, 488]
+    assert (ended.outcome, ended.cause) == ("failed", "incompatible-destination")
+
+
+async def test_without_a_media_port_it_is_refused_with_503() -> None:
+    world = InboundWorld()
+    world.media.is_full = True
+    incoming = a_call()
+    await world.called(incoming)
+    ended = await world.over()
+    assert incoming.statuses == [180, 503]
+    assert ended.cause == "media-failure"
+
+
+@pytest.mark.parametrize("called", ["18005550199", "", "alice", "x" * 5000])
+async def test_an_unknown_number_is_refused_and_leaves_no_call(called: str) -> None:
+    world = InboundWorld()
+    incoming = FakeIncomingLeg(called if called else "0")
+    world.reception.take(incoming)
+    assert incoming.statuses == [404]
+    assert not world.store.calls
+
+
+async def test_numbers_are_found_however_the_trunk_writes_them() -> None:
+    for written in ("+18005550100", "18005550100", "8005550100"):
+        world = InboundWorld("<Hangup/>")
+        await world.called(a_call(written))
+        assert (await world.over()).to_number == "18005550100"
+
+
+async def test_from_elsewhere_than_a_trunk_it_is_refused() -> None:
+    world = InboundWorld()
+    incoming = a_call()
+    incoming.source = ("192.0.2.66", 5060)
+    world.reception.take(incoming)
+    assert incoming.statuses == [404]
+
+
+async def test_when_there_is_no_room_or_no_store_the_carrier_is_told_to_come_back() -> None:
+    world = InboundWorld()
+    world.has_room = False
+    full = a_call()
+    world.reception.take(full)
+    assert full.sent == [(503, ("Retry-After", "5"))]
+    world.has_room, world.store.away = True, True
+    unstored = a_call()
+    world.reception.take(unstored)
+    await until(lambda: unstored.sent)
+    assert unstored.sent == [(503, ("Retry-After", "5"))]
+    assert world.services.journal.open_timelines == 0
+
+
+async def test_callers_are_shown_as_they_are_but_harmless() -> None:
+    for caller, shown in (("anonymous", "anonymous"), ("bob\x07<b>", "bobb"), ("", "anonymous")):
+        world = InboundWorld("<Hangup/>")
+        incoming = FakeIncomingLeg("18005550100", caller_id=caller, caller_name="A\x1b[31m")
+        call = await world.called(incoming)
+        assert (call.from_number, call.caller_name) == (shown, "A31m")
+        await world.over()
+
+
+async def test_the_store_being_away_keeps_nobody_from_being_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("outdial.calls.answering_leg.COMMIT_WAIT_S", 0.01)
+    world = InboundWorld()
+    incoming = a_call()
+    await world.called(incoming)
+    world.store.away = True
+    await until(lambda: incoming.answered)
+    incoming.emit(Answered(None))
+    assert isinstance(world.session and world.session.leg, AnsweringLeg)
+    await until(lambda: "BYE" in incoming.statuses)
+    world.store.away = False
+    await world.over()
