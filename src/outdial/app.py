@@ -25,6 +25,7 @@ from outdial.calls.journal import Journal
 from outdial.calls.numbers import check_destination, normalise
 from outdial.calls.reception import Reception
 from outdial.calls.registry import Registry
+from outdial.calls.retention import Sweeper
 from outdial.calls.routes import Routes
 from outdial.calls.services import Services
 from outdial.calls.tasks import Tasks
@@ -160,6 +161,9 @@ class Server:
         await self.deliverer.start()
         stack.push_async_callback(self.deliverer.stop)
         await self.calls.start()
+        sweeper = Sweeper(self.store.expiry, settings.retention, recordings, clock)
+        sweeper.start()
+        stack.push_async_callback(sweeper.stop)
         await self.http.start(app)
 
     async def _start_speech(self, client: HttpClient) -> tuple[Speech, Sounds]:

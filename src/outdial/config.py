@@ -152,6 +152,19 @@ class Calls(_Section):
     """On SIGTERM live calls may go on for so long; a second SIGTERM ends them at once."""
 
 
+class Retention(_Section):
+    """How long the record is kept, from a call's end on. Days may be fractions; 0: for ever."""
+
+    calls_days: float = Field(0, ge=0)
+    """Calls with all that belongs to them: events, callbacks, SIP messages, recordings."""
+    recordings_days: float = Field(0, ge=0)
+    """Recordings, when they go before their calls."""
+    ladders_days: float = Field(0, ge=0)
+    """SIP messages, when they go before their calls."""
+    idempotency_hours: float = Field(24.0, gt=0)
+    """The Idempotency-Key of a post."""
+
+
 class Limits(_Section):
     """What may be dialled, and how much."""
 
@@ -268,6 +281,7 @@ class Settings(BaseModel):
     webhooks: Webhooks = Webhooks()
     calls: Calls = Calls()
     limits: Limits = Limits()
+    retention: Retention = Retention()
     keys: list[Key] = []
     trunks: list[Trunk] = []
     numbers: list[Number] = []

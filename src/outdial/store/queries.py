@@ -300,6 +300,13 @@ class Queries:
         return Write(name, rank, sql, {})
 
 
+def single(
+    name: str, rank: int, statement: ClauseElement, dialect: Dialect, parameters: list[str]
+) -> Write:
+    """A statement that takes one row at a time, whose parameters come in that order."""
+    return Write(name, rank, _positional(statement, dialect, parameters), {})
+
+
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= _DIGITS
 

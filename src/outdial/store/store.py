@@ -17,6 +17,7 @@ from outdial.clock import Clock
 from outdial.legs import TracedMessage
 from outdial.store import rows
 from outdial.store.backends import Backend, open_backend
+from outdial.store.expiry import Expiry
 from outdial.store.groups import Rows
 from outdial.store.queries import NOT_A_CURSOR, Queries
 from outdial.store.records import (
@@ -52,6 +53,8 @@ class Store:
         self._queries = Queries(backend.dialect)
         self._writer = backend.writer
         self._readers = backend.readers
+        self.expiry = Expiry(backend)
+        """What forgets."""
 
     @classmethod
     async def open(cls, url: str, clock: Clock, *, serving: bool = False) -> Store:

@@ -146,6 +146,8 @@ idempotency = Table(
     Column("created_at", Double, nullable=False),
 )
 
+Index("idempotency_age", idempotency.c.created_at)
+
 nodes = Table(
     "nodes",
     metadata,
@@ -202,3 +204,4 @@ recordings = Table(
     Column("error", Text, nullable=False),
 )
 Index("recordings_of_call", recordings.c.call_sid)
+Index("recordings_age", recordings.c.created_at)

@@ -46,6 +46,8 @@ def upgrade() -> None:
         sa.Column("answer", sa.Text, nullable=False),
         sa.Column("created_at", sa.Double, nullable=False),
     )
+    op.create_index("idempotency_age", "idempotency", ["created_at"])
+    op.create_index("recordings_age", "recordings", ["created_at"])
     op.create_table(
         "nodes",
         sa.Column("id", sa.Text, primary_key=True),
