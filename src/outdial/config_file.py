@@ -39,14 +39,36 @@ def read_file(path: Path) -> Tree:
 def read_environment(environment: Mapping[str, str], model: type[BaseModel]) -> Tree:
     """``OUTDIAL_SECTION__KEY`` as a tree; ``OUTDIAL_TRUNKS__0__PASSWORD`` names a list's member.
 
-    A list is JSON or its members with commas between. Other variables are not settings.
+    A list is JSON or its members with commas between. Other variables are not settings, but one
+    that can only be meant as a setting raises ConfigError saying how it is written.
     """
     tree: Tree = {}
     for variable in sorted(environment):
         path = variable.removeprefix(PREFIX).lower().split("__")
-        if variable.startswith(PREFIX) and len(path) > 1:
+        if not variable.startswith(PREFIX):
+            continue
+        if len(path) > 1:
             put(tree, path, _parse(environment[variable], _annotation(model, path)))
+        elif meant := _spelt(path[0], model):
+            raise ConfigError(variable, "is no setting", f"write {meant}, two underscores each")
     return tree
+
+
+def _spelt(name: str, model: type[BaseModel]) -> str:
+    """How the setting is written that somebody meant by the name; "" for anything else.
+
+    Only a whole section, or a setting behind one underscore: systems that start programs put
+    names like ``OUTDIAL_HTTP_PORT`` there for reasons of their own.
+    """
+    for section, field in model.model_fields.items():
+        listed = _is_list_of_tables(field.annotation)
+        table = get_args(field.annotation)[0] if listed else _table(field.annotation)
+        names = [one.alias or own for own, one in table.model_fields.items()] if table else []
+        for setting in names:
+            if name in (section, f"{section}_{setting}"):
+                path = (section, "0", setting) if listed else (section, setting)
+                return PREFIX + "__".join(path).upper()
+    return ""
 
 
 def put(tree: Tree, path: Sequence[str], value: Any) -> None:

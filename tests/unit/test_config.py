@@ -92,6 +92,29 @@ def test_environment_goes_over_the_file_and_overrides_over_both(tmp_path: Path) 
     assert settings.sim.enabled
 
 
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("OUTDIAL_HTTP_LISTEN", "OUTDIAL_HTTP__LISTEN"),
+        ("OUTDIAL_LIMITS_CALLS_PER_SECOND", "OUTDIAL_LIMITS__CALLS_PER_SECOND"),
+        ("OUTDIAL_LOG_JSON", "OUTDIAL_LOG__JSON"),
+        ("OUTDIAL_KEYS_KEY", "OUTDIAL_KEYS__0__KEY"),
+        ("OUTDIAL_TRUNKS", "OUTDIAL_TRUNKS__0__NAME"),
+        ("OUTDIAL_STORE", "OUTDIAL_STORE__URL"),
+    ],
+)
+def test_a_variable_that_must_be_meant_as_a_setting_is_not_overlooked(
+    variable: str, meant: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"{variable}: is no setting \(write {meant}"):
+        config.load(None, environment={variable: "s3cret"})
+
+
+def test_variables_that_are_no_settings_are_none_of_our_business() -> None:
+    others = ("OUTDIAL_URL", "OUTDIAL_KEY", "OUTDIAL_HTTP_PORT", "OUTDIAL_SIP_SERVICE_HOST")
+    assert config.load(None, environment=dict.fromkeys(others, "x")) == config.Settings()
+
+
 def test_lists_and_members_of_lists_come_from_the_environment(tmp_path: Path) -> None:
     settings = load(
         tmp_path,
