@@ -57,7 +57,7 @@ RUNNERS: dict[type[Verb], Callable[[Any, Host], Awaitable[Next]]] = {
 }
 """One module a verb; the dataclass chooses it."""
 
-BEFORE_THE_ANSWER: tuple[type[Verb], ...] = (Pause, Redirect, Hangup)
+BEFORE_THE_ANSWER: tuple[type[Verb], ...] = (Pause, Redirect, Hangup, Reject)
 """What needs no audio: a call towards us rings on while these run."""
 
 _EMPTY = Document(())

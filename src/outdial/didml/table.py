@@ -288,8 +288,8 @@ _HANGUP = VerbRow("Hangup", "Ends the call.", Hangup)
 
 _REJECT = VerbRow(
     "Reject",
-    "Refuses the call. A call that is answered, as every call is on which this version runs a "
-    "document, is ended as by Hangup.",
+    "Refuses a call towards us that is not answered yet. One that is answered, as every call is "
+    "that we placed, is ended as by Hangup.",
     Reject,
     attributes=(
         Attribute(

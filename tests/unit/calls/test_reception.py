@@ -134,6 +134,24 @@ async def test_nothing_is_answered_that_needs_no_audio() -> None:
     assert not world.media.legs
 
 
+@pytest.mark.parametrize(
+    ("reason", "status", "outcome", "cause"),
+    [
+        ("", 603, "failed", "call-rejected"),
+        ("busy", 486, "busy", "user-busy"),
+        ("notfound", 404, "failed", "unallocated-number"),
+        ("notavailable", 480, "no-answer", "no-answer"),
+    ],
+)
+async def test_reject_says_why_in_sip(reason: str, status: int, outcome: str, cause: str) -> None:
+    world = InboundWorld(f'<Reject reason="{reason}"/><Say>Not reached</Say>')
+    incoming = a_call()
+    await world.called(incoming)
+    ended = await world.over()
+    assert incoming.statuses == [180, status]
+    assert (ended.outcome, ended.cause, ended.hangup_source) == (outcome, cause, "application")
+
+
 async def test_a_broken_application_is_apologised_for() -> None:
     world = InboundWorld()
     del world.web.pages[APP]

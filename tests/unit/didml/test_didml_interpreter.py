@@ -355,11 +355,24 @@ async def test_audio_lost_during_digits_ends_the_application() -> None:
     assert await run(host) == ApplicationEnd(EndKind.HANGUP, "the audio stream was lost")
 
 
-@pytest.mark.parametrize("reason", ["", "busy"])
-async def test_reject_ends_an_answered_call(reason: str) -> None:
+@pytest.mark.parametrize(("reason", "status"), [("", 603), ("busy", 486)])
+async def test_reject_ends_the_call_without_answering_it(reason: str, status: int) -> None:
     host = FakeHost(start=f'<Reject reason="{reason}"/><Say>never</Say>')
     end = await run(host)
-    assert end == ApplicationEnd(EndKind.HANGUP, f"Reject ({reason or 'rejected'})")
+    assert end == ApplicationEnd(EndKind.HANGUP, f"Reject ({reason or 'rejected'})", status)
+    assert (host.spoken, host.answers) == ([], 0)
+
+
+async def test_a_call_is_answered_when_a_verb_needs_its_audio() -> None:
+    host = FakeHost(start="<Pause>1</Pause><Say>now</Say><Hangup/>")
+    await run(host)
+    assert (host.spoken[0][0], host.answers) == ("now", 1)
+
+
+async def test_a_caller_who_has_gone_ends_the_application() -> None:
+    host = FakeHost(start="<Say>never</Say>")
+    host.picks_up = False
+    assert (await run(host)).kind is EndKind.HANGUP
     assert host.spoken == []
 
 
