@@ -110,9 +110,10 @@ class Bridge:
             created_at=now,
             key_name=parent.key_name,
         )
-        leg = CallLeg(
-            self._services, call, plan, party.subscribe(call.sid), near=self._parent.media
-        )
+        subscription = party.subscribe(call.sid)
+        if subscription is not None and subscription.lane.root_sid == call.sid:
+            call.request = subscription.to_json()
+        leg = CallLeg(self._services, call, plan, subscription, near=self._parent.media)
         queued = leg.timeline.event("state.queued", {"parent": parent.sid})
         try:
             await self._services.journal.create(call, queued, leg.begin())

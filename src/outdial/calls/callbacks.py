@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from outdial import ids
 from outdial.calls.request import CallRequest
@@ -13,9 +15,10 @@ from outdial.webhooks.payloads import status_params
 class Lane:
     """Deliveries to one URL on behalf of one job keep their order."""
 
-    __slots__ = ("_next", "name")
+    __slots__ = ("_next", "name", "root_sid")
 
     def __init__(self, root_sid: str, url: str) -> None:
+        self.root_sid = root_sid
         self.name = f"{root_sid} {url}"
         self._next = 0
 
@@ -54,6 +57,21 @@ class Subscription:
             request.optional,
             Lane(sid, request.status_callback),
         )
+
+    @classmethod
+    def of_leg(cls, stored: Mapping[str, Any], sid: str) -> Subscription:
+        """The inverse of `to_json`, for a leg with callbacks of its own."""
+        url = stored["status_callback"]
+        events = tuple(stored["status_callback_events"])
+        return cls(url, events, stored["status_callback_method"], "", "", Lane(sid, url))
+
+    def to_json(self) -> dict[str, Any]:
+        """As stored with a leg that has callbacks of its own, by the names of `CallRequest`."""
+        return {
+            "status_callback": self.url,
+            "status_callback_events": self.events,
+            "status_callback_method": self.method,
+        }
 
     def delivery(
         self,

@@ -346,8 +346,9 @@ class Registry:
         now = self._services.clock.now()
         history = await self._store.events(call.sid)
         next_seq = history[-1].seq + 1 if history else 0
-        request = await self._request_of(call)
-        if call.state == State.QUEUED.value and call.parent_sid == call.sid and request:
+        is_first = call.parent_sid == call.sid
+        request = _request_of(call) if is_first else None
+        if call.state == State.QUEUED.value and request is not None:
             session = Session(self._services, call, request, self._keep, next_seq)
             self._keep(session.leg)
             if now - call.created_at > request.timeout_s:
@@ -355,7 +356,10 @@ class Registry:
             else:
                 self._wait(session)
             return
-        subscription = Subscription.of_request(request, call.parent_sid) if request else None
+        if is_first:
+            subscription = Subscription.of_request(request, call.sid) if request else None
+        else:
+            subscription = await self._subscription_of_second(call)
         if subscription is not None:
             subscription.lane.resume_at(int(now))
         plan = LegPlan(call.to_number, call.from_number)
@@ -364,15 +368,24 @@ class Registry:
         ladder = await self._store.ladder(call.sid) if call.dialog is not None else ()
         leg.abandon(_CRASHED, history[-1].at if history else call.created_at, ladder)
 
-    async def _request_of(self, call: CallRecord) -> CallRequest | None:
-        """What was asked for: on the second leg of a click-to-call, with the first leg."""
+    async def _subscription_of_second(self, call: CallRecord) -> Subscription | None:
+        """A leg of a Dial has its own callbacks, if any; one of a click-to-call its parent's."""
         if call.request:
-            return CallRequest.from_json(call.request)
+            return Subscription.of_leg(call.request, call.sid)
         parent = await self._store.call(call.parent_sid)
-        if parent is None or not parent.request:
+        request = None if parent is None else _request_of(parent)
+        if request is None or request.url:
             return None
-        request = CallRequest.from_json(parent.request)
-        return None if request.url else request
+        return Subscription.of_request(request, call.parent_sid)
+
+
+def _request_of(call: CallRecord) -> CallRequest | None:
+    """What was asked for. A record that cannot be read must not keep the server from starting."""
+    try:
+        return CallRequest.from_json(call.request)
+    except (KeyError, TypeError) as error:
+        _log.error("request.unreadable", call=call.sid, error=repr(error))
+        return None
 
 
 def _admission(services: Services) -> Admission[Session]:

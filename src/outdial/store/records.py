@@ -37,7 +37,7 @@ class CallRecord:
     detail: str | None = None
     recording_sid: str | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
-    """What was asked for, as `CallRequest.to_json` gives it; {} on B legs."""
+    """What was asked for, as `CallRequest.to_json` gives it; on a B leg its own callbacks or {}."""
     media: Mapping[str, Any] | None = None
     """legs.MediaStats as a mapping, once the leg has ended."""
     node: str = ""

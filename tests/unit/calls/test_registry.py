@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ import pytest
 
 from doubles.legs import ANSWER
 from doubles.world import Page, World, until
+from outdial.calls.callbacks import Lane, Subscription
 from outdial.calls.registry import Registry
 from outdial.calls.repeats import Repeatable
 from outdial.calls.request import CallRequest
@@ -240,6 +242,31 @@ async def test_after_a_crash_every_leg_of_a_bridge_is_released() -> None:
     await world.all_over()
     assert world.signalling.released == [{"call_id": "a"}, {"call_id": "b"}]
     assert [call.state for call in world.store.calls] == ["completed"] * 3
+
+
+async def test_after_a_crash_a_leg_of_a_dial_tells_its_own_callback() -> None:
+    world = RegistryWorld()
+    parent = unfinished(world, "answered", dialled_at=1.0)
+    leg = unfinished(world, "answered", dialled_at=1.0, parent_sid=parent.sid, request={})
+    stored = Subscription("http://b.test/events", ("completed",), "GET", "", "", Lane(leg.sid, "x"))
+    leg.request = json.loads(json.dumps(stored.to_json()))
+    await world.registry.start()
+    await world.all_over()
+    assert {d.call_sid: (d.method, d.url) for d in world.callbacks.submitted} == {
+        parent.sid: ("POST", "http://app.test/events"),
+        leg.sid: ("GET", "http://b.test/events"),
+    }
+    assert len({delivery.lane for delivery in world.callbacks.submitted}) == 2
+
+
+async def test_after_a_crash_an_unreadable_request_does_not_keep_the_server_from_starting() -> None:
+    world = RegistryWorld()
+    broken = unfinished(world, "queued", request={"to": "1"})
+    other = unfinished(world, "answered", dialled_at=1.0)
+    await world.registry.start()
+    await world.all_over()
+    assert (broken.cause, other.cause) == ("server-restart", "server-restart")
+    assert world.signalling.legs == []
 
 
 async def test_after_a_crash_the_second_leg_is_told_to_its_parents_callback() -> None:

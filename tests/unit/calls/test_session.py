@@ -455,6 +455,7 @@ async def test_a_dial_that_is_recorded_tells_where() -> None:
     told = {d.call_sid: dict(d.params) for d in world.callbacks.submitted}
     assert told[other.sid]["RecordingURL"] == url
     assert "RecordingURL" not in told[SID]
+    assert other.request["status_callback"] == "http://app.test/b", "for another process"
 
 
 # ------------------------------------------------------------------ whispers
