@@ -140,6 +140,7 @@ class FakeHost:
         self.whole_recordings = 0
         self.told: list[tuple[str, str, dict[str, str]]] = []
         """Notifications with their parameters."""
+        self.postcalls: list[tuple[str, str]] = []
         self.afterwards: list[asyncio.Task[None]] = []
         self.answers = 0
         """How often a verb that needs audio asked for the answer."""
@@ -199,6 +200,9 @@ class FakeHost:
 
     def record_whole(self) -> None:
         self.whole_recordings += 1
+
+    def postcall(self, url: str, method: str) -> None:
+        self.postcalls.append((url, method))
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         self.afterwards.append(asyncio.get_running_loop().create_task(work))

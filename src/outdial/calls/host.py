@@ -13,6 +13,7 @@ from outdial.calls.bridge import Bridge, Party
 from outdial.calls.callbacks import Lane, Subscription
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.numbers import normalise
+from outdial.calls.postcall import Postcall
 from outdial.calls.services import HttpResponse, Services
 from outdial.didml.interpreter import EndKind, Limits, run_application
 from outdial.didml.run.host import (
@@ -30,6 +31,7 @@ from outdial.didml.shown import shown_url
 from outdial.errors import FetchError, Refused
 from outdial.legs import Clip, Ending, MediaLeg, Outcome, Source
 from outdial.net import overrides
+from outdial.store.records import Change
 
 _LOOKS_LIKE_A_NUMBER = re.compile(r"\+?[0-9().\s-]{7,}")
 """User parts that a gateway would dial as a number: they pass the gate of numbers."""
@@ -156,6 +158,11 @@ class LegHost:
         """See Host."""
         self._leg.recordings.whole(self._leg.media)
 
+    def postcall(self, url: str, method: str) -> None:
+        """See Host."""
+        kept = Postcall(url, method).keep_with(self._leg.call)
+        self._services.journal.write(Change(self._leg.sid, kept))
+
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """See Host."""
         self._services.tasks.start(work, f"after {self._leg.sid}")
@@ -237,6 +244,10 @@ class WhisperHost(LegHost):
         """See Host."""
         self.note("dial.refused", text="a document of Number must not Dial")
         return DialEnd("failed")
+
+    def postcall(self, url: str, method: str) -> None:
+        """See Host."""
+        self.note("warning", text="a document of Number cannot name a Postcall")
 
 
 def _subscription(leg: DialLeg, sid: str) -> Subscription | None:

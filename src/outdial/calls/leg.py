@@ -19,6 +19,7 @@ from outdial.calls.endings import may_try_next_trunk, of_full_trunks, of_rejecti
 from outdial.calls.kept_dialog import KeptDialog
 from outdial.calls.ladder import Ladder
 from outdial.calls.numbers import for_trunk
+from outdial.calls.postcall import Postcall
 from outdial.calls.recording import Recordings
 from outdial.calls.services import Services
 from outdial.calls.states import ENTERED_AT, STATUS_EVENT, Event, State, following
@@ -548,23 +549,23 @@ class CallLeg:
         status = STATUS_EVENT[self.state]
         ends = self.state is State.COMPLETED
         recorded = self.recordings.told if ends else None
+        recording_url = recorded.url if recorded is not None else ""
         told = self.timeline.event(f"state.{call.state}", data)
-        delivery = None
+        deliveries = []
         if self._subscription is not None:
-            delivery = self._subscription.delivery(
-                call,
-                status,
-                self._sequence_number,
-                now,
-                recorded.url if recorded is not None else "",
-                told.seq,
+            deliveries.append(
+                self._subscription.delivery(
+                    call, status, self._sequence_number, now, recording_url, told.seq
+                )
             )
+        if ends and (postcall := Postcall.of(call)) is not None:
+            deliveries.append(postcall.delivery(call, now, recording_url, told.seq))
         self._sequence_number += 1
         return Change(
             self.sid,
             fields,
             (told,),
-            (delivery,) if delivery else (),
+            tuple(delivery for delivery in deliveries if delivery is not None),
             self.recordings.to_store() if ends else (),
         )
 

@@ -45,5 +45,6 @@ class CallRequest:
     def from_json(cls, data: Mapping[str, Any]) -> CallRequest:
         """The inverse of `to_json`."""
         values = dict(data)
+        values.pop("postcall", None)  # what the document asked for
         values["status_callback_events"] = tuple(values["status_callback_events"])
         return cls(**values)

@@ -19,6 +19,7 @@ from outdial.didml.run import (
     hangup,
     pause,
     play,
+    postcall,
     record,
     recording,
     redirect,
@@ -34,6 +35,7 @@ from outdial.didml.verbs import (
     Hangup,
     Pause,
     Play,
+    Postcall,
     Record,
     Recording,
     Redirect,
@@ -53,6 +55,7 @@ RUNNERS: dict[type[Verb], Callable[[Any, Host], Awaitable[Next]]] = {
     Redirect: redirect.run,
     Hangup: hangup.run,
     Reject: reject.run,
+    Postcall: postcall.run,
     Dial: dial.run,
 }
 """One module a verb; the dataclass chooses it."""

@@ -34,6 +34,7 @@ from outdial.didml.verbs import (
     Number,
     Pause,
     Play,
+    Postcall,
     Record,
     Recording,
     Redirect,
@@ -302,6 +303,22 @@ _REJECT = VerbRow(
     ),
 )
 
+_POSTCALL = VerbRow(
+    "Postcall",
+    "Names a URL that is told the whole record of the call after its end, however it ends. Of "
+    "several the last one counts.",
+    Postcall,
+    Body("url", URL, "Where the record goes."),
+    (Attribute("method", METHOD, "POST", "Method of the request.", "method"),),
+    notes=(
+        "It gets `To`, `From`, `CallerName`, `callSid`, `Direction`, `CallStatus` (completed), "
+        "`CallDuration`, `CallOutcome`, `SipResponseCode`, `HangupCause`, `HangupSource`, "
+        "`StartTime`, `AnswerTime`, `EndTime`, `Trunk`, and `RecordingURL` when there is one.",
+        "It is delivered like a status callback: signed, repeated until it is taken, also after a "
+        "restart, and shown with the deliveries.",
+    ),
+)
+
 _DIAL = VerbRow(
     "Dial",
     "Rings the number in its body and every Number and Sip inside, all at once; the first to "
@@ -432,13 +449,13 @@ VERBS: tuple[VerbRow, ...] = (
     _REDIRECT,
     _HANGUP,
     _REJECT,
+    _POSTCALL,
     _DIAL,
     _NUMBER,
     _SIP_ROW,
     VerbRow("Queue", "Connects to the caller who has waited longest.", top_level=False),
     VerbRow("EnQueue", "Puts the caller into a queue."),
     VerbRow("Conference", "Puts the caller into a conference."),
-    VerbRow("Postcall", "Names a URL told everything after the call."),
     VerbRow("Fax", "Receives a fax."),
     VerbRow("Sms", "Sends a text message."),
 )

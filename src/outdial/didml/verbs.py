@@ -163,6 +163,19 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
+class Postcall:
+    """Names a URL that is told everything after the call."""
+
+    url: str
+    method: str = "POST"
+    line: int = 0
+
+    def summary(self) -> str:
+        """For the timeline."""
+        return f"{self.method} {shown_url(self.url, _SHOWN_URL)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Number:
     """A phone number to ring."""
 
@@ -223,7 +236,9 @@ class Dial:
         return short(", ".join(target.summary() for target in self.targets))
 
 
-Verb = Say | Play | Pause | Gather | Record | Recording | Redirect | Hangup | Reject | Dial
+Verb = (
+    Say | Play | Pause | Gather | Record | Recording | Redirect | Hangup | Reject | Postcall | Dial
+)
 """What the interpreter runs."""
 
 Built = Verb | Number | Sip

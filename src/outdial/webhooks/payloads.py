@@ -80,6 +80,27 @@ def status_params(
     return (*params, *optional_params(optional))
 
 
+def postcall_params(call: CallRecord, *, at: float, recording_url: str = "") -> Params:
+    """The whole record of a call that is over, for Postcall. `at`: wall time, seconds."""
+    params = [
+        ("To", call.to_number),
+        ("From", call.from_number),
+        ("CallerName", call.caller_name),
+        ("callSid", call.sid),
+        ("Direction", call.direction),
+        ("CallStatus", "completed"),
+        ("CallDuration", str(duration_s(call))),
+        *_ending(call),
+        ("StartTime", iso8601(call.created_at)),
+        ("AnswerTime", iso8601(call.answered_at) if call.answered_at is not None else ""),
+        ("EndTime", iso8601(call.ended_at if call.ended_at is not None else at)),
+        ("Trunk", call.trunk),
+    ]
+    if recording_url:
+        params.append(("RecordingURL", recording_url))
+    return tuple(params)
+
+
 def duration_s(call: CallRecord) -> int:
     """Whole seconds from the answer to the end; 0 when it was never answered or still goes on."""
     if call.answered_at is None or call.ended_at is None:

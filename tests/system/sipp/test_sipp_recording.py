@@ -191,3 +191,25 @@ def test_a_recorded_dial_tells_of_the_leg_that_was_connected(scene: Scene) -> No
     assert span is not None
     assert span[1] - span[0] == pytest.approx(1.5, abs=0.2)
     assert audio.tone_share(said.cut(*span), 500) > 0.9
+
+
+# ------------------------------------------------------------------------ Postcall
+
+
+def test_postcall_is_told_everything_once_the_call_is_over(scene: Scene) -> None:
+    phone = scene.phone("hangs-up", talk_ms="1200")
+    path = f"/all/{phone.number}"
+    broken = Answer(status=500, headers=_QUIET)
+    scene.web.script(path, broken, Answer(headers=_QUIET))
+    call = scene.call(
+        phone, f"<Response><Postcall>{path}</Postcall><Recording/><Pause>9000</Pause></Response>"
+    )
+    last = call.wait_for("completed")
+    first, second = scene.web.wait_for(path, 2, timeout_s=15)
+    assert first.params == second.params
+    told = second.params
+    assert (told["callSid"], told["To"], told["From"]) == (call.sid, phone.number, CALLER)
+    assert (told["CallOutcome"], told["HangupSource"]) == ("completed", "callee")
+    assert told["CallDuration"] == last["CallDuration"] == "1"
+    assert told["RecordingURL"] == last["RecordingURL"]
+    assert told["StartTime"] < told["AnswerTime"] < told["EndTime"]

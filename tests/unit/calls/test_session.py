@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from doubles.legs import ANSWER, FakeSignallingLeg
 from doubles.world import Page, World, until
-from outdial.calls.leg import CallLeg
+from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.request import STATUS_EVENTS, CallRequest
 from outdial.calls.session import Session
 from outdial.config import Calls, Settings
 from outdial.errors import Refused
-from outdial.legs import Answered, DigitInfo, Rejected, Released, Ringing
+from outdial.legs import (
+    Answered,
+    DigitInfo,
+    Ending,
+    Outcome,
+    Rejected,
+    Released,
+    Ringing,
+    Source,
+)
 from outdial.store.records import CallRecord
 
 SID = "CA" + "0" * 32
@@ -612,3 +622,49 @@ async def test_early_media_is_not_heard_during_a_whisper() -> None:
     await until(lambda: world.media.legs[0].done[-1] == "bridge")
     b.say(Released(by_far_end=True))
     await world.over()
+
+
+# ------------------------------------------------------------------ Postcall
+
+
+async def test_postcall_gets_the_whole_record_after_the_end() -> None:
+    world = SessionWorld(
+        document=b"<Response><Postcall>/no</Postcall><Postcall>/all</Postcall><Recording/>"
+        b"</Response>"
+    )
+    await world.answered()
+    call = await world.over()
+    told, whole = world.callbacks.submitted[-2:]
+    assert (told.url, whole.url) == ("http://app.test/events", "http://app.test/all")
+    assert whole.lane != told.lane and whole.id != told.id and whole.event_id != told.event_id
+    params = dict(whole.params)
+    assert (params["callSid"], params["CallStatus"], params["CallOutcome"]) == (
+        SID,
+        "completed",
+        "completed",
+    )
+    assert params["RecordingURL"].endswith(f"/{call.recording_sid}.wav")
+    assert params["AnswerTime"] <= params["EndTime"]
+
+
+async def test_postcall_is_stored_and_told_after_a_crash() -> None:
+    world = SessionWorld(document=b"<Response><Postcall>/all</Postcall></Response>")
+    await world.answered()
+    call = await world.over()
+    (kept,) = [c.fields for c in world.store.changes if "request" in c.fields]
+    stored = {**world.request.to_json(), **kept["request"]}
+    assert CallRequest.from_json(stored) == world.request
+    later = CallLeg(
+        world.services, replace(call, request=stored, state="answered"), LegPlan("1", "2"), None
+    )
+    later.abandon(Ending(Outcome.FAILED, "server-restart", Source.OUTDIAL), 5.0)
+    assert world.callbacks.submitted[-1].url == "http://app.test/all"
+
+
+async def test_a_whisper_names_no_postcall() -> None:
+    world = WhisperWorld(b"<Response><Postcall>/all</Postcall><Hangup/></Response>")
+    await world.answered()
+    (await world.signalling.next_leg(2)).answers(Answered(ANSWER))
+    await world.over()
+    assert "http://app.test/all" not in {d.url for d in world.callbacks.submitted}
+    assert "warning" in world.store.kinds(world.others[0].sid)

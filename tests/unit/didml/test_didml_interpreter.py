@@ -383,3 +383,10 @@ async def test_a_number_brings_its_whisper_to_the_host() -> None:
     await run(host)
     (leg,) = host.dialled[0].legs
     assert (leg.url, leg.method) == ("http://app.example.test/whisper.xml", "GET")
+
+
+async def test_postcall_names_a_url_and_goes_on() -> None:
+    host = FakeHost(start='<Postcall method="GET">all.php</Postcall><Say>on</Say>')
+    await run(host)
+    assert host.postcalls == [("http://app.example.test/all.php", "GET")]
+    assert host.spoken

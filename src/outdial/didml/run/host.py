@@ -166,6 +166,9 @@ class Host(Protocol):
     def record_whole(self) -> None:
         """Records the whole call from now on, both directions, unless it is already."""
 
+    def postcall(self, url: str, method: str) -> None:
+        """Has the URL told the call's whole record after its end; the last one named counts."""
+
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Goes on with the work when the call is over."""
 
