@@ -123,9 +123,10 @@ class TcpPool:
         self._sweep = loop.call_later(_SWEEP_S, self._close_idle)
 
     def opened(self, connection: TcpConnection) -> None:
-        """A connection is up; too many are refused at once."""
+        """A connection is up; when peers open too many, they are refused at once."""
         unknown = connection.inbound and not self._accepts(connection.peer[0])
-        if len(self._connections) >= self._max or (unknown and self._unknown >= self._max_unknown):
+        full = len(self._connections) >= self._max
+        if connection.inbound and (full or (unknown and self._unknown >= self._max_unknown)):
             connection.close()
             return
         connection.unknown = unknown

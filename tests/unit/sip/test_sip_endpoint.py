@@ -30,6 +30,7 @@ from outdial.sip.endpoint import SipEndpoint, parse_listener
 from outdial.sip.leg import InboundLeg
 from outdial.sip.plane import OutboundLeg, SipPlane
 from outdial.sip.resolver import Resolver, SrvRecord
+from outdial.sip.tcp import TcpPool
 from outdial.sip.udp import UdpListener, shown_address
 
 OFFER = b"v=0\r\ns=offer\r\n"
@@ -537,6 +538,33 @@ async def test_messages_split_and_joined_on_tcp(far: SipEndpoint) -> None:
         while await reader.read(4096):
             pass
     writer.close()
+
+
+async def test_peers_that_fill_every_place_do_not_keep_us_from_calling() -> None:
+    got: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        got.put_nowait(await reader.read(100))
+        writer.close()
+
+    trunk = await asyncio.start_server(take, "127.0.0.1", 0)
+    pool = TcpPool(
+        lambda data, hop: None, lambda host, port: None, lambda host: True, max_connections=1
+    )
+    await pool.bind("127.0.0.1", 0, "")
+    try:
+        _, first = await asyncio.open_connection(*pool.address)
+        reader, second = await asyncio.open_connection(*pool.address)
+        async with asyncio.timeout(5):
+            assert await reader.read() == b"", "there is no place for a second"
+            host, port = trunk.sockets[0].getsockname()
+            pool.send(b"INVITE", Hop("tcp", host, port, pool.local))
+            assert await got.get() == b"INVITE"
+        first.close()
+        second.close()
+    finally:
+        pool.close()
+        trunk.close()
 
 
 def test_an_address_that_the_socket_has_no_way_to_is_a_failure_told_later() -> None:
