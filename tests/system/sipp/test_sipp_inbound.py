@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +118,20 @@ def test_a_broken_application_is_apologised_for(house: House) -> None:
     assert (result.exit_code, result.successful) == (0, 1), result.complaints
     assert audio.active_s(house.ear.heard()) > 2.0
     assert house.ended(BROKEN)["cause"] == "application-error"
+
+
+def test_a_caller_whom_a_crash_cuts_off_is_hung_up_on(house: House) -> None:
+    with ThreadPoolExecutor() as pool:
+        calling = pool.submit(house.call, HELLO, "caller-hung-up-on")
+        deadline = time.monotonic() + 10
+        while not house.outdial.get(f"/v1/calls?to={HELLO}&state=answered")["calls"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        house.outdial.kill()
+        house.outdial.start()
+        result = calling.result(20)
+    assert (result.exit_code, result.successful) == (0, 1), result.complaints
+    assert house.ended(HELLO)["cause"] == "server-restart"
 
 
 def test_nobody_has_other_numbers(house: House) -> None:
