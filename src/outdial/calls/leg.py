@@ -16,13 +16,13 @@ from outdial import log
 from outdial.calls.audio import Audio
 from outdial.calls.callbacks import Subscription
 from outdial.calls.endings import may_try_next_trunk, of_full_trunks, of_rejection, of_release
+from outdial.calls.history import History
 from outdial.calls.kept_dialog import KeptDialog
 from outdial.calls.ladder import Ladder
 from outdial.calls.numbers import for_trunk
-from outdial.calls.postcall import Postcall
 from outdial.calls.recording import Recordings
 from outdial.calls.services import Services
-from outdial.calls.states import ENTERED_AT, STATUS_EVENT, Event, State, following
+from outdial.calls.states import Event, State
 from outdial.calls.timers import Timers
 from outdial.config import Trunk
 from outdial.errors import (
@@ -98,10 +98,9 @@ class CallLeg:
         self._services = services
         self.call = call
         self._plan = plan
-        self._subscription = subscription
         self._near = near
-        self.state = State(call.state)
         self.timeline = services.journal.open_timeline(call.sid, next_seq)
+        self._history = History(call, self.timeline, subscription, services.clock)
         loop = asyncio.get_running_loop()
         self._loop = loop
         self.ended: asyncio.Future[Ending] = loop.create_future()
@@ -111,9 +110,6 @@ class CallLeg:
         self._audio: Audio | None = None
         self._decided: Ending | None = None
         self._ending: Ending | None = None
-        self._sequence_number = sum(
-            getattr(call, column) is not None for column in ENTERED_AT.values()
-        )
         self.recordings = Recordings(services, self.timeline)
         self._ladder = Ladder(call.sid, services.journal, loop)
         self._timers = Timers(loop)
@@ -135,6 +131,11 @@ class CallLeg:
     def sid(self) -> str:
         """The call's id."""
         return self.call.sid
+
+    @property
+    def state(self) -> State:
+        """Where the call is."""
+        return self._history.state
 
     @property
     def media(self) -> MediaLeg:
@@ -493,35 +494,8 @@ class CallLeg:
         if ending is None or self.state is State.COMPLETED:
             return
         self._timers.cancel("last words")
-        call = self.call
         self.recordings.close()
-        told = self.recordings.told
-        call.recording_sid = told.sid if told is not None else None
-        call.outcome = ending.outcome.value
-        call.sip_code = ending.sip_code
-        call.cause = ending.cause
-        call.hangup_source = ending.source.value
-        call.detail = ending.detail
-        call.media = stats.to_json() if call.answered_at is not None else None
-        call.dialog = None
-        self._write(
-            Event.END,
-            {
-                "outcome": call.outcome,
-                "cause": call.cause,
-                "source": call.hangup_source,
-                "sip_code": call.sip_code,
-                "detail": call.detail,
-            },
-            outcome=call.outcome,
-            sip_code=call.sip_code,
-            cause=call.cause,
-            hangup_source=call.hangup_source,
-            detail=call.detail,
-            media=call.media,
-            dialog=None,
-            recording_sid=call.recording_sid,
-        )
+        self._services.journal.write(self._history.end(ending, stats, self.recordings))
         self._retire_if_done()
 
     def _retire_if_done(self) -> None:
@@ -538,36 +512,7 @@ class CallLeg:
 
     def _transition(self, event: Event, data: dict[str, Any], **fields: Any) -> Change:
         """Moves to the next state; the change to be written."""
-        now = self._services.clock.now()
-        self.state = following(self.state, event)
-        call = self.call
-        call.state = self.state.value
-        column = ENTERED_AT[self.state]
-        reached_at = getattr(call, column) or now
-        setattr(call, column, reached_at)
-        fields.update({"state": call.state, column: reached_at, "trunk": call.trunk})
-        status = STATUS_EVENT[self.state]
-        ends = self.state is State.COMPLETED
-        recorded = self.recordings.told if ends else None
-        recording_url = recorded.url if recorded is not None else ""
-        told = self.timeline.event(f"state.{call.state}", data)
-        deliveries = []
-        if self._subscription is not None:
-            deliveries.append(
-                self._subscription.delivery(
-                    call, status, self._sequence_number, now, recording_url, told.seq
-                )
-            )
-        if ends and (postcall := Postcall.of(call)) is not None:
-            deliveries.append(postcall.delivery(call, now, recording_url, told.seq))
-        self._sequence_number += 1
-        return Change(
-            self.sid,
-            fields,
-            (told,),
-            tuple(delivery for delivery in deliveries if delivery is not None),
-            self.recordings.to_store() if ends else (),
-        )
+        return self._history.step(event, data, fields)
 
     def _write(self, event: Event, data: dict[str, Any], **fields: Any) -> None:
         self._services.journal.write(self._transition(event, data, **fields))
