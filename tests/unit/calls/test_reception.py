@@ -84,7 +84,7 @@ async def test_it_rings_is_answered_speaks_and_hangs_up() -> None:
         "application",
     )
     assert world.kinds() == ["state.ringing", "state.answered", "state.completed"]
-    assert world.told() == ["completed"]
+    await until(lambda: world.told() == ["completed"])
     (request,) = world.web.requests
     assert request[2] == {
         "To": "18005550100",
