@@ -7,6 +7,7 @@ task is made for a message, and one timer of the event loop serves all timers of
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Callable, Iterator
 from math import ceil
@@ -126,8 +127,10 @@ class SipEndpoint:
                 await pool.bind(host, port, shown)
                 self._tcp[pool.local] = pool
         except OSError as error:
+            in_use = error.errno == errno.EADDRINUSE
+            remedy = "choose a free port" if in_use else "name an address of this machine"
             raise ConfigError(
-                "sip.listen", f"{listener}: {error.strerror or error}", "choose a free port"
+                "sip.listen", f"{listener}: {error.strerror or error}", remedy
             ) from error
 
     @property

@@ -600,6 +600,12 @@ async def test_a_port_in_use(far: SipEndpoint) -> None:
             )
 
 
+async def test_an_address_of_another_machine() -> None:
+    for transport in ("udp", "tcp"):
+        with pytest.raises(ConfigError, match="name an address of this machine"):
+            await SipEndpoint.start(Sip(listen=[f"{transport}:203.0.113.9:0"]))
+
+
 def test_the_shown_address() -> None:
     assert shown_address("", "127.0.0.1", 5060) == "127.0.0.1:5060"
     assert shown_address("203.0.113.1", "10.0.0.1", 5060) == "203.0.113.1:5060"
