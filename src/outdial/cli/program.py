@@ -414,6 +414,39 @@ def sim(
 
 
 @app.command()
+def lint(
+    source: Annotated[
+        str, typer.Argument(metavar="FILE|URL", help="The document; - for standard input.")
+    ],
+    method: Annotated[str, typer.Option(help="POST or GET, how a URL is fetched.")] = "POST",
+    base: Annotated[
+        str, typer.Option(help="URL that a file's relative URLs are relative to.")
+    ] = "",
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Read a document as the server would, and say what is wrong with it or will surprise.
+
+    Exit status: 0 it can be run, 1 it cannot, or cannot be had.
+    """
+    from outdial.cli.files import settings_of
+    from outdial.cli.lint import check, read
+
+    settings = settings_of(config)
+    if method.upper() not in ("GET", "POST"):
+        raise typer.BadParameter(f"{method!r} is neither GET nor POST", param_hint="--method")
+    report = check(read(source, settings, method.upper(), base), settings)
+    if as_json:
+        for found in report.objects():
+            print_line(json.dumps(found, ensure_ascii=False))
+    else:
+        for line in report.lines():
+            print_line(line)
+    raise Done(exits.OK if report.is_well(strict=strict) else exits.REFUSED)
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="Where the recorded audio goes.")] = Path(
         "demo-output"

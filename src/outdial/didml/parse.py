@@ -7,7 +7,9 @@ never acts; no input makes it raise anything but DocumentError.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cache, lru_cache
 from typing import Any
 
@@ -27,6 +29,7 @@ MAX_GUESSES = 10
 """Of them, those about what is not well-formed: they must not crowd out what was skipped."""
 
 _XML_TYPES = frozenset({"text/xml", "application/xml", "text/html", "application/octet-stream", ""})
+_NAMES = {name: row.name for name, row in BY_NAME.items() if name == row.name.lower()}
 # The same static document serves many calls; 128 documents of at most 4 KiB bound the memory.
 _REMEMBERED = 128
 _REMEMBERED_BYTES = 4096
@@ -50,6 +53,8 @@ class Document:
 
     verbs: tuple[Verb, ...]
     warnings: tuple[DocumentWarning, ...] = ()
+    columns: tuple[int, ...] = field(default=(), compare=False)
+    """Where each verb begins in its line, from 1; shorter where that is not known."""
 
 
 def parse(body: bytes, content_type: str, base_url: str, max_bytes: int = MAX_BYTES) -> Document:
@@ -123,6 +128,13 @@ class _Reading:
     def warn_at(self, element: Element, message: str) -> None:
         self.warn(element.line, element.column, message)
 
+    def _meant(self, name: str, known: Mapping[str, str]) -> str:
+        """A guess at what was meant, for a warning that will be kept; `known` by lower case."""
+        if len(self.warnings) >= MAX_WARNINGS:
+            return ""
+        close = get_close_matches(name[:40].lower(), known, 1, 0.65)
+        return f"; did you mean {known[close[0]]}?" if close else ""
+
     # ------------------------------------------------------------------ the document
 
     def document(self, text: str) -> Document:
@@ -134,15 +146,17 @@ class _Reading:
         if root.text:
             self.warn_at(root, "text outside of verbs is ignored")
         verbs: list[Verb] = []
+        columns: list[int] = []
         for element in root.children:
             built = self._build(element, None)
             if isinstance(built, Number | Sip):
                 built = Dial((built,), line=built.line)
             if built is not None:
                 verbs.append(built)
+                columns.append(element.column)
         if self.unsaid:
             self.warnings.append(DocumentWarning(0, 0, f"{self.unsaid} more warnings"))
-        return Document(tuple(verbs), tuple(self.warnings))
+        return Document(tuple(verbs), tuple(self.warnings), tuple(columns))
 
     def _root(self, text: str) -> Element:
         if not text.strip():
@@ -166,7 +180,9 @@ class _Reading:
         tag = element.tag.lower()
         row = BY_NAME.get(tag)
         if row is None:
-            self.warn_at(element, f"<{element.tag[:40]}> is not a verb; skipped")
+            self.warn_at(
+                element, f"<{element.tag[:40]}> is not a verb; skipped" + self._meant(tag, _NAMES)
+            )
             return None
         allowed = row.top_level if parent is None else tag in BY_NAME[parent].children
         if not allowed:
@@ -202,7 +218,9 @@ class _Reading:
             attribute = row_attributes(row.name).get(name.lower())
             if attribute is None:
                 if not name.lower().startswith("xml"):
-                    self.warn_at(element, f"{row.name} has no attribute {name[:40]}")
+                    known = row_attributes(row.name)
+                    meant = self._meant(name, {a.name.lower(): a.name for a in known.values()})
+                    self.warn_at(element, f"{row.name} has no attribute {name[:40]}{meant}")
                 continue
             if attribute.name in given:
                 self.warn_at(element, f"{attribute.name} is given twice; the first counts")

@@ -126,7 +126,9 @@ def test_where_a_verb_never_closed_ends_is_said() -> None:
 
 
 def test_unknown_attribute_is_named() -> None:
-    assert messages(read('<Say vioce="man">x</Say>')) == ["Say has no attribute vioce"]
+    assert messages(read('<Say vioce="man">x</Say>')) == [
+        "Say has no attribute vioce; did you mean voice?"
+    ]
 
 
 def test_attribute_in_two_cases_counts_once() -> None:
