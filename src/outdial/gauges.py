@@ -67,6 +67,11 @@ class Gauges(Collector):
         for reason in ("malformed", "denied", "strays", "overload"):
             dropped.add_metric([reason], getattr(tally, reason))
         yield dropped
+        yield CounterMetricFamily(
+            "outdial_sip_orphans",
+            "Calls of an earlier process whose far ends were released.",
+            value=tally.orphans,
+        )
         for name, what in _MEDIA_GAUGES.items():
             yield _gauge(f"media_{name}", what, self._of_media.get(name, 0))
         for name, what in _MEDIA_COUNTERS.items():

@@ -500,6 +500,7 @@ def test_a_flood_of_them_is_bounded() -> None:
     answered = [stray(link, "10.0.0.2", "10.0.0.2", number) for number in range(MOST + 50)]
     assert sum(map(bool, answered)) == MOST
     assert link["A"].agent.tally().strays == 50
+    assert link["A"].agent.tally().orphans == MOST
     assert len(stray(link, "10.0.0.2", "10.0.0.2", 3)) == 1, "one that is known gets its ACK again"
     link.run(33.0)
     assert stray(link, "10.0.0.2", "10.0.0.2", MOST + 7) != []

@@ -66,12 +66,14 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What the agent has thrown away since it started."""
+    """What the agent has thrown away since it started, and the calls of others that it ended."""
 
     malformed: int
     denied: int
     strays: int
     overload: int
+    orphans: int
+    """Of an earlier process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +201,8 @@ class Agent:
         )
 
     def tally(self) -> Tally:
-        """What was thrown away."""
-        return Tally(**self._dropped)
+        """What was thrown away, and released."""
+        return Tally(**self._dropped, orphans=self._orphans.count)
 
     # ------------------------------------------------------------ what we start
 

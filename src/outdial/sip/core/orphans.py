@@ -36,7 +36,7 @@ Key = tuple[str, str, str]
 class Orphans:
     """The dialogs that are being ended, each for 64*T1: so long a 200 may be repeated."""
 
-    __slots__ = ("_adopted", "_agent", "_dialogs")
+    __slots__ = ("_adopted", "_agent", "_dialogs", "count")
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
@@ -44,6 +44,8 @@ class Orphans:
         """In the order in which they came."""
         self._adopted: set[tuple[str, str]] = set()
         """Call-ID and our tag of those that were not known before their 200."""
+        self.count = 0
+        """All that were ever ended."""
 
     def release(
         self, data: DialogData, hop: Hop, credentials: Credentials | None, trace: Trace | None
@@ -57,10 +59,11 @@ class Orphans:
             return  # its 200 was repeated before the store was read
         if data.branch:
             OutgoingCall.cancel_orphan(agent, data, hop, credentials, trace, REASON)
-            return
-        dialog = data.dialog(hop)
-        self._hold((data.call_id, dialog.local_tag, dialog.remote_tag), dialog)
-        self._part(dialog, Authorization(credentials, agent.token), trace)
+        else:
+            dialog = data.dialog(hop)
+            self._hold((data.call_id, dialog.local_tag, dialog.remote_tag), dialog)
+            self._part(dialog, Authorization(credentials, agent.token), trace)
+        self.count += 1
 
     def on_success(self, response: Response, source: Hop) -> bool:
         """A 2xx to an INVITE for which there is no transaction; False: it is not ours to end."""
@@ -76,6 +79,7 @@ class Orphans:
             dialog = self._adopt(response, source, local_tag)
             self._hold(key, dialog)
             self._adopted.add(key[:2])
+            self.count += 1
             self._acknowledge(dialog, response)
             credentials = agent.credentials_of(source.host)
             self._part(dialog, Authorization(credentials, agent.token), None)
