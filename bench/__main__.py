@@ -5,6 +5,7 @@ python -m bench --quick                   everything, shorter and smaller: a fir
 python -m bench --only calls,latency      some of it
 python -m bench --peer DIR --markdown     against Asterisk, three rounds, and into the docs
 python -m bench --postgresql URL          once more with another store
+python -m bench --only tables             the store with a million calls in it, some minutes
 python -m bench --report --markdown       the last run once more, without measuring
 """
 
@@ -26,12 +27,13 @@ from typing import Any
 import uvloop
 from rich.console import Console
 
-from bench import measures, report
+from bench import measures, report, tables
 from bench.servers import Outdial, OutdialOnPostgresql, Peer, Server
 
 _ROOT = Path(__file__).resolve().parent.parent
 _RESULTS = _ROOT / "bench-results" / "results.jsonl"
 _PAGE = _ROOT / "docs" / "benchmarks.md"
+_TABLES = "tables"
 _PLAN = measures.Plan(
     seconds=15,
     rate=60,
@@ -49,6 +51,9 @@ def main() -> None:
     """Reads the command line, measures, reports."""
     options = _options()
     console = Console(width=None if os.isatty(1) else 132)
+    if options.only == [_TABLES]:
+        _measure_tables(options, console)
+        return
     if not options.report:
         _raise_descriptor_limit()
         # Ended from outside it must not leave servers behind: the exit unwinds what started them.
@@ -71,7 +76,7 @@ def _options() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--only", default=",".join(measures.MEASURES), metavar="A,B", type=_names,
-        help="some of " + ", ".join(measures.MEASURES))  # fmt: skip
+        help="some of " + ", ".join(measures.MEASURES) + f"; or {_TABLES}, alone")  # fmt: skip
     add("--quick", action="store_true", help="shorter windows, fewer calls")
     add("--seconds", type=float, help="length of each window")
     add("--rate", type=float, help="calls a second at which CPU per call is measured")
@@ -84,6 +89,9 @@ def _options() -> argparse.Namespace:
         help="folder of the Asterisk peer (environment: OUTDIAL_PEERLAB)")  # fmt: skip
     add("--postgresql", metavar="URL",
         help="measure once more with the store in this empty database")  # fmt: skip
+    add("--calls", type=int, default=tables.MANY, help=f"with {_TABLES}: calls in the full store")
+    add("--folder", type=Path, metavar="DIR",
+        help=f"with {_TABLES}: where to make it, 6 GB for a million calls; else /tmp")  # fmt: skip
     add("--report", action="store_true", help="show the last run again, measure nothing")
     add("--markdown", action="store_true", help="fill docs/benchmarks.md")
     return parser.parse_args()
@@ -91,9 +99,12 @@ def _options() -> argparse.Namespace:
 
 def _names(text: str) -> list[str]:
     names = text.split(",")
+    if names == [_TABLES]:
+        return names
     for name in names:
         if name not in measures.MEASURES:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(measures.MEASURES)}")
+            known = ", ".join(measures.MEASURES)
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {known}; {_TABLES} goes alone")
     return [name for name in measures.MEASURES if name in names]
 
 
@@ -105,6 +116,15 @@ def _plan(options: argparse.Namespace) -> measures.Plan:
     plan = asdict(_QUICK if options.quick else _PLAN)
     given = {name: getattr(options, name) for name in plan}
     return measures.Plan(**{name: given[name] or value for name, value in plan.items()})
+
+
+def _measure_tables(options: argparse.Namespace, console: Console) -> None:
+    """The store by itself: nothing of the rest is running."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    measured = tables.run(options.calls, options.postgresql, options.folder, console)
+    if options.markdown:
+        tables.fill_page(_PAGE, measured, options.calls)
+        console.print(f"written: {_PAGE.relative_to(_ROOT)}")
 
 
 def _run(options: argparse.Namespace, console: Console) -> None:

@@ -223,12 +223,17 @@ def markdown(records: list[Mapping[str, Any]]) -> str:
 
 def fill(page: Path, records: list[Mapping[str, Any]]) -> None:
     """Replaces the measured part of the page. Raises ValueError when it has no place for it."""
+    replace_part(page, BEGIN, END, markdown(records))
+
+
+def replace_part(page: Path, first: str, last: str, part: str) -> None:
+    """Replaces what stands between two lines, and them. Raises ValueError when they do not."""
     text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"{page} lacks the lines {BEGIN} and {END}")
-    page.write_text(before + markdown(records) + after, encoding="utf-8")
+        raise ValueError(f"{page} lacks the lines {first} and {last}")
+    page.write_text(before + part + after, encoding="utf-8")
 
 
 def last_run(path: Path) -> list[Mapping[str, Any]]:

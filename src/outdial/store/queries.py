@@ -11,8 +11,10 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     ColumnElement,
     Dialect,
+    Select,
     Table,
     Text,
     and_,
@@ -24,6 +26,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    union_all,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -249,6 +252,8 @@ class Queries:
             for name in CallFilter.__dataclass_fields__
             if (value := getattr(wanted, name)) not in ("", None)
         }
+        if wanted.state not in ("", "completed"):
+            values["live_state"] = values.pop("state")
         if before is not None:
             values["before_at"], values["before_sid"] = before
         names = tuple(values)
@@ -386,9 +391,32 @@ def _call_list(names: Sequence[str]) -> ClauseElement:
                 )
             case "before_sid":
                 pass
+            case "live_state":
+                statement = statement.where(calls.sid.in_(_live(name)))
+            case "parent_sid":
+                statement = statement.where(calls.sid.in_(_family(name)))
             case _:
                 statement = statement.where(calls[name] == bindparam(name))
     return statement.order_by(calls.created_at.desc(), calls.sid.desc()).limit(bindparam("most"))
+
+
+def _live(parameter: str) -> Select[Any]:
+    """The sids of the calls in a state that is not the last: few, with an index of their own.
+
+    As a query within the query: SQLite would rather walk through all calls in their order.
+    """
+    live = tables.calls.alias("live").c
+    return select(live.sid).where(live.ended_at.is_(None), live.state == bindparam(parameter))
+
+
+def _family(parameter: str) -> Select[Any]:
+    """The sids of a call and of its second legs, each found by an index."""
+    legs = tables.calls.alias("legs").c
+    own = tables.calls.alias("own").c
+    sid: BindParameter[str] = bindparam(parameter)
+    second = select(legs.sid).where(legs.parent_sid == sid, legs.parent_sid != legs.sid)
+    first = select(own.sid).where(own.sid == sid, own.parent_sid == sid)
+    return select(union_all(second, first).subquery().c.sid)
 
 
 def _delivery_list(state: str, names: Iterable[str]) -> ClauseElement:
