@@ -265,10 +265,13 @@ class Door:
 
 @asynccontextmanager
 async def running(
-    folder: Path, limits: Limits, store: record.Record | None = None
+    folder: Path,
+    limits: Limits,
+    store: record.Record | None = None,
+    lists: Record | None = None,
 ) -> AsyncIterator[Door]:
     """The API under those limits, recordings in that folder; what it reads may be a real store."""
-    lists = Record()
+    lists = lists or Record()
     policy = AddressPolicy(["127.0.0.0/8"])
     settings = Settings(limits=limits, storage=Storage(recordings=str(folder)))
     app = create_app(
