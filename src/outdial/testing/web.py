@@ -37,8 +37,9 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
     """Waits so long before it answers."""
-    failure: Literal["", "hang", "reset", "cut"] = ""
-    """hang: never answers; reset: TCP RST; cut: closes after half of the body."""
+    failure: Literal["", "hang", "reset", "cut", "drip"] = ""
+    """hang: never answers; reset: TCP RST; cut: closes after half of the body; drip: sends the
+    header and then, without end, a byte of the body every 50 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,11 @@ class WebServer:
             self._on_request(request)
         return answer
 
+    @property
+    def closing(self) -> bool:
+        """Whether the server is being closed: nothing may go on."""
+        return self._closing.is_set()
+
     def pause(self, seconds: float | None) -> None:
         """Waits on a connection's thread; ends early when the server closes."""
         self._closing.wait(seconds)
@@ -214,6 +220,8 @@ class _Connection(BaseHTTPRequestHandler):
             self.close_connection = True
         elif answer.failure == "reset":
             self._reset()
+        elif answer.failure == "drip":
+            self._drip(answer)
         else:
             self._send(answer)
 
@@ -248,6 +256,18 @@ class _Connection(BaseHTTPRequestHandler):
             self.close_connection = True
         elif self.command != "HEAD":
             self.wfile.write(answer.body)
+
+    def _drip(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        self.send_header("Content-Length", str(MAX_BODY))
+        self.end_headers()
+        self.close_connection = True
+        try:
+            while not self.server.web.closing:
+                self.wfile.write(b".")
+                self.server.web.pause(0.05)
+        except OSError:
+            return  # whom it was for has had enough
 
     def _reset(self) -> None:
         # SO_LINGER of zero seconds makes close send RST instead of FIN.

@@ -3,7 +3,8 @@
 A receiver is a scheme, host and port. It is in doubt until it has answered, and again when it did
 not. One in doubt gets few attempts at once, and all that are in doubt together get half of the
 places: however many receivers hang, those that answer find a place at once. One that answers gets
-more places with every answer. Places are given to receivers in turn.
+more places with every answer, but when half of all are taken no more than any other: those that
+have always answered may begin to hang, too. Places are given to receivers in turn.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Turns:
         self._receivers: OrderedDict[str, _Receiver] = OrderedDict()
         self._trusted: deque[_Receiver] = deque()
         self._doubted: deque[_Receiver] = deque()
-        self._next_doubted = False
+        self._doubted_next = False
         self.under_way = 0
         self.in_doubt = 0
 
@@ -68,13 +69,9 @@ class Turns:
         """The next attempt to begin; None while there is none or no place for it."""
         if self.under_way >= MOST:
             return None
-        doubted = bool(self._doubted) and self.in_doubt < MOST_IN_DOUBT
-        if not doubted and not self._trusted:
+        receiver = self._next()
+        if receiver is None:
             return None
-        if doubted and self._trusted:  # neither keeps the other waiting
-            doubted = self._next_doubted
-        self._next_doubted = not doubted
-        receiver = (self._doubted if doubted else self._trusted).popleft()
         receiver.listed = False
         receiver.under_way += 1
         self.under_way += 1
@@ -82,6 +79,21 @@ class Turns:
         turn = Turn(receiver.name, receiver.waiting.popleft(), receiver.in_doubt)
         self._list(receiver)
         return turn
+
+    def _next(self) -> _Receiver | None:
+        """Whose turn it is, taken out of its queue; the two queues take turns as well."""
+        order = [self._trusted]
+        if self.in_doubt < MOST_IN_DOUBT:
+            order.insert(not self._doubted_next, self._doubted)
+        crowded = self.under_way >= MOST // 2
+        for queue in order:
+            for _ in range(len(queue)):
+                receiver = queue.popleft()
+                if not crowded or receiver.under_way < FIRST:
+                    self._doubted_next = queue is self._trusted
+                    return receiver
+                queue.append(receiver)
+        return None
 
     def end(self, turn: Turn, answered: bool) -> None:
         """The attempt is over; whether the receiver answered, whatever it said."""

@@ -87,7 +87,7 @@ async def test_what_cannot_be_read_later_leaves_those_known_in_force(path: Path)
         put(path, content)
         signing.reload()
         assert signing.sign("EV1", b"") == known
-    os.unlink(path)  # noqa: PTH108 - not in the loop's way
+    os.unlink(path)
     signing.reload()
     assert signing.sign("EV1", b"") == known
     put(path, f"# the only one\n\n{GIVEN}\n")
