@@ -11,7 +11,7 @@ Sources: RFC 9112 section 6.3 (how long a body is), 9.3 (persistence), 9.6 (clos
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import httptools
 
@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_max_bytes",
         "_parser",
+        "_peer",
         "_place",
         "_read_timeout_s",
         "_reason",
@@ -77,6 +78,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop, place: str) -> None:
         self._loop = loop
         self._place = place
+        self._peer: tuple[Any, ...] = ()
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._answer: asyncio.Future[Answer] | None = None
@@ -138,10 +140,8 @@ class Connection(asyncio.Protocol):
 
     def tell(self, trace: Trace) -> None:
         """What there is of the answer to the last request, and whom it came from."""
-        transport = self._transport
-        address = transport.get_extra_info("peername") if transport is not None else None
-        if address:
-            host, port = address[:2]
+        if self._peer:
+            host, port = self._peer[:2]
             trace.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if self._head_read:
             trace.status, trace.reason, trace.fields = self._status, self._reason, self._fields
@@ -150,6 +150,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._peer = transport.get_extra_info("peername") or ()
         self.reusable = True
 
     def data_received(self, data: bytes) -> None:

@@ -7,7 +7,6 @@ from typing import Protocol
 from outdial import log
 
 _MOST_HEAD = 1024
-_MOST_VALUE = 512
 
 
 class Signer(Protocol):
@@ -38,15 +37,12 @@ class Trace:
         """The answer's status line and header lines, safe to show; cut at about 1 KB."""
         if not self.status:
             return ""
-        lines = [f"HTTP/1.1 {self.status} {self.reason.decode('latin-1')}".rstrip()]
-        left = _MOST_HEAD - len(lines[0])
-        for name, value in self.fields.items():
-            line = f"{name.decode('latin-1')}: {value[:_MOST_VALUE].decode('utf-8', 'replace')}"
-            left -= len(line) + 1
-            if left < 0:
-                lines.append("...")
-                break
-            lines.append(line)
-        if not all(map(str.isprintable, lines)):
-            lines = [log.escape(line)[:_MOST_HEAD] for line in lines]
-        return "\n".join(lines)[: _MOST_HEAD + 3]
+        first = f"HTTP/1.1 {self.status} {self.reason.decode('latin-1')}".rstrip()
+        lines = [b"%b: %b" % field for field in self.fields.items()]
+        text = b"\n".join(lines).decode("utf-8", "replace")
+        # nothing but printable text and our line breaks, as nearly always: told by one look
+        if not (first + text.replace("\n", "")).isprintable() or text.count("\n") >= len(lines) > 0:
+            first = log.escape(first)
+            text = "\n".join([log.escape(line.decode("utf-8", "replace")) for line in lines])
+        text = f"{first}\n{text}" if text else first
+        return text if len(text) <= _MOST_HEAD else text[:_MOST_HEAD] + "..."

@@ -36,6 +36,9 @@ class Wire:
     def is_closing(self) -> bool:
         return self.aborted
 
+    def get_extra_info(self, name: str) -> object:
+        return ("192.0.2.1", 80) if name == "peername" else None
+
     def get_write_buffer_size(self) -> int:
         return self.unsent
 

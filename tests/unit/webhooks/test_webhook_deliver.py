@@ -17,6 +17,7 @@ from outdial.store.records import Change, DeliveryRecord
 from outdial.store.store import Store
 from outdial.webhooks import deliver, turns
 from outdial.webhooks.deliver import Deliverer
+from outdial.webhooks.replay import Replays
 
 Answerer = Callable[[web.Request, int], Awaitable[web.StreamResponse]]
 
@@ -404,3 +405,158 @@ async def test_settling_has_no_more_than_its_patience(bench: Bench, receiver: Re
     never.set()
     await bench.deliverer.settle(10.0)
     assert bench.settled == [("a", "done", 1)]
+
+
+async def test_every_attempt_is_kept_with_what_was_answered(
+    bench: Bench, receiver: Receiver
+) -> None:
+    async def answer(request: web.Request, count: int) -> web.Response:
+        return await status({1: 500, 2: 429}.get(count, 200), X_Count=str(count))
+
+    receiver.answer = answer
+    (delivery,) = some(receiver.url, "a", 1)
+    await bench.submit([delivery])
+    for attempt, wait_s in ((1, 6.0), (2, 40.0)):
+        await bench.until_settled(attempt)
+        bench.advance(wait_s)
+    await bench.until_settled(3)
+    await bench.store.flush()
+    (stored,) = await bench.store.deliveries("CA1")
+    assert [(one["status"], one["error"]) for one in stored.tries] == [
+        (500, "answered 500"),
+        (429, "answered 429"),
+        (200, ""),
+    ]
+    started = 1_700_000_000.0
+    assert [one["at"] - started for one in stored.tries] == [0.0, 6.0, 46.0]
+    for count, one in enumerate(stored.tries, 1):
+        assert f"\nx-count: {count}\n" in one["head"]
+        assert one["peer"] in receiver.url and "signature" not in one  # nobody signs here
+    assert bench.deliverer.tally == {"delivered": 1, "failed": 2, "dead": 0}
+
+
+async def test_the_fragment_is_kept_and_not_sent(bench: Bench, receiver: Receiver) -> None:
+    paths = []
+
+    async def answer(request: web.Request, count: int) -> web.Response:
+        paths.append(request.raw_path)
+        return web.Response()
+
+    receiver.answer = answer
+    deliveries = [
+        *some(receiver.url + "?x=1#rc=1&ct=500", "a", 1),
+        *some(receiver.url + "#top", "b", 1),
+        *some(receiver.url + "#rc=99", "c", 1),  # from a document: nobody refused it
+        *some(receiver.url + "#rt=500", "d", 1, method="GET"),
+    ]
+    await bench.submit(deliveries)
+    await bench.until_settled(4)
+    assert {delivery.state for delivery in deliveries} == {"done"}
+    assert sorted(paths) == ["/cb", "/cb", "/cb?lane=d&position=0", "/cb?x=1"]
+
+
+@pytest.mark.parametrize(
+    ("fragment", "codes", "attempts"),
+    [
+        ("rc=0", [500], 1),
+        ("rc=2", [500, 404, 500], 3),
+        ("rp=5xx", [500, 503, 404], 3),
+        ("rp=4xx", [500], 1),
+        ("rp=4xx,5xx&rc=1", [500, 404], 2),
+        ("rp=ct", [404], 1),
+        ("rp=all&rc=1", [302, 302], 2),
+        ("rc=5", [500, 410], 2),
+    ],
+)
+async def test_overrides_say_how_often_and_after_what_it_is_tried_again(
+    bench: Bench, receiver: Receiver, fragment: str, codes: list[int], attempts: int
+) -> None:
+    async def answer(request: web.Request, count: int) -> web.Response:
+        return await status(codes[count - 1])
+
+    receiver.answer = answer
+    (delivery,) = some(f"{receiver.url}#{fragment}", "a", 1)
+    await bench.submit([delivery])
+    for attempt in range(1, attempts + 1):
+        await bench.until_settled(attempt)
+        assert delivery.state == ("dead" if attempt == attempts else "pending")
+        bench.advance(100_000.0)
+    assert len(receiver.got) == attempts
+    assert bench.deliverer.tally == {"delivered": 0, "failed": attempts - 1, "dead": 1}
+
+
+async def test_overrides_shorten_the_patience(bench: Bench, receiver: Receiver) -> None:
+    never = asyncio.Event()
+
+    async def answer(request: web.Request, count: int) -> web.Response:
+        await never.wait()
+        return web.Response()
+
+    receiver.answer = answer
+    silent, slow = some(f"{receiver.url}#rt=100", "a", 1)[0], some(f"{receiver.url}#tt=150", "b", 1)
+    await bench.submit([silent, *slow])
+    await bench.until_settled(2)
+    assert silent.last_error == "timeout: nothing came for 0.1 s"
+    assert slow[0].last_error == "timeout: no complete answer within 0.15 s"
+    never.set()
+
+
+async def test_what_was_given_up_is_replayed_in_order(bench: Bench, receiver: Receiver) -> None:
+    broken = True
+
+    async def answer(request: web.Request, count: int) -> web.Response:
+        return await status(410 if broken else 200)
+
+    receiver.answer = answer
+    deliveries = some(receiver.url, "a", 300) + some(receiver.url, "b", 5)
+    await bench.submit(deliveries)
+    await bench.until_settled(305)
+    receiver.got.clear()
+    broken = False
+    replays = Replays(bench.store, bench.deliverer, bench.clock)
+    await bench.store.flush()
+    assert await replays.replay_dead(call_sid="CA2") == 0
+    assert await replays.replay_dead(since=bench.clock.time + 1.0) == 0
+    assert await replays.replay_dead() == 305
+    await bench.until_settled(610)
+    assert lane_of(receiver, "a") == list(range(300))
+    assert lane_of(receiver, "b") == list(range(5))
+    await bench.store.flush()
+    stored = await bench.store.deliveries("CA1")
+    assert {(d.state, d.attempts, len(d.tries)) for d in stored} == {("done", 1, 2)}
+    assert await replays.replay_dead() == 0
+
+
+async def test_one_is_replayed_with_its_id_and_all_of_its_attempts(
+    bench: Bench, receiver: Receiver
+) -> None:
+    (delivery,) = some(receiver.url, "a", 1)
+    await bench.submit([delivery])
+    await bench.until_settled(1)
+    await bench.store.flush()
+    stored = await bench.store.delivery(delivery.id) or delivery
+
+    async def answer(request: web.Request, count: int) -> web.Response:
+        return await status(200 if count == 4 else 500)
+
+    receiver.answer = answer
+    await Replays(bench.store, bench.deliverer, bench.clock).replay(stored)
+    for settled in (2, 3):
+        await bench.until_settled(settled)
+        bench.advance(40.0)
+    await bench.until_settled(4)
+    assert stored.state == "done" and stored.attempts == 3
+    assert [one["status"] for one in stored.tries] == [200, 500, 500, 200]
+
+
+async def test_attempts_without_end_are_not_kept_without_end(
+    bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliver, "_MOST_TRIES", 3)
+    (delivery,) = some(receiver.url, "a", 1)
+    await bench.submit([delivery])
+    for count in range(1, 6):
+        await bench.until_settled(count)
+        await Replays(bench.store, bench.deliverer, bench.clock).replay(delivery)
+    await bench.until_settled(6)
+    assert len(delivery.tries) == 3
