@@ -60,7 +60,7 @@ RUNNERS: dict[type[Verb], Callable[[Any, Host], Awaitable[Next]]] = {
 }
 """One module a verb; the dataclass chooses it."""
 
-BEFORE_THE_ANSWER: tuple[type[Verb], ...] = (Pause, Redirect, Hangup, Reject)
+BEFORE_THE_ANSWER: tuple[type[Verb], ...] = (Pause, Redirect, Hangup, Reject, Postcall)
 """What needs no audio: a call towards us rings on while these run."""
 
 _EMPTY = Document(())

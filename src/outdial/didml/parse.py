@@ -201,8 +201,10 @@ class _Reading:
         try:
             return row.build(**fields, line=element.line)
         except Unfit as unfit:
-            self.warn_at(element, f"{row.name} is skipped: {unfit.problem}")
-            return None
+            built: Built | None = unfit.instead
+            fate = "" if built is not None else " is skipped"
+            self.warn_at(element, f"{row.name}{fate}: {unfit.problem}")
+            return built
 
     def _children(self, element: Element, row: VerbRow, tag: str) -> tuple[Built, ...]:
         if not element.children:

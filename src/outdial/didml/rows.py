@@ -52,7 +52,10 @@ class VerbRow:
     name: str
     meaning: str
     build: Callable[..., Built] | None = None
-    """Takes the fields by name, `line`, and `children` if there may be some; Unfit: skip it."""
+    """Takes the fields by name, `line`, and `children` if there may be some.
+
+    Unfit: the verb is skipped, or the one in `instead` taken, with a warning.
+    """
     body: Body | None = None
     attributes: tuple[Attribute, ...] = ()
     children: frozenset[str] = frozenset()

@@ -43,6 +43,9 @@ from outdial.didml.verbs import (
     Sip,
 )
 
+MOST_TARGETS = 10
+"""Whom one Dial rings: more is a slip, or a way to make one call cost a hundred."""
+
 
 def _dial(
     *, number: str = "", children: tuple[Number | Sip, ...] = (), line: int = 0, **fields: Any
@@ -50,14 +53,24 @@ def _dial(
     targets = (Number(number, line=line), *children) if number else children
     if not targets:
         raise Unfit("it names nobody to dial")
-    return Dial(targets, line=line, **fields)
+    dial = Dial(targets[:MOST_TARGETS], line=line, **fields)
+    if len(targets) > MOST_TARGETS:
+        left_out = len(targets) - MOST_TARGETS
+        raise Unfit(f"{MOST_TARGETS} are rung at most; {left_out} are left out", dial)
+    return dial
 
 
 def _gather(
     *, children: tuple[Say | Play | Pause, ...] = (), line: int = 0, **fields: Any
 ) -> Gather:
     gather = Gather(children, line=line, **fields)
-    return replace(gather, num_digits=max(gather.num_digits, gather.min_digits))
+    least, most = gather.min_digits, gather.num_digits
+    if most >= least:
+        return gather
+    gather = replace(gather, num_digits=least)
+    if "num_digits" in fields:
+        raise Unfit(f"numDigits {most} is under minDigits {least}, which counts", gather)
+    return gather
 
 
 _LOOP = integer(0, 1000)
@@ -321,8 +334,8 @@ _POSTCALL = VerbRow(
 
 _DIAL = VerbRow(
     "Dial",
-    "Rings the number in its body and every Number and Sip inside, all at once; the first to "
-    "answer is connected, the others are dropped.",
+    "Rings the number in its body and every Number and Sip inside, all at once, "
+    f"{MOST_TARGETS} at most; the first to answer is connected, the others are dropped.",
     _dial,
     Body("number", PHONE, "A number to ring.", required=False),
     (

@@ -45,9 +45,20 @@ def test_its_verbs_stand_in_order_and_only_those_that_may() -> None:
 
 def test_fewer_digits_at_most_than_at_least_are_as_many() -> None:
     text = b'<Response><Gather minDigits="6" numDigits="4"/></Response>'
-    (gather,) = parse(text, "text/xml", URL).verbs
+    document = parse(text, "text/xml", URL)
+    (gather,) = document.verbs
     assert isinstance(gather, Gather)
     assert (gather.min_digits, gather.num_digits) == (6, 6)
+    assert [w.message for w in document.warnings] == [
+        "Gather: numDigits 4 is under minDigits 6, which counts"
+    ]
+
+
+def test_more_digits_at_least_than_the_usual_most_are_no_slip() -> None:
+    document = parse(b'<Response><Gather minDigits="30"/></Response>', "text/xml", URL)
+    (gather,) = document.verbs
+    assert isinstance(gather, Gather)
+    assert (gather.num_digits, document.warnings) == (30, ())
 
 
 def test_the_timeline_says_how_many() -> None:

@@ -12,7 +12,7 @@ from outdial.didml import reference
 from outdial.didml.interpreter import RUNNERS
 from outdial.didml.parse import Document, parse
 from outdial.didml.rows import Attribute, VerbRow
-from outdial.didml.table import VERBS
+from outdial.didml.table import MOST_TARGETS, VERBS
 from outdial.didml.verbs import Dial, Gather, Number
 
 BASE = "http://app.example.test/ivr/start.php"
@@ -211,3 +211,12 @@ def test_digits_sent_are_not_in_the_summary() -> None:
 def test_the_reference_is_the_table() -> None:
     page = Path(__file__).parents[3] / "docs" / "reference" / "didml.md"
     assert page.read_text(encoding="utf-8") == reference.render()
+
+
+def test_a_dial_rings_no_crowd() -> None:
+    numbers = "".join(f"<Number>120255501{n:02}</Number>" for n in range(13))
+    document = parse(f"<Response><Dial>{numbers}</Dial></Response>".encode(), "", BASE)
+    (dial,) = document.verbs
+    assert isinstance(dial, Dial)
+    assert len(dial.targets) == MOST_TARGETS == 10
+    assert [w.message for w in document.warnings] == ["Dial: 10 are rung at most; 3 are left out"]
