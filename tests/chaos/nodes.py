@@ -146,12 +146,14 @@ class Node:
 
     def errors(self) -> list[str]:
         """What it logged as an error, but for the workers that were killed on purpose."""
-        return [
+        found = [
             str(line)
             for line in self.server.log()
             if line.get("level") in ("error", "critical")
             and line.get("event") not in ("media worker lost", "media worker not restarted")
         ]
+        text = self.server.log_path.read_text(encoding="utf-8", errors="replace")
+        return found + [part[:2000] for part in text.split("Traceback (most")[1:]]
 
 
 def _command_line(pid: int) -> bytes:

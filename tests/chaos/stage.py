@@ -57,6 +57,8 @@ class Stage:
         self.chance = random.Random(self.seed)
         self.kills: list[Kill] = []
         self.folder = Path(tempfile.mkdtemp(prefix="outdial-chaos-"))
+        self.keep = False
+        """Whether the folder stays: something was wrong."""
         self._posting: asyncio.Task[None] | None = None
 
     carrier: Carrier
@@ -109,7 +111,7 @@ class Stage:
                 await node.stop()
         self.carrier.close()
         self.sink.close()
-        if error is None:
+        if error is None and not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     # ------------------------------------------------------------------ the acts
@@ -167,4 +169,5 @@ class Stage:
             if status != 0
         ]
         verdict.faults["errors in the log"] = [e for node in self.nodes for e in node.errors()]
+        self.keep = bool(verdict.broken)
         return verdict

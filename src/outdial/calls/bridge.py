@@ -114,15 +114,29 @@ class Bridge:
         if subscription is not None and subscription.lane.root_sid == call.sid:
             call.request = subscription.to_json()
         leg = CallLeg(self._services, call, plan, subscription, near=self._parent.media)
+        storing = self._services.tasks.start(self._store(leg), f"store {call.sid}")
+        try:
+            problem = await asyncio.shield(storing)
+        except asyncio.CancelledError:
+            # The parent is gone, but what is being stored will be there, and must have an end.
+            storing.add_done_callback(lambda done: _end_unwanted(leg, done))
+            raise
+        if problem is not None:
+            raise problem
+        return leg
+
+    async def _store(self, leg: CallLeg) -> StoreUnavailable | None:
+        """Makes the leg durable; gives back what went wrong."""
+        parent, call = self._parent, leg.call
         queued = leg.timeline.event("state.queued", {"parent": parent.sid})
         try:
             await self._services.journal.create(call, queued, leg.begin())
-        except StoreUnavailable:
+        except StoreUnavailable as problem:
             self._services.journal.close_timeline(call.sid)
-            raise
-        self._parent.note("dial.leg", leg=call.sid, to=call.to_number)
+            return problem
+        parent.note("dial.leg", leg=call.sid, to=call.to_number)
         self._on_leg(leg)
-        return leg
+        return None
 
     async def _first_answer(
         self, legs: Sequence[CallLeg], parties: Sequence[Party]
@@ -174,6 +188,11 @@ class Bridge:
         parent.on_digit = _forward_to(leg)
         leg.on_digit = _forward_to(parent)
         parent.note("bridged", leg=leg.sid)
+
+
+def _end_unwanted(leg: CallLeg, stored: asyncio.Task[StoreUnavailable | None]) -> None:
+    if not stored.cancelled() and stored.exception() is None and stored.result() is None:
+        leg.hang_up(_PARENT_GONE_EARLY)
 
 
 async def _ring(leg: CallLeg, party: Party, part: Callable[[CallLeg], None]) -> bool:

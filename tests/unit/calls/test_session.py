@@ -278,6 +278,34 @@ async def test_early_media_of_the_second_leg_is_heard() -> None:
     await world.over()
 
 
+async def test_a_second_leg_that_is_being_stored_when_the_first_hangs_up_has_an_end_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = SessionWorld(url="")
+    begun, on_disk = asyncio.Event(), asyncio.Event()
+
+    create = world.store.create_call
+
+    async def slowly(call: CallRecord, *rest: Any) -> None:
+        await create(call, *rest)
+        begun.set()
+        await on_disk.wait()
+
+    monkeypatch.setattr(world.store, "create_call", slowly)
+    a = await world.answered()
+    await begun.wait()
+    a.say(Released(by_far_end=True))
+    await until(lambda: world.session.leg.call.ended_at is not None)
+    assert world.others == []
+    on_disk.set()
+    await until(lambda: world.others)
+    await world.over()
+    (b,) = world.store.calls
+    assert (b.state, b.outcome, b.cause) == ("completed", "canceled", "originator-cancel")
+    assert world.told(b.sid) == ["initiated", "completed"]
+    assert len(world.signalling.legs) == 1, "it was never dialled"
+
+
 async def test_digits_by_info_are_passed_across_the_bridge() -> None:
     world = SessionWorld(url="")
     a = await world.answered()
