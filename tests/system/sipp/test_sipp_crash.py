@@ -6,10 +6,12 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import pytest
 
-from system.sipp.stage import STAY, STEPS, Call, End, Phone, Scene, Stage
+from system.sipp.messages import Message
+from system.sipp.stage import STAY, STEPS, WELL, Call, End, Phone, Scene, Stage
 
 CRASHED = End("failed", "200", "server-restart", "outdial")
 _SETTLED_S = 0.8
@@ -148,3 +150,29 @@ def test_a_far_end_that_is_gone_delays_nothing(scene: Scene) -> None:
     since = crash(scene.stage)
     cleaned_up(call, *STEPS, CRASHED, since=since)
     assert time.monotonic() - since < 2
+
+
+def test_while_the_store_is_away_an_answer_waits_a_second_for_its_ack(scene: Scene) -> None:
+    """Nobody is killed here: the call goes on, and what was not stored is when it can be."""
+    stage = scene.stage
+    phone = scene.phone("slow-ring", ring_ms="800")
+    call = scene.call(phone, STAY)
+    call.wait_for("ringing")
+    time.sleep(0.3)
+    with locked(stage):
+        stage.web.wait_until(f"/{call.name}/app", bool, 5)
+        time.sleep(2.0)
+    call.wait_for("answered")
+    call.hang_up()
+    call.ended(*STEPS, WELL._replace(source="caller"))
+    (note,) = [event for event in call.timeline() if event["kind"] == "warning"]
+    assert "acknowledged without" in note["data"]["text"]
+    messages = phone.messages()
+    answered = next(m for m in messages if m.sent and m.start_line.startswith("SIP/2.0 200"))
+    (acknowledged,) = phone.received("ACK ")
+    waited_s = (_at(acknowledged) - _at(answered)).total_seconds()
+    assert 0.9 < waited_s < 2.0
+
+
+def _at(message: Message) -> datetime:
+    return datetime.fromisoformat(message.time)
