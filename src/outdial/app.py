@@ -16,6 +16,7 @@ from pathlib import Path
 
 import uvloop
 from fastapi import APIRouter
+from prometheus_client.registry import Collector
 
 from outdial import log
 from outdial.api.app import create_app
@@ -37,6 +38,9 @@ from outdial.keys import KeyRing
 from outdial.media.plane import WorkerPool, parse_ports
 from outdial.net.addresses import AddressPolicy, check_url
 from outdial.net.client import HttpClient
+from outdial.nodes.member import Member
+from outdial.nodes.metrics import NodeGauges
+from outdial.nodes.name import node_name
 from outdial.sim.http import heard_router
 from outdial.sim.main import beside, start_carrier
 from outdial.sip.endpoint import SipEndpoint, parse_listener
@@ -60,6 +64,9 @@ LAST_CALLBACKS_S = 5.0
 SWITCH_INTERVAL_S = 0.0005
 """How long the store's thread may have to wait for the interpreter after a sync to disk; Python's
 default of 5 ms would be the larger part of a call's set-up time."""
+
+TAKEN_OVER = 75
+"""Exit status when another node has taken over: EX_TEMPFAIL, start it again."""
 
 GC_THRESHOLD = 100_000
 """New objects, net, after which the collector looks for cycles."""
@@ -93,6 +100,9 @@ class Server:
 
         self.store = await _open_store(settings, clock)
         stack.push_async_callback(self.store.close)
+        self.member = await _join(settings, self.store)
+        if self.member is not None:
+            stack.push_async_callback(self._leave, self.member)
         keys = await KeyRing.open(self.store, settings, clock)
         client = HttpClient(policy, signer=Signing.open(settings.webhooks, clock))
         stack.push_async_callback(client.close)
@@ -142,9 +152,12 @@ class Server:
             tasks=Tasks(),
             sdp_session_id=partial(secrets.randbits, 62),
         )
-        self.calls = Registry(services, self.store)
+        self.calls = Registry(services, self.store, self.member)
         reception = Reception(services, self.calls, plane.trunk_of)
         gauges = Gauges(self.sip.agent, self.media, self.deliverer)
+        collectors: list[Collector] = [gauges]
+        if self.member is not None:
+            collectors.append(NodeGauges(self.member))
         app = create_app(
             calls=self.calls,
             store=self.store,
@@ -153,7 +166,7 @@ class Server:
             settings=settings,
             check_url=lambda url: check_url(url, policy),
             extra=routers,
-            collectors=[gauges],
+            collectors=collectors,
             refresh=gauges.refresh,
         )
         # Loads the number plans, 40 ms that the first post need not wait for.
@@ -164,6 +177,8 @@ class Server:
         sweeper = Sweeper(self.store.expiry, settings.retention, recordings, clock)
         sweeper.start()
         stack.push_async_callback(sweeper.stop)
+        if self.member is not None:
+            self.member.serve(self.calls, self.deliverer)
         await self.http.start(app)
 
     async def _start_speech(self, client: HttpClient) -> tuple[Speech, Sounds]:
@@ -195,6 +210,9 @@ class Server:
         `hurry`, once set, ends the waiting.
         """
         hurry = hurry or asyncio.Event()
+        self.calls.refuse()
+        if self.member is not None:
+            await self.member.retire()
         await self.calls.drain(drain_s, hurry)
         if not hurry.is_set():
             # How the last calls ended is told now, if the receivers are there, and not only at
@@ -204,6 +222,12 @@ class Server:
             await self.deliverer.settle(LAST_CALLBACKS_S)
             await self.http.let_followers_see()
         await self._stack.aclose()
+
+    async def _leave(self, member: Member) -> None:
+        """Everything is written; what is left of callbacks is for other nodes to deliver."""
+        with contextlib.suppress(StoreUnavailable):
+            await self.store.flush()
+        await member.leave()
 
 
 def run(settings: Settings) -> None:
@@ -310,6 +334,30 @@ async def _open_store(settings: Settings, clock: Clock) -> Store:
             else "name a file that can be written"
         )
         raise ConfigError("store.url", str(error), remedy) from None
+
+
+async def _join(settings: Settings, store: Store) -> Member | None:
+    """The server's place among those on its database; None when it has that for itself.
+
+    Raises ConfigError.
+    """
+    if not is_shared(settings.store.url):
+        return None
+    name, lease_s = node_name(settings), settings.node.lease_s
+    try:
+        return await Member.join(store, settings.store.url, name, lease_s, _stop_at_once)
+    except StoreUnavailable as error:
+        raise ConfigError("store.url", str(error), "see whether the database is well") from None
+
+
+def _stop_at_once() -> None:
+    """Another node has this one's calls and ends them: nothing more may be sent, said or written.
+
+    The media workers end with this process.
+    """
+    _log.error("stopped", reason="another node has taken over; it was thought to be gone")
+    sys.stderr.flush()
+    os._exit(TAKEN_OVER)
 
 
 def _recordings_folder(settings: Settings) -> Path:

@@ -83,6 +83,16 @@ class Store(_Section):
     """sqlite:///path, or postgresql://user@host/database, which several servers may share."""
 
 
+class Node(_Section):
+    """This server among those that share a PostgreSQL database."""
+
+    name: str = ""
+    """What the server is called; no two may have one name. Empty: made of the machine's name and
+    `http.listen`."""
+    lease_s: float = Field(5.0, ge=2, le=60)
+    """Others take over what a server has when nothing was heard of it for so long."""
+
+
 class Storage(_Section):
     """Files."""
 
@@ -275,6 +285,7 @@ class Settings(BaseModel):
     sip: Sip = Sip()
     media: Media = Media()
     store: Store = Store()
+    node: Node = Node()
     storage: Storage = Storage()
     speech: Speech = Speech()
     didml: Didml = Didml()

@@ -48,7 +48,7 @@ RANKS = {
     "errors": 0, "clock": 0, "ids": 0, "log": 0, "legs": 0, "config_checks": 1, "config_file": 1,
     "config": 2, "sdp": 3, "net": 3, "store": 3,
     "keys": 4, "sip": 4, "media": 4, "speech": 4, "didml": 4, "webhooks": 4,
-    "testing": 5, "calls": 5, "gauges": 5, "api": 6, "console": 6, "sim": 7,
+    "nodes": 5, "testing": 5, "calls": 5, "gauges": 5, "api": 6, "console": 6, "sim": 7,
     "app": 8, "demo": 9, "cli": 10,
 }  # fmt: skip
 

@@ -47,8 +47,11 @@ class History:
         `recordings` are stored and told of with it.
         """
         now = self._clock.now()
-        self.state = following(self.state, event)
         call = self._call
+        # a call leaves the queue once, on whichever node
+        waits = self.state is State.QUEUED
+        only_if = {"state": State.QUEUED.value, "node": call.node} if waits else {}
+        self.state = following(self.state, event)
         call.state = self.state.value
         column = ENTERED_AT[self.state]
         reached_at = getattr(call, column) or now
@@ -74,6 +77,7 @@ class History:
             (told,),
             tuple(delivery for delivery in deliveries if delivery is not None),
             recordings.to_store() if recordings is not None else (),
+            only_if,
         )
 
     def end(self, ending: Ending, stats: MediaStats, recordings: Recordings) -> Change:

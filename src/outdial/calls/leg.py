@@ -29,6 +29,7 @@ from outdial.errors import (
     MediaUnavailable,
     NegotiationError,
     RemoteProtocolError,
+    StoreConflict,
     StoreUnavailable,
 )
 from outdial.legs import (
@@ -64,6 +65,9 @@ LAST_WORDS_WAIT_S = 2.0
 TIMELINE_LINGER_S = 10.0
 """How long after the end callbacks are still noted on the timeline."""
 STORE_RETRY_S = 1.0
+
+_ELSEWHERE = Ending(Outcome.CANCELED, "normal-clearing", Source.OUTDIAL)
+"""Nobody sees it: the node that has the call says how that ends."""
 
 _log = log.get("leg")
 
@@ -118,6 +122,8 @@ class CallLeg:
         )
         self._signalling_over = True
         self._early_answer: bytes | None = None
+        self.is_elsewhere = False
+        """Whether another node has taken the call out of the queue."""
         self.channel = ""
         """The trunk one of whose channels the leg holds."""
         self.on_digit: Callable[[str, str], None] | None = None
@@ -208,6 +214,17 @@ class CallLeg:
         self.call.ended_at = at
         self._end(ending)
 
+    def forget(self) -> None:
+        """Another node has the call: here it is over without a word."""
+        self.is_elsewhere = True
+        self._ending = _ELSEWHERE
+        self._timers.cancel_all()
+        self.free_channel(unused=True)
+        if not self.retired.done():
+            self.ended.set_result(_ELSEWHERE)
+            self.retired.set_result(None)
+        self._services.journal.close_timeline(self.sid)
+
     def limit(self, seconds: float) -> None:
         """The leg is ended that long from now."""
         self._timers.start("limit", seconds, self._limit_reached)
@@ -227,6 +244,8 @@ class CallLeg:
             except StoreUnavailable as error:
                 _log.warning("leg.waits_for_store", call=self.sid, error=str(error))
                 await asyncio.sleep(STORE_RETRY_S)
+            except StoreConflict:
+                self.forget()
             else:
                 return not self.is_over
         return False

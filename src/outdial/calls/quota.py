@@ -34,6 +34,15 @@ class Quota:
         self._refill(now)
         return self._tokens >= 1 - _ROUNDING
 
+    def room(self, now: float, most: int) -> int:
+        """How many may start now, counted up to `most`."""
+        if self.concurrent:
+            most = min(most, self.concurrent - self.live)
+        if self.rate:
+            self._refill(now)
+            most = min(most, int(self._tokens + _ROUNDING))
+        return max(0, most)
+
     def take(self, now: float) -> None:
         """One starts, whether there is room or not: what is too much, those after it wait for."""
         self.live += 1

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from outdial import ids, log
 from outdial.calls import codes
@@ -25,11 +26,17 @@ from outdial.legs import Ending, Outcome, Source
 from outdial.store.records import CallRecord
 from outdial.store.store import Store
 
+if TYPE_CHECKING:
+    from outdial.store.nodes import QueuedCall
+
 _log = log.get("registry")
 
 LAST_BYES_S = 1.0
 """How long far sides may take to confirm the BYE of a stopping server."""
 TASKS_S = 0.5
+
+HANG_UP = "hang-up"
+"""What one node asks of another about a call."""
 
 _LONGEST_TIMER_S = 3600.0
 
@@ -65,12 +72,29 @@ _SHUTDOWN_UNANSWERED = Ending(
 )
 
 
-class Registry:
-    """Fulfils `calls.service.CallService`."""
+class Peers(Protocol):
+    """The other servers on the database: nodes.member."""
 
-    def __init__(self, services: Services, store: Store) -> None:
+    @property
+    def holds_lease(self) -> bool: ...
+
+    @property
+    def name(self) -> str: ...
+
+    def calls_wait(self) -> None: ...
+
+    def has_room(self) -> None: ...
+
+    async def send(self, node: str, call_sid: str, kind: str) -> None: ...
+
+
+class Registry:
+    """Fulfils `calls.service.CallService` and `nodes.member.Calls`."""
+
+    def __init__(self, services: Services, store: Store, peers: Peers | None = None) -> None:
         self._services = services
         self._store = store
+        self._peers = peers
         self._admission = _admission(services)
         self._storing: dict[str, asyncio.Future[bool]] = {}
         """Calls whose place is taken and that are about to be stored; whether they were."""
@@ -125,6 +149,8 @@ class Registry:
         self._keep(session.leg)
         if admitted:
             self._start(session)
+        elif self._peers is not None:
+            self._peers.calls_wait()
         return call
 
     @property
@@ -147,14 +173,27 @@ class Registry:
     async def hang_up(self, sid: str) -> bool:
         """See CallService."""
         leg = self._legs.get(sid)
-        if leg is None or leg.is_over:
-            if leg is None and await self._store.call(sid) is None:
+        if leg is None:
+            call = await self._store.call(sid)
+            if call is None:
                 raise Refused(404, codes.UNKNOWN_CALL, f"there is no call {sid}", field="sid")
+            return await self._hang_up_elsewhere(call)
+        if leg.is_over:
             return False
         if self._admission.withdraw(sid) is not None:
             leg.hang_up(_CANCELLED_BY_API)
         else:
             leg.hang_up(_BY_API if leg.state is State.ANSWERED else _CANCELLED_BY_API)
+        return True
+
+    async def _hang_up_elsewhere(self, call: CallRecord) -> bool:
+        """Tells the node that holds the call; False: it is over."""
+        if call.ended_at is not None or self._peers is None or call.node == self._store.node:
+            return False
+        if not call.node:
+            problem = f"{call.sid} is on its way from one server to another"
+            raise Refused(503, codes.DRAINING, problem, retry_after_s=1)
+        await self._peers.send(call.node, call.sid, HANG_UP)
         return True
 
     def standings(self) -> Standings:
@@ -167,31 +206,39 @@ class Registry:
 
     def health(self) -> dict[str, Any]:
         """See CallService."""
+        checks: dict[str, Any] = {
+            "journal_held_back": self._services.journal.held_back,
+            "tasks": len(self._services.tasks),
+        }
+        ready = self._ready and not self._draining
+        if self._peers is not None:
+            checks |= {"node": self._peers.name, "lease_held": self._peers.holds_lease}
+            ready = ready and self._peers.holds_lease
         return {
-            "ready": self._ready and not self._draining,
+            "ready": ready,
             "draining": self._draining,
             "live": len(self._legs) - self._queued(),
             "queued": self._queued(),
-            "checks": {
-                "journal_held_back": self._services.journal.held_back,
-                "tasks": len(self._services.tasks),
-            },
+            "checks": checks,
         }
 
     # ------------------------------------------------------------------ the process's life
 
     async def start(self) -> None:
         """Deals with what an earlier process left unfinished, then takes calls."""
-        for call in await self._store.unfinished_calls():
-            await self._resume(call)
+        await self.take_up()
         self._ready = True
         self._admit()
+
+    def refuse(self) -> None:
+        """Takes no more calls."""
+        self._draining = True
+        self._cancel_admit_timer()
 
     async def drain(self, grace_s: float, hurry: asyncio.Event) -> None:
         """Takes no more calls; live ones may go on for so long, or until `hurry`, then they are
         hung up. Calls that wait for their turn stay queued, for the next start."""
-        self._draining = True
-        self._cancel_admit_timer()
+        self.refuse()
         hurrying: asyncio.Future[Any] = asyncio.ensure_future(hurry.wait())
         deadline = asyncio.get_running_loop().time() + grace_s
         while (talking := self._started()) and not hurry.is_set():
@@ -208,6 +255,47 @@ class Registry:
         if talking := self._started():
             await asyncio.wait(talking, timeout=LAST_BYES_S)
         await self._services.tasks.wait(TASKS_S)
+
+    # ------------------------------------------------------------------ what other nodes ask
+
+    def choose(self, waiting: Sequence[QueuedCall]) -> list[str]:
+        """See nodes.member.Calls."""
+        now, admission = self._services.clock.monotonic(), self._admission
+        if self._draining or not self._ready or admission.waiting:
+            return []
+        chosen: list[str] = []
+        room = admission.total.room(now, len(waiting))
+        for call in waiting if room else ():
+            trunks = self._services.routes.to(call.to_number, call.trunk)
+            names = tuple(trunk.name for trunk in trunks)
+            if names and admission.would_start(call.key_name, names, now):
+                chosen.append(call.sid)
+            if len(chosen) == room:
+                break
+        return chosen
+
+    async def take_up(self, claimed: Collection[str] = ()) -> None:
+        """See nodes.member.Calls."""
+        await self._store.flush()
+        for call in await self._store.unfinished_calls():
+            if not self._services.journal.is_open(call.sid):
+                await self._resume(call, is_claimed=call.sid in claimed)
+        if self._ready:
+            self._admit()
+
+    def let_go(self, sids: Collection[str] | None = None) -> None:
+        """See nodes.member.Calls."""
+        for sid in list(self._legs) if sids is None else sids:
+            if self._admission.withdraw(sid) is not None and sid in self._legs:
+                self._legs[sid].forget()
+
+    async def obey(self, call_sid: str, kind: str) -> None:
+        """See nodes.member.Calls."""
+        if kind != HANG_UP:
+            _log.error("node.unknown_command", kind=kind, call=call_sid)
+            return
+        with contextlib.suppress(Refused):
+            await self.hang_up(call_sid)
 
     def _queued(self) -> int:
         """How many stored calls wait."""
@@ -266,6 +354,8 @@ class Registry:
 
     def _forget(self, leg: CallLeg) -> None:
         self._legs.pop(leg.sid, None)
+        if leg.is_elsewhere:
+            return
         self._ended[leg.call.outcome or "", leg.call.cause or ""] += 1
 
     def _wait(self, session: Session) -> None:
@@ -330,6 +420,8 @@ class Registry:
         session.leg.free_channel(unused=unused)
         if self._admission.waiting:
             self._admit()
+        elif self._peers is not None:
+            self._peers.has_room()
 
     def _channel_freed(self) -> None:
         """By a second leg, or one that has gone on to its next trunk."""
@@ -341,7 +433,7 @@ class Registry:
             self._admit_timer.cancel()
             self._admit_timer = None
 
-    async def _resume(self, call: CallRecord) -> None:
+    async def _resume(self, call: CallRecord, *, is_claimed: bool = False) -> None:
         """A call found unfinished: one that was never dialled is dialled, any other is over."""
         now = self._services.clock.now()
         history = await self._store.events(call.sid)
@@ -351,7 +443,7 @@ class Registry:
         if call.state == State.QUEUED.value and request is not None:
             session = Session(self._services, call, request, self._keep, next_seq)
             self._keep(session.leg)
-            if now - call.created_at > request.timeout_s:
+            if now - call.created_at > request.timeout_s and not is_claimed:
                 session.leg.hang_up(_EXPIRED)
             else:
                 self._wait(session)

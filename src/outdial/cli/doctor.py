@@ -52,7 +52,10 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     for trunk in trunks:
         yield _out_of_reach(settings, trunk, far[trunk.name]) or await _trunk(settings, trunk)
     yield await _speech(settings)
-    yield await _store(settings)
+    store = await _store(settings)
+    yield store
+    if store.ok and settings.store.url.startswith("postgres"):
+        yield await _nodes(settings)
     yield _folder("recordings", "storage.recordings", Path(settings.storage.recordings))
 
 
@@ -294,6 +297,22 @@ async def _store(settings: Settings) -> Finding:
         return Finding("store", False, str(error), "check that it is there, its rights, and space")
     # a password may stand in the URL
     return Finding("store", True, f"{'PostgreSQL' if '://' in path else path} can be written")
+
+
+async def _nodes(settings: Settings) -> Finding:
+    """The servers on the database, this one's place among them."""
+    from outdial.nodes.name import node_name
+    from outdial.store.nodes import listed
+
+    name = node_name(settings)
+    nodes = await listed(settings.store.url)
+    said = [
+        f"{node.name}: {'holds its lease' if node.lease_left_s > 0 else 'lease has run out'}"
+        for node in nodes
+    ]
+    if name not in {node.name for node in nodes}:
+        said.append(f"{name}, which is this one, is not running")
+    return Finding("nodes", True, "; ".join(said))
 
 
 def _folder(check: str, key: str, folder: Path, well: str = "") -> Finding:

@@ -129,7 +129,9 @@ class Queries:
         recordings = select(*(tables.recordings.c[name] for name in rows.RECORDING_COLUMNS))
         self.call = self._read(every_call.where(calls.sid == bindparam("sid")))
         self.unfinished_calls = self._read(
-            every_call.where(calls.ended_at.is_(None)).order_by(calls.created_at)
+            every_call.where(calls.ended_at.is_(None), calls.node == bindparam("node")).order_by(
+                calls.created_at
+            )
         )
         self.call_counts = self._read(
             select(calls.state, func.count()).where(calls.ended_at.is_(None)).group_by(calls.state)

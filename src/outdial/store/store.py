@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from outdial import ids
 from outdial.clock import Clock
@@ -72,6 +72,13 @@ class Store:
             self._closed = True
             await self._backend.close()
 
+    def belongs_to(self, node: str, on_taken: Callable[[], None]) -> None:
+        """From now on calls and callbacks are written as this node's, and nothing is written once
+        another node has taken it over; `on_taken` is called then."""
+        self.node = node
+        if self._backend.transactions is not None:
+            self._backend.transactions.fence(node, on_taken)
+
     async def check(self) -> None:
         """Writes nothing and waits for it: raises StoreUnavailable when writing fails now."""
         await self._writer.submit([])
@@ -90,6 +97,7 @@ class Store:
         Raises StoreConflict when the `idempotency` token was used before: `idempotent` has it.
         """
         queries = self._queries
+        call.node = self.node
         written: Rows = [(queries.insert_call, rows.call_row(call))]
         if idempotency is not None:
             row = rows.idempotency_row(idempotency)
@@ -160,6 +168,7 @@ class Store:
             if event.kind.startswith(STATE_EVENTS):
                 written.append((self._queries.insert_feed, (event.call_sid, event.seq)))
         for delivery in deliveries:
+            delivery.node = self.node
             written.append((self._queries.insert_delivery, rows.delivery_row(delivery)))
 
     # ------------------------------------------------------------------ reading
@@ -184,8 +193,9 @@ class Store:
         return CallPage(tuple(found[:limit]), _write_cursor(found[limit - 1]))
 
     async def unfinished_calls(self) -> list[CallRecord]:
-        """Calls that have not ended, oldest first."""
-        return await self._readers.fetch(self._queries.unfinished_calls.bind(), rows.call_record)
+        """Calls of this node that have not ended, oldest first."""
+        bound = self._queries.unfinished_calls.bind(node=self.node)
+        return await self._readers.fetch(bound, rows.call_record)
 
     async def call_counts(self) -> dict[str, int]:
         """How many calls that have not ended are in each state; states without any are left out."""
