@@ -9,7 +9,7 @@ import tomllib
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from http.server import HTTPServer
+from http.server import HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,11 @@ def posts() -> list[tuple[str, list[tuple[str, str]]]]:
 
 def tutorial() -> list[Block]:
     return [b for b in blocks("toml", "xml", "sh") if b.page.name == "tutorial.md"]
+
+
+def programs(word: str) -> list[Block]:
+    """The tutorial's programs in which the word stands."""
+    return [b for b in blocks("python") if b.page.name == "tutorial.md" and word in b.text]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +112,7 @@ def test_the_documents_of_the_tutorial_are_well_formed() -> None:
 
 
 def test_the_receiver_of_the_tutorial_receives() -> None:
-    (block,) = (b for b in blocks("python") if b.page.name == "tutorial.md")
+    (block,) = programs("class Receiver")
     names: dict[str, Any] = {"__name__": "receiver"}
     exec(compile(block.text, str(block), "exec"), names)
     with HTTPServer(("127.0.0.1", 0), names["Receiver"]) as server:
@@ -117,6 +122,29 @@ def test_the_receiver_of_the_tutorial_receives() -> None:
         with urllib.request.urlopen(url, b"CallStatus=ringing", timeout=5) as answer:
             assert answer.status == 204
         thread.join()
+
+
+def test_the_menu_of_the_tutorial_gets_digits_and_messages(outdial: OutdialServer) -> None:
+    (block,) = programs("class Menu")
+    names: dict[str, Any] = {"__name__": "menu"}
+    exec(compile(block.text, str(block), "exec"), names)
+    with ThreadingHTTPServer(("127.0.0.1", 0), names["Menu"]) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}/"
+            who = {"to": "15005550014", "from": "18005797676"}
+            sids = {path: outdial.place_call(**who, url=url + path) for path in ("", "message")}
+            for sid in sids.values():
+                outdial.wait_until_over(sid, timeout_s=60)
+        finally:
+            server.shutdown()
+
+    def said(path: str) -> list[str]:
+        events = outdial.get(f"/v1/calls/{sids[path]}/events")["events"]
+        return [e["data"]["text"] for e in events if e["kind"] == "verb.started"]
+
+    assert said("")[-1] == "Order 1 2 3 4 is on its way."
+    assert said("message")[-1] == "Thank you. Goodbye."
 
 
 def test_the_test_of_the_test_kit_passes() -> None:
