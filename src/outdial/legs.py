@@ -430,6 +430,20 @@ class MediaLeg(Protocol):
     def unbridge(self) -> None:
         """Undoes `bridge` on both sides."""
 
+    def join(self, room: Room, *, muted: bool = False) -> None:
+        """From now on the leg hears the sum of the room's other members, and they hear it.
+
+        It leaves the room or the bridge it is in. It must be started. A leg plays its queue in
+        preference to the room, and alone hears it; its RFC 4733 digits are told, not heard. Raises
+        MediaUnavailable.
+        """
+
+    def leave(self) -> None:
+        """Undoes `join`; without effect on a leg in no room."""
+
+    def mute(self, muted: bool) -> None:
+        """Whether the others in its room do not hear it."""
+
     def record(self, plan: RecordingPlan) -> None:
         """Starts a recording; `RecordingDone` follows when it is stopped or the leg closes."""
 
@@ -443,14 +457,36 @@ class MediaLeg(Protocol):
         """Frees the stream and its port. `MediaStats` follows as the last event. Idempotent."""
 
 
+class Room(Protocol):
+    """A mix: see `MediaLeg.join`. It takes any number of legs, wherever they live."""
+
+    def cue(self, name: str, unheard_by: MediaLeg | None = None) -> None:
+        """Plays a tone, named as for `MediaLeg.tone`, once to all members but one."""
+
+    def record(self, plan: RecordingPlan) -> None:
+        """Records the sum of all members, in one channel; somebody must have joined.
+
+        `RecordingDone` follows when it is stopped or the room closes. Raises MediaUnavailable.
+        """
+
+    def stop_recording(self, recording_id: str) -> None:
+        """Ends that recording."""
+
+    def close(self) -> None:
+        """All leave. `MediaStats`, which are empty, follow as the last event. Idempotent."""
+
+
 class MediaPlane(Protocol):
-    """Makes media legs."""
+    """Makes media legs and rooms."""
 
     def open(self, leg_id: str, listener: MediaListener, near: MediaLeg | None = None) -> MediaLeg:
         """Takes a port on a worker, without waiting. Raises MediaUnavailable.
 
         `near`: put it on the worker of that leg, because the two will be bridged.
         """
+
+    def room(self, room_id: str, listener: MediaListener) -> Room:
+        """An empty room. `MediaLost` tells that the worker with its recordings died."""
 
 
 # --------------------------------------------------------------------------- how a call ends

@@ -20,6 +20,7 @@ from outdial.legs import (
     RecordingPlan,
     Rejected,
     Released,
+    Room,
     SignallingEvent,
     SignallingListener,
     TracedMessage,
@@ -33,6 +34,7 @@ from outdial.store.records import (
     IdempotencyRecord,
     RecordingRecord,
 )
+from outdial.testing.legs import FakeRoom
 
 ANSWER = (
     b"v=0\r\no=far 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n"
@@ -147,6 +149,7 @@ class FakeMediaLeg:
         self.started: list[MediaParams] = []
         self.done: list[str] = []
         self.recording: RecordingPlan | None = None
+        self.room: Room | None = None
         self.sound_ms = 1200
         """How much sound there is in what is recorded."""
         self.closed = False
@@ -207,6 +210,17 @@ class FakeMediaLeg:
     def unbridge(self) -> None:
         self.done.append("unbridge")
 
+    def join(self, room: Room, *, muted: bool = False) -> None:
+        self.room = room
+        self.done.append("join muted" if muted else "join")
+
+    def leave(self) -> None:
+        self.room = None
+        self.done.append("leave")
+
+    def mute(self, muted: bool) -> None:
+        self.done.append("mute" if muted else "unmute")
+
     def record(self, plan: RecordingPlan) -> None:
         self.recording = plan
         self.done.append("record")
@@ -240,6 +254,7 @@ class FakeMedia:
 
     def __init__(self) -> None:
         self.legs: list[FakeMediaLeg] = []
+        self.rooms: list[FakeRoom] = []
         self.is_full = False
 
     def open(
@@ -250,6 +265,10 @@ class FakeMedia:
         leg = FakeMediaLeg(leg_id, listener, near)
         self.legs.append(leg)
         return leg
+
+    def room(self, room_id: str, listener: MediaListener) -> FakeRoom:
+        self.rooms.append(FakeRoom(room_id, listener))
+        return self.rooms[-1]
 
 
 @dataclass

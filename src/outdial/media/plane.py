@@ -33,9 +33,11 @@ from outdial.legs import (
     PlayEnd,
     RecordingDone,
     RecordingPlan,
+    Room,
 )
 from outdial.media import wire
 from outdial.media.core import dtmf, tones
+from outdial.media.rooms import Part, WorkerRoom
 
 READY_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 3.0
@@ -141,6 +143,23 @@ class _Leg:
     def unbridge(self) -> None:
         self._command(wire.UNBRIDGE)
 
+    def join(self, room: Room, *, muted: bool = False) -> None:
+        if not isinstance(room, WorkerRoom):
+            raise MediaUnavailable("a room of another media plane")
+        if not self._closed:
+            self.join_mix(room.number_on(self._worker), muted=muted, hears_cues=True)
+
+    def join_mix(self, number: int, *, muted: bool, hears_cues: bool) -> None:
+        """Joins a mix of its worker."""
+        payload = wire.pack_join(number, muted=muted, hears_cues=hears_cues)
+        self._command(wire.JOIN, payload)
+
+    def leave(self) -> None:
+        self._command(wire.LEAVE)
+
+    def mute(self, muted: bool) -> None:
+        self._command(wire.MUTE, wire.pack_mute(muted))
+
     def record(self, plan: RecordingPlan) -> None:
         order = wire.RecordOrder(
             *(plan.recording_id, plan.path, plan.channels, plan.max_duration_s, plan.silence_s)
@@ -204,6 +223,8 @@ class _Worker:
         self.shown_address = settings.public_address or settings.address
         """Where far ends are told to send."""
         self.legs: dict[int, _Leg] = {}
+        self.rooms: dict[int, Part] = {}
+        """By number, which is one of a stream."""
         self.free_ports: deque[int] = deque()
         self.restarts = 0
         self._arguments = (settings.address, str(ports[0]), str(ports[1]), settings.country)
@@ -285,13 +306,30 @@ class _Worker:
         """A stream on the next port. Raises MediaUnavailable."""
         if self._socket is None or not self.free_ports:
             raise MediaUnavailable("no media worker has a free port")
-        port, number = self.free_ports.popleft(), self._next_stream
-        self._next_stream = number % 0xFFFFFFFE + 1
+        port, number = self.free_ports.popleft(), self._new_number()
         leg = self.legs[number] = _Leg(leg_id, self, number, port, listener)
         self.command(wire.OPEN, number, wire.pack_port(port))
         if len(self.free_ports) < FEW_PORTS:
             self._hurry()
         return leg
+
+    def add_room(self, part: Part) -> int:
+        """Makes a mix; gives its number."""
+        if self._socket is None:
+            raise MediaUnavailable("the media worker is not running")
+        number = self._new_number()
+        self.rooms[number] = part
+        self.command(wire.ROOM, number)
+        return number
+
+    def number_of(self, leg: MediaLeg) -> int:
+        """The leg's number; 0 when it does not live here."""
+        return leg._number if isinstance(leg, _Leg) and leg.worker is self else 0
+
+    def _new_number(self) -> int:
+        number = self._next_stream
+        self._next_stream = number % 0xFFFFFFFE + 1
+        return number
 
     def command(self, opcode: int, stream: int, payload: bytes = b"") -> None:
         """Sends a command together with the others of this loop iteration, a patient one later."""
@@ -374,6 +412,8 @@ class _Worker:
             leg = self.legs.get(stream)
             if leg is not None:
                 _EVENTS[opcode](self, leg, payload)
+            elif stream in self.rooms:
+                self._room_event(opcode, stream, payload)
             elif opcode == wire.PORTS:
                 self.free_ports.extend(wire.unpack_ports(payload))
                 self._ready.set()
@@ -395,6 +435,12 @@ class _Worker:
 
     def _recorded(self, leg: _Leg, payload: bytes) -> None:
         leg.tell(RecordingDone(*wire.unpack_recorded(payload)))
+
+    def _room_event(self, opcode: int, number: int, payload: bytes) -> None:
+        if opcode == wire.RECORDED:
+            self.rooms[number].tell(RecordingDone(*wire.unpack_recorded(payload)))
+        elif opcode == wire.CLOSED:
+            self.rooms.pop(number).ended(wire.unpack_stats(payload))
 
     def _leg_closed(self, leg: _Leg, payload: bytes) -> None:
         del self.legs[leg._number]
@@ -428,9 +474,10 @@ class _Worker:
         if self._socket is None:
             return
         self._disconnect()
-        legs, self.legs = list(self.legs.values()), {}
-        for leg in legs:
-            leg.ended(MediaLost(reason))
+        lost: list[_Leg | Part] = [*self.legs.values(), *self.rooms.values()]
+        self.legs, self.rooms = {}, {}
+        for holder in lost:
+            holder.ended(MediaLost(reason))
         if self._stopping:
             return
         _log.error("media worker lost", worker=self.index, pid=self.pid, reason=reason)
@@ -520,6 +567,10 @@ class WorkerPool:
             worker = min(self._workers, key=_load)
         return cast(MediaLeg, worker.open(leg_id, listener))
 
+    def room(self, room_id: str, listener: MediaListener) -> Room:
+        """As `legs.MediaPlane.room`."""
+        return WorkerRoom(room_id, listener)
+
     @property
     def pids(self) -> list[int]:
         """The processes, for metrics."""
@@ -540,6 +591,7 @@ class WorkerPool:
             totals[name] = sum(worker.counted(name) for worker in self._workers)
         totals["workers"] = sum(report is not None for report in reports)
         totals["legs"] = sum(len(worker.legs) for worker in self._workers)
+        totals["rooms"] = sum(len(worker.rooms) for worker in self._workers)
         totals["plays"] = sum(
             len(leg._plays) for worker in self._workers for leg in worker.legs.values()
         )

@@ -29,6 +29,12 @@ WATCH: Final = 12
 CLOSE: Final = 13
 REPORT: Final = 14
 SHUTDOWN: Final = 15
+ROOM: Final = 16
+"""Makes a room; its number is one of a stream, and RECORD, STOP_RECORDING and CLOSE know it too."""
+JOIN: Final = 17
+LEAVE: Final = 18
+MUTE: Final = 19
+CUE: Final = 20
 
 # Worker to control process.
 PORTS: Final = 64
@@ -48,6 +54,7 @@ _STREAM = Struct("<I")
 _PLAY = Struct("<II")
 _PLAYED = Struct("<IB")
 _SECONDS = Struct("<d")
+_JOIN = Struct("<I??")
 _DIGIT = Struct("<BBI")
 _PARAMS = Struct("<HHBBBBB")
 _RECORD = Struct("<Bdd")
@@ -134,6 +141,34 @@ def pack_stream(stream: int) -> bytes:
 
 def unpack_stream(payload: bytes) -> int:
     return int(_STREAM.unpack(payload)[0])
+
+
+def pack_join(room: int, *, muted: bool, hears_cues: bool) -> bytes:
+    return _JOIN.pack(room, muted, hears_cues)
+
+
+def unpack_join(payload: bytes) -> tuple[int, bool, bool]:
+    room, muted, hears_cues = _JOIN.unpack(payload)
+    return room, muted, hears_cues
+
+
+def pack_mute(muted: bool) -> bytes:
+    return bytes([muted])
+
+
+def unpack_mute(payload: bytes) -> bool:
+    return bool(payload[0])
+
+
+def pack_cue(name: str, unheard_by: int) -> bytes:
+    """A tone's name and the stream that does not hear it, 0 for none."""
+    return _STREAM.pack(unheard_by) + pack_text(name)
+
+
+def unpack_cue(payload: bytes) -> tuple[str, int]:
+    (unheard_by,) = _STREAM.unpack_from(payload)
+    (name,) = unpack_text(payload, _STREAM.size, 1)
+    return name, unheard_by
 
 
 def pack_seconds(seconds: float) -> bytes:

@@ -26,6 +26,7 @@ from outdial.legs import (
     RecordingPlan,
     Rejected,
     Released,
+    Room,
     SignallingEvent,
     SignallingListener,
     TraceListener,
@@ -180,6 +181,15 @@ class FakeMediaLeg:
     def unbridge(self) -> None:
         self.done.append(("unbridge",))
 
+    def join(self, room: Room, *, muted: bool = False) -> None:
+        self.done.append(("join", room, muted))
+
+    def leave(self) -> None:
+        self.done.append(("leave",))
+
+    def mute(self, muted: bool) -> None:
+        self.done.append(("mute", muted))
+
     def record(self, plan: RecordingPlan) -> None:
         self.done.append(("record", plan.path))
         self._recordings[plan.recording_id] = plan
@@ -233,11 +243,45 @@ class FakeMediaLeg:
             play.set_result(PlayEnd.FINISHED)
 
 
+class FakeRoom:
+    """A room without sound. `done` lists what was asked of it."""
+
+    def __init__(self, room_id: str, listener: MediaListener) -> None:
+        self.room_id = room_id
+        self.done: list[tuple[Any, ...]] = []
+        self.closed = False
+        self._emit = listener
+        self._recordings: dict[str, RecordingPlan] = {}
+
+    def cue(self, name: str, unheard_by: MediaLeg | None = None) -> None:
+        self.done.append(("cue", name, unheard_by))
+
+    def record(self, plan: RecordingPlan) -> None:
+        self.done.append(("record", plan.path))
+        self._recordings[plan.recording_id] = plan
+
+    def stop_recording(self, recording_id: str) -> None:
+        plan = self._recordings.pop(recording_id, None)
+        if plan is not None:
+            path = Path(plan.path)
+            size = path.stat().st_size if path.exists() else 0
+            self._emit(RecordingDone(recording_id, plan.path, 1000, size, "", 1000))
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        for recording_id in list(self._recordings):
+            self.stop_recording(recording_id)
+        self._emit(MediaStats())
+
+
 class FakeMediaPlane:
     """Opens `FakeMediaLeg`s and keeps them in `legs`; refuses after `capacity` of them."""
 
     def __init__(self, sleep: Sleep = asyncio.sleep, capacity: int = 1000) -> None:
         self.legs: list[FakeMediaLeg] = []
+        self.rooms: list[FakeRoom] = []
         self.capacity = capacity
         self._sleep = sleep
 
@@ -247,6 +291,10 @@ class FakeMediaPlane:
         leg = FakeMediaLeg(listener, 40000 + 2 * len(self.legs), self._sleep)
         self.legs.append(leg)
         return leg
+
+    def room(self, room_id: str, listener: MediaListener) -> Room:
+        self.rooms.append(FakeRoom(room_id, listener))
+        return self.rooms[-1]
 
 
 def _ignore(event: SignallingEvent) -> None:

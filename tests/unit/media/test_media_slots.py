@@ -10,6 +10,7 @@ import pytest
 
 from outdial.media.worker.ports import Ports
 from outdial.media.worker.slots import CROWD, MOST_BEHIND, SLOT_S, Slots
+from outdial.media.worker.slots import Stream as OnTheWheel
 from outdial.media.worker.stream import Stream
 
 
@@ -27,7 +28,7 @@ def make() -> Iterator[Callable[[int], Stream]]:
     sock.close()
 
 
-def ticks(slots: Slots, until: float, step: float = 0.001) -> list[tuple[Stream, float]]:
+def ticks(slots: Slots, until: float, step: float = 0.001) -> list[tuple[OnTheWheel, float]]:
     """Runs the wheel; every stream that was due, and when."""
     got, steps = [], 0
     while (now := steps * step) <= until:

@@ -11,6 +11,8 @@ RATE_HZ: Final = 8000
 
 SILENCE: Final = {rtp.PCMU: b"\xff", rtp.PCMA: b"\xd5"}
 """The byte of a zero sample, by payload type."""
+SILENT_FRAME: Final = {law: byte * 160 for law, byte in SILENCE.items()}
+"""20 ms of it."""
 
 _ALL: Final = bytes(range(256))
 ULAW_TO_ALAW: Final = audioop.lin2alaw(audioop.ulaw2lin(_ALL, 2), 2)

@@ -16,7 +16,9 @@ from outdial.media.core.playlist import Sound
 from outdial.media.worker.clips import Clips
 from outdial.media.worker.ports import Ports
 from outdial.media.worker.recorder import Recorder
+from outdial.media.worker.rooms import Room
 from outdial.media.worker.slots import SLOT_S, Slots
+from outdial.media.worker.slots import Stream as OnTheWheel
 from outdial.media.worker.stream import NEVER, Stream
 
 READY_PORTS = 128
@@ -47,6 +49,7 @@ class Worker:
         self._clips = Clips()
         self._deframer = wire.Deframer()
         self._streams: dict[int, Stream] = {}
+        self._rooms: dict[int, Room] = {}
         self._by_descriptor: dict[int, Stream] = {}
         self._arrivals = select.epoll()
         self._slots = Slots(time.monotonic())
@@ -89,6 +92,11 @@ class Worker:
             wire.CLOSE: self._close,
             wire.REPORT: self._report,
             wire.SHUTDOWN: self._shutdown,
+            wire.ROOM: self._room,
+            wire.JOIN: self._join,
+            wire.LEAVE: self._leave,
+            wire.MUTE: self._mute,
+            wire.CUE: self._cue,
         }
 
     def run(self) -> None:
@@ -116,6 +124,8 @@ class Worker:
             if self._urgent or self._backlog or (self._events and (ran or not self._slots.count)):
                 self._flush()
         now = time.monotonic()
+        for room in self._rooms.values():
+            room.close(now)
         for stream in self._streams.values():
             stream.close(now)
         self._recorder.stop()
@@ -157,7 +167,7 @@ class Worker:
             now = monotonic()
         return ran
 
-    def _note_late(self, streams: list[Stream], late_s: float) -> None:
+    def _note_late(self, streams: list[OnTheWheel], late_s: float) -> None:
         bins = sum(late_s >= limit for limit in _LATENESS_S)
         self._late[bins] += 1
         for stream in streams:
@@ -283,16 +293,18 @@ class Worker:
 
     def _tone(self, number: int, payload: bytes) -> None:
         play, _, (name,) = wire.unpack_play(payload, 1)
-        tone = tones.find(name, self._country)
-        key = name if ":" in name else f"{name}:{self._country}"
-        if key not in self._tones:
-            self._tones[key] = tones.render(tone)
-        sound = self._tones[key]
-        loops = 0 if tone.endless else 1
+        sound = self._rendered(name)
+        loops = 0 if tones.find(name, self._country).endless else 1
         self._play(
             self._streams[number],
             Sound(play, memoryview(sound.ulaw), memoryview(sound.alaw), loops),
         )
+
+    def _rendered(self, name: str) -> tones.Rendered:
+        key = name if ":" in name else f"{name}:{self._country}"
+        if key not in self._tones:
+            self._tones[key] = tones.render(tones.find(name, self._country))
+        return self._tones[key]
 
     def _digits(self, number: int, payload: bytes) -> None:
         play, _, (text,) = wire.unpack_play(payload, 1)
@@ -313,14 +325,38 @@ class Worker:
     def _count_bridged(self) -> None:
         self._bridged = sum(stream.peer is not None for stream in self._streams.values())
 
+    def _room(self, number: int, payload: bytes) -> None:
+        room = self._rooms[number] = Room(number)
+        self._slots.insert(room, time.monotonic())
+
+    def _join(self, number: int, payload: bytes) -> None:
+        room, muted, hears_cues = wire.unpack_join(payload)
+        self._rooms[room].join(self._streams[number], muted=muted, hears_cues=hears_cues)
+        self._count_bridged()
+
+    def _leave(self, number: int, payload: bytes) -> None:
+        self._streams[number].leave()
+
+    def _mute(self, number: int, payload: bytes) -> None:
+        self._streams[number].mute(wire.unpack_mute(payload))
+
+    def _cue(self, number: int, payload: bytes) -> None:
+        name, unheard_by = wire.unpack_cue(payload)
+        self._rooms[number].cue(self._rendered(name).ulaw, self._streams.get(unheard_by))
+
     def _record(self, number: int, payload: bytes) -> None:
-        stream, now = self._streams[number], time.monotonic()
+        stream, now = self._holder(number), time.monotonic()
         stream.recordings.append(self._recorder.begin(number, wire.unpack_record(payload), now))
         self._unwritten[number] = self._unwritten.get(number, 0) + 1
-        stream.plan(now)
+        if isinstance(stream, Stream):
+            stream.plan(now)
+
+    def _holder(self, number: int) -> Stream | Room:
+        """Who has recordings under this number."""
+        return self._streams.get(number) or self._rooms[number]
 
     def _stop_recording(self, number: int, payload: bytes) -> None:
-        stream = self._streams[number]
+        stream = self._holder(number)
         (recording_id,) = wire.unpack_text(payload, 0, 1)
         for recording in [r for r in stream.recordings if r.order.recording_id == recording_id]:
             recording.hand_over(time.monotonic(), last=True)
@@ -340,6 +376,12 @@ class Worker:
         self._streams[number].watch(wire.unpack_seconds(payload), time.monotonic())
 
     def _close(self, number: int, payload: bytes) -> None:
+        if number in self._rooms:
+            room = self._rooms.pop(number)
+            self._slots.remove(room)
+            room.close(time.monotonic())
+            self._closed(number, MediaStats(ticks_late=room.ticks_late))
+            return
         stream = self._streams.pop(number)
         if stream.recordings:
             # What was said last has come, but was not read.
@@ -357,11 +399,15 @@ class Worker:
         self._send_errors_before += stream.send_errors
         if self._bridged:
             self._count_bridged()
-        if number in self._unwritten:
-            self._closing[number] = stream.stats()
-        else:
-            self._emit(wire.CLOSED, number, wire.pack_stats(stream.stats()))
+        self._closed(number, stream.stats())
         self._announce()
+
+    def _closed(self, number: int, stats: MediaStats) -> None:
+        """Tells the end of a stream or a room, after that of its recordings."""
+        if number in self._unwritten:
+            self._closing[number] = stats
+        else:
+            self._emit(wire.CLOSED, number, wire.pack_stats(stats))
 
     def _report(self, number: int, payload: bytes) -> None:
         self._read_arrivals(time.monotonic())

@@ -6,9 +6,7 @@ few slots: 100 prompts took 3.2 % of a core in 5 ms slots, 2.8 % in 10 ms slots.
 
 from __future__ import annotations
 
-from typing import Final
-
-from outdial.media.worker.stream import Stream
+from typing import Final, Protocol
 
 SLOT_S: Final = 0.010
 RING: Final = 32
@@ -18,6 +16,23 @@ CROWD: Final = 300
 """Streams a slot after which another one is begun, half a millisecond's worth of packets."""
 MOST_BEHIND: Final = 10
 """Slots (100 ms). After a longer stall the time is skipped rather than sent in one burst."""
+
+
+class Stream(Protocol):
+    """What stands on the wheel: a stream or a room."""
+
+    ticks_late: int
+
+    @property
+    def samples(self) -> int:
+        """Between its ticks."""
+
+    @property
+    def stream(self) -> int:
+        """Its number."""
+
+    def tick(self, now: float) -> None:
+        """It is due."""
 
 
 class Slots:

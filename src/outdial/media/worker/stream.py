@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from outdial.legs import Direction, MediaParams, MediaStats
 from outdial.media import wire
@@ -19,6 +19,10 @@ from outdial.media.core.playlist import Playlist, Sound
 from outdial.media.worker.learning import Learning
 from outdial.media.worker.recorder import Recording
 from outdial.media.worker.reports import Reports
+
+if TYPE_CHECKING:
+    from outdial.media.core.mix import Member
+    from outdial.media.worker.rooms import Room
 
 RELAY_QUIET_S: Final = 0.1
 """A bridged far end that sends nothing for so long is replaced by silence."""
@@ -50,6 +54,7 @@ class Stream:
         "learning",
         "listening",
         "marker",
+        "member",
         "packet",
         "params",
         "peer",
@@ -61,6 +66,7 @@ class Stream:
         "refused",
         "relayed_at",
         "reports",
+        "room",
         "rtp",
         "samples",
         "send",
@@ -95,6 +101,9 @@ class Stream:
         self.events = EventReceiver()
         self.learning: Learning | None = None
         self.peer: Stream | None = None
+        self.room: Room | None = None
+        self.member: Member | None = None
+        """What the stream is in its room."""
         self.recordings: list[Recording] = []
         self.in_band: InBandReceiver | None = None
         self.packet = bytearray(rtp.HEADER_BYTES)
@@ -137,6 +146,9 @@ class Stream:
         self.packet[rtp.HEADER_BYTES :] = g711.SILENCE[self.pt] * self.samples
         self.idle = True
         self.fresh = True
+        if self.member is not None:
+            self.member.law = self.pt
+            self.member.drop()
         self.sends = params.direction in (Direction.SENDRECV, Direction.SENDONLY)
         self.listening = params.direction in (Direction.SENDRECV, Direction.RECVONLY)
         address = (params.remote_address, params.remote_port)
@@ -220,8 +232,9 @@ class Stream:
 
     def bridge(self, other: Stream) -> None:
         """Each sends what the other receives."""
-        self.unbridge()
-        other.unbridge()
+        for stream in (self, other):
+            stream.unbridge()
+            stream.leave()
         self.peer, other.peer = other, self
         self.fresh = other.fresh = True
 
@@ -230,6 +243,16 @@ class Stream:
         other, self.peer = self.peer, None
         if other is not None:
             other.peer = None
+
+    def mute(self, muted: bool) -> None:
+        """Whether its room hears it."""
+        if self.member is not None:
+            self.member.muted = muted
+
+    def leave(self) -> None:
+        """Leaves the room it is in."""
+        if self.room is not None:
+            self.room.leave(self)
 
     def watch(self, seconds: float, now: float) -> None:
         """Tells when nothing has arrived for so long; 0: no more."""
@@ -255,6 +278,7 @@ class Stream:
     def close(self, now: float) -> None:
         """Ends the recordings, says BYE, frees the sockets."""
         self.unbridge()
+        self.leave()
         for recording in self.recordings:
             recording.hand_over(now, last=True)
         self.recordings.clear()
@@ -269,19 +293,26 @@ class Stream:
         """Sends this packet time's packet."""
         if now >= self.due:
             self.housekeeping(now)
-        item = self.playlist.current
+        item, member = self.playlist.current, self.member
         if item is None:
             if self.peer is not None and now - self.relayed_at < RELAY_QUIET_S:
                 return
             if self.ahead >= self.samples / g711.RATE_HZ:
                 # Plays that began at once have put us ahead: a packet of silence less.
                 self.ahead -= self.samples / g711.RATE_HZ
+                if member is not None:
+                    member.take(self.samples)
                 return
-            if not self.idle:
+            if member is not None:
+                self.packet[rtp.HEADER_BYTES :] = member.take(self.samples)
+                self.idle = False
+            elif not self.idle:
                 self.packet[rtp.HEADER_BYTES :] = g711.SILENCE[self.pt] * self.samples
                 self.idle = True
         elif isinstance(item, Sound):
             self.idle = False
+            if member is not None:
+                member.drop()
             position = item.position
             end = position + self.samples
             if end < item.length:
@@ -302,7 +333,7 @@ class Stream:
             _PACK(self.packet, 0, 0x80, self.pt | self.marker, sequence, timestamp, self.ssrc)
             self.marker = 0
             self.fresh = True
-            if self.recordings and item is not None:
+            if self.recordings and not self.idle:
                 self._record_said(timestamp, self.packet, len(self.packet), now)
             try:
                 self.send(self.packet)
@@ -399,6 +430,10 @@ class Stream:
                 recording.heard(timestamp, pt, payload, now)
             if self.in_band is not None and order != reception.OLD:
                 self._hear(self.in_band.feed(payload, pt), wire.IN_BAND)
+        if self.member is not None and is_audio and self.listening:
+            self.member.buffer.put(
+                timestamp, pt, bytes(data[start:size]), newest=order != reception.OLD
+            )
         peer = self.peer
         if peer is None or peer.playlist.current is not None or not (peer.sends and self.listening):
             return False
@@ -420,6 +455,8 @@ class Stream:
         self.events = EventReceiver()
         for recording in self.recordings:
             recording.restart_far()
+        if self.member is not None:
+            self.member.buffer.restart()
         if self.peer is not None:
             self.peer.fresh = True
 
