@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import BoundedSemaphore, Lock
+from threading import BoundedSemaphore, Lock, Thread
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -73,8 +74,6 @@ class Listener(ThreadingHTTPServer):
         self._lock = Lock()
         self._room = BoundedSemaphore(_MOST_CONNECTIONS)
         if ":" in host:
-            import socket
-
             self.address_family = socket.AF_INET6
         try:
             super().__init__((host, port), _Request)
@@ -85,18 +84,20 @@ class Listener(ThreadingHTTPServer):
             ) from None
         self.port = int(self.server_address[1])
 
-    def take(self, told: dict[str, Any]) -> None:
-        """Prints a request; the last one that was asked for ends the server."""
+    def tell(self, told: dict[str, Any]) -> None:
+        """Prints a request."""
         lines = [json.dumps(told)] if self.as_json else list(_lines(told))
         with self._lock:
             for line in lines:
                 self._say(line)
+
+    def count(self) -> None:
+        """One was answered; the last that was asked for ends the server."""
+        with self._lock:
             self._left -= 1
             if self._left == 0:
                 # on a thread of its own: it waits for the loop that this one belongs to
-                import threading
-
-                threading.Thread(target=self.shutdown, daemon=True).start()
+                Thread(target=self.shutdown, daemon=True).start()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """A thread for each connection, as long as there is room."""
@@ -136,11 +137,10 @@ class _Request(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         path, _, query = self.path.partition("?")
         payload = body if self.command == "POST" else query.encode("latin-1", "replace")
-        self._answer(self.server.status)
         text = query if self.command == "GET" else body.decode("utf-8", "replace")
         with contextlib.suppress(ValueError):
             params = parse_qsl(text, keep_blank_values=True, max_num_fields=1000)
-            self.server.take(
+            self.server.tell(
                 {
                     "at": _now(),
                     "method": self.command,
@@ -151,6 +151,8 @@ class _Request(BaseHTTPRequestHandler):
                     "status": self.server.status,
                 }
             )
+        self._answer(self.server.status)
+        self.server.count()
 
     def _answer(self, status: int) -> None:
         self.send_response(status)
