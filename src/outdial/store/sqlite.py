@@ -37,9 +37,7 @@ def connect(path: Path) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=_STATEMENTS_KEPT,
     )
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    return connection
+    return _opened(connection, "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL")
 
 
 def connect_readonly(path: Path) -> sqlite3.Connection:
@@ -51,7 +49,17 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=_STATEMENTS_KEPT,
     )
-    connection.execute("PRAGMA query_only=ON")
+    return _opened(connection, "PRAGMA query_only=ON")
+
+
+def _opened(connection: sqlite3.Connection, *pragmas: str) -> sqlite3.Connection:
+    """The connection so set; it is closed when that fails."""
+    try:
+        for pragma in pragmas:
+            connection.execute(pragma)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

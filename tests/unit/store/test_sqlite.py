@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -164,3 +165,21 @@ async def test_while_another_makes_the_tables_opening_waits_for_longer_than_a_wr
     with pytest.raises(StoreUnavailable, match="locked"):
         await Store.open(f"sqlite:///{tmp_path}/b.db", SystemClock())
     busy.close()
+
+
+def test_a_connection_that_cannot_be_set_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.db").write_bytes(b"no database, but long enough to be taken for one" * 20)
+    made = []
+    plain = sqlite3.connect
+
+    def noting(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        made.append(plain(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", noting)
+    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        sqlite.connect(tmp_path / "a.db")
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        made[0].execute("SELECT 1")
