@@ -171,7 +171,7 @@ def test_a_connection_that_cannot_be_set_is_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.db").write_bytes(b"no database, but long enough to be taken for one" * 20)
-    made = []
+    made: list[sqlite3.Connection] = []
     plain = sqlite3.connect
 
     def noting(*arguments: Any, **options: Any) -> sqlite3.Connection:
