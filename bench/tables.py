@@ -103,6 +103,16 @@ def _page_in_state(state: str, count: int) -> Work:
     return page
 
 
+async def _page_from_nobody(full: Full) -> int:
+    assert not (await full.store.calls(CallFilter(from_number="12025550100"))).calls
+    return 1
+
+
+async def _page_of_no_outcome(full: Full) -> int:
+    assert not (await full.store.calls(CallFilter(outcome="canceled"))).calls
+    return 1
+
+
 async def _page_of_legs(full: Full) -> int:
     page = await full.store.calls(CallFilter(parent_sid=full.sid(full.calls // 3)))
     assert len(page.calls) == 1
@@ -230,6 +240,8 @@ PROBES = (
     Probe("list: completed", _page_in_state("completed", 50)),
     Probe("list: queued", _page_in_state("queued", 50)),
     Probe("list: ringing, of which there are none", _page_in_state("ringing", 0)),
+    Probe("list: from a number that never called", _page_from_nobody),
+    Probe("list: canceled, of which there are none", _page_of_no_outcome),
     Probe("list: the legs of a call", _page_of_legs),
     Probe("show: call, events, callbacks", _show),
     Probe("callbacks: first page", _deliveries_page),

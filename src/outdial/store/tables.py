@@ -62,6 +62,15 @@ calls = Table(
 )
 Index("calls_newest", calls.c.created_at, calls.c.sid)
 Index("calls_to", calls.c.to_number, calls.c.created_at, calls.c.sid)
+Index("calls_from", calls.c.from_number, calls.c.created_at, calls.c.sid)
+Index(
+    "calls_outcome",
+    calls.c.outcome,
+    calls.c.created_at,
+    calls.c.sid,
+    sqlite_where=calls.c.outcome.is_not(None),
+    postgresql_where=calls.c.outcome.is_not(None),
+)
 Index(
     "calls_children",
     calls.c.parent_sid,

@@ -23,6 +23,11 @@ def upgrade() -> None:
     op.add_column("deliveries", sa.Column("event_id", sa.Text, nullable=False, server_default=""))
     op.add_column("deliveries", sa.Column("node", sa.Text, nullable=False, server_default=""))
     op.add_column("deliveries", sa.Column("tries", sa.Text, nullable=False, server_default="[]"))
+    # 2 us a call: with few caller IDs and outcomes, what is new comes to a few ends of them
+    op.create_index("calls_from", "calls", ["from_number", "created_at", "sid"])
+    where = sa.text("outcome IS NOT NULL")
+    columns = ["outcome", "created_at", "sid"]
+    op.create_index("calls_outcome", "calls", columns, sqlite_where=where, postgresql_where=where)
     where = sa.text("state = 'dead'")
     op.create_index(
         "deliveries_dead", "deliveries", ["number"], sqlite_where=where, postgresql_where=where
