@@ -83,6 +83,7 @@ class Deliverer:
         self._tasks: set[asyncio.Task[None]] = set()  # holds on to them
         self._behind = False  # the store has pending callbacks that are not held
         self._missed = False  # some came while the store was being read
+        self._rewound = False  # some behind what was read already are pending again
         self._loading: asyncio.Task[None] | None = None
         self._settled_while_loading: list[str] = []
         self._stopped = False
@@ -107,6 +108,8 @@ class Deliverer:
     def submit(self, deliveries: Iterable[DeliveryRecord]) -> None:
         """Delivers these. They must be committed already, and come in order within their lanes."""
         for delivery in deliveries:
+            if delivery.id in self._held:
+                continue  # replayed twice at once
             if self._behind or len(self._held) >= _MOST_HELD:
                 self._behind = self._missed = True
             else:
@@ -116,7 +119,7 @@ class Deliverer:
 
     def take_up(self) -> None:
         """The store has pending callbacks that were not submitted: reads them, in their order."""
-        self._behind = self._missed = True
+        self._behind = self._missed = self._rewound = True
         self._load_if_room()
 
     def wake(self) -> None:
@@ -293,11 +296,13 @@ class Deliverer:
         after = 0
         while len(self._held) < _MOST_HELD:
             self._missed = False
+            if self._rewound:
+                self._rewound, after = False, 0
             page, after = await self._store.pending_deliveries(_PAGE, after)
             for delivery in page:
                 if delivery.id not in self._held:
                     self._take(delivery)
-            if len(page) < _PAGE and not self._missed:
+            if len(page) < _PAGE and not self._missed and not self._rewound:
                 self._behind = False
                 return
 

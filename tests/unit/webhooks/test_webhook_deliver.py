@@ -560,3 +560,39 @@ async def test_attempts_without_end_are_not_kept_without_end(
         await Replays(bench.store, bench.deliverer, bench.clock).replay(delivery)
     await bench.until_settled(6)
     assert len(delivery.tries) == 3
+
+
+async def test_what_is_replayed_while_the_store_is_read_is_read_too(
+    bench: Bench, receiver: Receiver
+) -> None:
+    deliveries = some(receiver.url, "a", 3)
+    await bench.submit(deliveries)
+    await bench.until_settled(3)
+    reading, go_on = asyncio.Event(), asyncio.Event()
+    read = bench.store.pending_deliveries
+
+    async def slowly(limit: int, after: int = 0) -> tuple[list[DeliveryRecord], int]:
+        found = await read(limit, after)
+        reading.set()
+        await go_on.wait()
+        return found
+
+    bench.store.pending_deliveries = slowly  # type: ignore[method-assign]
+    bench.deliverer.take_up()
+    await reading.wait()  # it has seen that nothing is pending
+    for delivery in deliveries:
+        delivery.state, delivery.next_at = "pending", bench.clock.time
+    await bench.store.replay(deliveries)
+    bench.deliverer.take_up()
+    go_on.set()
+    await bench.until_settled(6)
+    assert lane_of(receiver, "a") == [0, 1, 2, 0, 1, 2]
+
+
+async def test_what_is_held_is_not_taken_twice(bench: Bench, receiver: Receiver) -> None:
+    deliveries = some(receiver.url, "a", 2)
+    await bench.submit(deliveries)
+    bench.deliverer.submit(deliveries)
+    await bench.until_settled(2)
+    await bench.deliverer.settle(5.0)
+    assert lane_of(receiver, "a") == [0, 1]
