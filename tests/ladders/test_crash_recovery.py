@@ -374,6 +374,31 @@ def test_a_cancel_that_crosses_the_answer() -> None:
     link.assert_clean()
 
 
+@pytest.mark.parametrize("forgets", [True, False])
+def test_an_answer_that_was_acknowledged_but_not_stored_is_released(forgets: bool) -> None:
+    """The store was away, and then it crashed. Some peers say 481 to a CANCEL that comes too late,
+    others 200 (they still know the transaction), and then nothing more."""
+    link = Link()
+    call = ringing(link)
+    data = kept(call)
+    link["B"].call.accept(ANSWER)
+    link.run(0.1)
+    call.acknowledge()
+    link.run(40.0 if forgets else 1.0)
+    link.restart("A")
+    release(link, data)
+    link.run(40.0)
+    answer = "481" if forgets else "200"
+    assert after(link, "A>B ACK") == [
+        "A>B CANCEL",
+        f"B>A {answer} CANCEL",
+        "A>B BYE",
+        "B>A 200 BYE",
+    ]
+    assert isinstance(link["B"].last, Released)
+    link.assert_clean()
+
+
 def test_a_cancel_that_nobody_answers_leaves_nothing_behind() -> None:
     link = Link()
     data = kept(ringing(link))
@@ -546,5 +571,9 @@ def test_unusable_data_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_data_survive_json() -> None:
-    data = DialogData.from_json({**GOOD, "routes": ["<sip:p;lr>"], "branch": "z9hG4bKx", "new": 1})
+    early = {"remote": "<sip:b@h>;tag=3", "routes": ["<sip:p;lr>"], "peer": ["udp", "10.0.0.3", 1]}
+    data = DialogData.from_json({**GOOD, "branch": "z9hG4bKx", "early": early, "new": 1})
+    assert data.early is not None
+    assert (data.early.call_id, data.early.host, data.early.branch) == ("c", "10.0.0.3", "")
+    assert data.to_json()["early"] == early
     assert DialogData.from_json(json.loads(json.dumps(data.to_json()))) == data

@@ -41,6 +41,8 @@ class DialogData:
     """Of an INVITE that is not answered; "" in a dialog."""
     sent_by: str = ""
     """host:port of the Via of that INVITE."""
+    early: DialogData | None = None
+    """The dialog that its ringing made: by the time of the CANCEL it may have been answered."""
 
     @classmethod
     def of_dialog(cls, dialog: Dialog) -> DialogData:
@@ -52,13 +54,13 @@ class DialogData:
         )  # fmt: skip
 
     @classmethod
-    def of_invite(cls, outline: Outline) -> DialogData:
+    def of_invite(cls, outline: Outline, early: Dialog | None = None) -> DialogData:
         """Of an INVITE under way."""
         hop = outline.hop
         return cls(
             outline.call_id, outline.from_, outline.to, outline.uri, outline.routes,
             outline.cseq, hop.transport, hop.host, hop.port, outline.branch,
-            outline.sent_by or hop.local,
+            outline.sent_by or hop.local, None if early is None else cls.of_dialog(early),
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
@@ -75,11 +77,15 @@ class DialogData:
             data["routes"] = list(self.routes)
         if self.branch:
             data |= {"branch": self.branch, "sent_by": self.sent_by}
+        if self.early is not None:
+            early = self.early.to_json()
+            data["early"] = {name: early[name] for name in early if early[name] != data.get(name)}
         return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> DialogData:
         """The inverse of `to_json`; other members are ignored. Raises ValueError."""
+        early = data.get("early")
         try:
             transport, host, port = data["peer"]
             return cls(
@@ -94,6 +100,7 @@ class DialogData:
                 port=int(port),
                 branch=_text(data.get("branch", "")),
                 sent_by=_text(data.get("sent_by", "")),
+                early=None if early is None else cls.from_json({**_dialog_part(data), **early}),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the data of a dialog: {error!r}") from None
@@ -125,6 +132,11 @@ class DialogData:
             source=hop,
             symmetric=True,
         )
+
+
+def _dialog_part(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What the dialog of an INVITE has in common with it."""
+    return {name: data[name] for name in ("call_id", "local", "remote", "target", "cseq", "peer")}
 
 
 def _text(value: object) -> str:

@@ -70,9 +70,9 @@ class OutgoingCall:
     """One call that we make."""
 
     __slots__ = (
-        "_ack_due", "_acks", "_agent", "_cancel_reason", "_cancel_timer", "_cseq", "_invitation",
-        "_min_se", "_phase", "_provisional", "_transaction", "authorization", "early", "local_tag",
-        "session", "trace",
+        "_ack_due", "_acks", "_agent", "_cancel_reason", "_cancel_timer", "_cseq", "_fallback",
+        "_invitation", "_min_se", "_phase", "_provisional", "_transaction", "authorization",
+        "early", "local_tag", "session", "trace",
     )  # fmt: skip
 
     def __init__(self, agent: Agent, invitation: Invitation, trace: Trace | None) -> None:
@@ -95,6 +95,8 @@ class OutgoingCall:
         """The ACK of each dialog that a 2xx made, by the peer's tag; None: it waits."""
         self._ack_due: tuple[Dialog, int] | None = None
         """The dialog whose ACK waits, and the CSeq of its INVITE."""
+        self._fallback: Dialog | None = None
+        """Of an orphan: what to end by BYE when CANCEL comes too late for it."""
 
     @classmethod
     def cancel_orphan(
@@ -115,6 +117,9 @@ class OutgoingCall:
         call._phase = _Phase.CANCELLING
         call._provisional = True
         call._cancel_reason = reason
+        if data.early is not None:
+            at = hop._replace(host=data.early.host, port=data.early.port)
+            call._fallback = data.early.dialog(at)
         call._transaction = agent.resume(data.outline(hop), call, trace)
         agent.hold(call)
         call._send_cancel()
@@ -136,7 +141,10 @@ class OutgoingCall:
             return DialogData.of_dialog(self.session.dialog)
         if self._transaction is None or self._phase is _Phase.OVER:
             return None
-        return DialogData.of_invite(self._transaction.outline)
+        early = next(iter(self.early.values()), None)
+        return DialogData.of_invite(
+            self._transaction.outline, None if early is None else early.dialog
+        )
 
     def emit(self, event: SignallingEvent) -> None:
         """An event for the listener."""
@@ -385,7 +393,8 @@ class OutgoingCall:
         agent = self._agent
         fields = f"User-Agent: {agent.name}\r\n{reason_fields(self._cancel_reason)}"
         data = transaction.outline.encode("CANCEL", fields)
-        agent.request(transaction.outline, "CANCEL", data, Farewell(), self.trace)
+        user = Farewell() if self._fallback is None else _TooLate(self)
+        agent.request(transaction.outline, "CANCEL", data, user, self.trace)
         at = agent.now + agent.timings.timeout
         self._cancel_timer = agent.timers.start(at, self, 0)
 
@@ -394,7 +403,16 @@ class OutgoingCall:
         transaction = self._transaction
         if transaction is not None and transaction.state is State.PROCEEDING:
             transaction.fire(Event.GIVE_UP)
+        self.end_early_dialog()
         self._reject(Rejected(487, "Request Terminated", local=True))
+
+    def end_early_dialog(self) -> None:
+        """The INVITE of an orphan may have been answered, and the answer acknowledged, without that
+        having been stored. Section 15: a caller may send BYE in an early dialog too."""
+        dialog, self._fallback = self._fallback, None
+        if dialog is not None and self._phase is _Phase.CANCELLING:
+            reason = reason_fields(self._cancel_reason)
+            Goodbye(self._agent, dialog, self.authorization, self.trace, reason).send()
 
     # ------------------------------------------------------------ requests of the peer
 
@@ -448,3 +466,17 @@ class Farewell:
 
     def on_no_response(self, transaction: ClientTransaction, *, unreachable: bool) -> None:
         """Ignored."""
+
+
+class _TooLate(Farewell):
+    """Who sends the CANCEL of an orphan."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: OutgoingCall) -> None:
+        self._call = call
+
+    def on_response(self, transaction: ClientTransaction, response: Response, source: Hop) -> None:
+        """481: there is no INVITE to cancel any more."""
+        if response.status == 481:
+            self._call.end_early_dialog()
