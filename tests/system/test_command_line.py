@@ -254,6 +254,7 @@ def test_the_doctor_finds_a_running_server_well(outdial: OutdialServer) -> None:
     assert "running Outdial" in found["http"]["detail"]
     assert "Outdial is running" in found["sip"]["detail"]
     assert "can be written" in found["store"]["detail"]
+    assert "made with 1 of " in found["signatures"]["detail"]
     assert "besides those the running Outdial holds" in found["media ports"]["detail"]
 
 
@@ -262,6 +263,7 @@ def test_the_doctor_alone_leaves_nothing_behind(tmp_path: Path) -> None:
     assert command.status == 0, command.shown
     assert "simulated phones answer every number" in command.shown
     assert "outdial.db will be made" in command.shown
+    assert "outdial-webhooks.secret will be made" in command.shown
     assert list(tmp_path.iterdir()) == []
 
 
@@ -278,11 +280,15 @@ def test_the_doctor_says_what_to_do(tmp_path: Path) -> None:
             "trunks": [{"name": "carrier", "address": address}],
         }
         (tmp_path / "outdial.toml").write_text(toml(settings))
+        (tmp_path / "outdial-webhooks.secret").write_text("whsec_nonsense")
         command = Command(tmp_path, "doctor", "--json")
     assert command.status == 1
+    assert "nonsense" not in command.shown
     found = {finding["check"]: finding for finding in command.objects}
     wrong = {check for check, finding in found.items() if not finding["ok"]}
-    assert wrong == {"destinations", "sip", "trunk carrier", "speech", "store", "recordings"}
+    assert wrong == {
+        *("destinations", "sip", "trunk carrier", "speech", "store", "recordings", "signatures")
+    }
     for check, remedy in (
         ("destinations", "destinations"),
         ("sip", "sip.listen"),
@@ -290,6 +296,7 @@ def test_the_doctor_says_what_to_do(tmp_path: Path) -> None:
         ("speech", "speech.default_language"),
         ("store", "store.url"),
         ("recordings", "storage.recordings"),
+        ("signatures", "outdial deliveries secret rotate"),
     ):
         assert remedy in found[check]["remedy"]
     plain = Command(tmp_path, "doctor", "--config", "none.toml")

@@ -57,6 +57,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     if store.ok and settings.store.url.startswith("postgres"):
         yield await _nodes(settings)
     yield _folder("recordings", "storage.recordings", Path(settings.storage.recordings))
+    yield _signatures(settings)
 
 
 def _configuration(settings: Settings) -> list[Finding]:
@@ -313,6 +314,31 @@ async def _nodes(settings: Settings) -> Finding:
     if name not in {node.name for node in nodes}:
         said.append(f"{name}, which is this one, is not running")
     return Finding("nodes", True, "; ".join(said))
+
+
+def _signatures(settings: Settings) -> Finding:
+    """Whether there is something to sign requests with, that nobody else can read."""
+    from outdial.webhooks.secret_file import read
+
+    given = len(settings.webhooks.secrets)
+    if given:
+        return Finding("signatures", True, f"made with {given} of webhooks.secrets")
+    path = Path(settings.webhooks.secret_file).absolute()
+    if not path.exists():
+        return _folder("signatures", "webhooks.secret_file", path.parent, f"{path} will be made")
+    try:
+        found = len(read(path))
+    except OutdialError as error:
+        return Finding("signatures", False, str(error), "outdial deliveries secret rotate")
+    if path.stat().st_mode & 0o077:
+        return Finding("signatures", False, f"others may read {path}", f"chmod 600 {path}")
+    together = settings.store.url.startswith("postgres")
+    return Finding(
+        "signatures",
+        True,
+        f"made with {found} of {path}",
+        "several nodes need the same: set webhooks.secrets on each" if together else "",
+    )
 
 
 def _folder(check: str, key: str, folder: Path, well: str = "") -> Finding:

@@ -132,9 +132,14 @@ def make(path: Path) -> None:
 def rotate(path: Path) -> list[str]:
     """Puts a new secret first and keeps the one before it; the secrets there are now.
 
-    Raises ConfigError.
+    A file that holds no secrets is replaced. Raises ConfigError.
     """
-    before = read(path) if path.exists() else []
+    try:
+        before = read(path)
+    except ConfigError:
+        if path.exists() and not os.access(path, os.R_OK):
+            raise  # there may be a good one in it
+        before = []
     found = [new_secret(secrets.token_bytes(_SECRET_BYTES)), *before][:_KEPT_BY_ROTATION]
     _write(path, found, anew=False)
     return found

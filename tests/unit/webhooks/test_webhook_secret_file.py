@@ -80,6 +80,14 @@ async def test_a_rotation_is_taken_without_a_restart(
     assert second == newest and third not in (newest, before)
 
 
+def test_a_rotation_mends_a_file_without_secrets(path: Path) -> None:
+    put(path, "whsec_nonsense\n")
+    (only,) = rotate(path)
+    assert read(path) == [only]
+    with pytest.raises(ConfigError, match="cannot be written"):
+        rotate(path / "below")
+
+
 async def test_what_cannot_be_read_later_leaves_those_known_in_force(path: Path) -> None:
     signing = opened(path)
     known = signing.sign("EV1", b"")
