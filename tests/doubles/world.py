@@ -73,8 +73,14 @@ class FakeSounds:
     async def fetch(self, url: str) -> Clip:
         return Clip(url, "", 1000)
 
-    async def decoded(self, file: bytes) -> Clip:
-        return Clip(f"{len(file)} bytes", "", 1000)
+    async def decoded(self, file: bytes, path: str) -> Clip:
+        return _written(file, path)
+
+
+def _written(file: bytes, path: str) -> Clip:
+    for law in ("ulaw", "alaw"):
+        Path(f"{path}.{law}").write_bytes(file)
+    return Clip(f"{path}.ulaw", f"{path}.alaw", 1000)
 
 
 async def until(condition: Callable[[], object]) -> None:

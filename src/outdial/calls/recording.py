@@ -21,13 +21,14 @@ WHOLE_CHANNELS, MESSAGE_CHANNELS = 2, 1
 class Recording:
     """One recording, named by our id alone. It is also what a verb holds (`didml` Take)."""
 
-    __slots__ = ("_done", "_media", "_recordings", "is_discarded", "record")
+    __slots__ = ("_decoding", "_done", "_media", "_recordings", "is_discarded", "record")
 
     def __init__(self, recordings: Recordings, media: MediaLeg, plan: RecordingPlan) -> None:
         """Starts it."""
         self._recordings = recordings
         self._media = media
         self._done: asyncio.Future[TakeEnd] = asyncio.get_running_loop().create_future()
+        self._decoding: asyncio.Future[Clip] | None = None
         self.is_discarded = False
         sid = plan.recording_id
         self.record = RecordingRecord(
@@ -66,6 +67,7 @@ class Recording:
 
     async def keep(self) -> None:
         """It can be fetched on return, unless the store is away: then a little later."""
+        await self._forget_clip()
         change = Change(self.record.call_sid, recordings=(self.record,))
         journal = self._recordings.services.journal
         try:
@@ -78,14 +80,30 @@ class Recording:
         self.is_discarded = True
         self._recordings.timeline.note("recording.discarded", {"recording": self.sid})
         await asyncio.to_thread(self.path.unlink, missing_ok=True)
+        await self._forget_clip()
 
     async def clip(self) -> Clip:
-        """It as a prompt, for whom it is to be played to. Raises SoundError."""
+        """It as a prompt, until it is kept or discarded. Raises SoundError."""
+        if self._decoding is None:
+            self._decoding = asyncio.ensure_future(self._decode())
+        return await asyncio.shield(self._decoding)
+
+    async def _decode(self) -> Clip:
         try:
             wav = await asyncio.to_thread(self.path.read_bytes)
         except OSError as error:
             raise SoundError(f"the recording cannot be read: {error.strerror}") from None
-        return await self._recordings.services.sounds.decoded(wav)
+        path = str(self.path.with_suffix(""))
+        return await self._recordings.services.sounds.decoded(wav, path)
+
+    async def _forget_clip(self) -> None:
+        """What somebody said is in no other file than its own; a worker that plays it has it."""
+        decoding, self._decoding = self._decoding, None
+        if decoding is None:
+            return
+        await asyncio.gather(decoding, return_exceptions=True)
+        for suffix in (".ulaw", ".alaw"):
+            await asyncio.to_thread(self.path.with_suffix(suffix).unlink, missing_ok=True)
 
     @property
     def path(self) -> Path:

@@ -59,8 +59,8 @@ class SoundLibrary(Protocol):
     async def fetch(self, url: str) -> Clip:
         """Raises FetchError, SoundError."""
 
-    async def decoded(self, file: bytes) -> Clip:
-        """Raises SoundError."""
+    async def decoded(self, file: bytes, path: str) -> Clip:
+        """The file as a clip of its own at ``path.ulaw`` and ``path.alaw``. Raises SoundError."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from outdial.didml.run import (
     reject,
     say,
 )
-from outdial.didml.run.host import Host
+from outdial.didml.run.host import Fetched, Host
 from outdial.didml.run.outcome import DocumentRequest, Goto, HangUp, Next
 from outdial.didml.shown import shown_url
 from outdial.didml.verbs import (
@@ -168,7 +168,7 @@ class _Application:
         now = asyncio.get_running_loop().time
         began = now()
         try:
-            fetched = await host.fetch(request.url, request.method, request.params)
+            fetched = await self._fetch(request)
         except FetchError as error:
             host.note("document.failed", url=shown, error=error.kind, problem=str(error))
             raise _Failed(f"{shown} could not be fetched ({error.kind}): {error}") from None
@@ -212,6 +212,20 @@ class _Application:
             )
         return document
 
+    async def _fetch(self, request: DocumentRequest) -> Fetched:
+        """Raises FetchError. What a caller keyed or said arrives even if they hang up with it."""
+        asking = asyncio.ensure_future(
+            self._host.fetch(request.url, request.method, request.params)
+        )
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            if request.params:
+                self._host.later(_finish(asking))
+            else:
+                asking.cancel()
+            raise
+
     async def _run_verbs(self, document: Document) -> Goto | HangUp | None:
         """Runs the verbs in order. None: the end of the document was reached."""
         for verb in document.verbs:
@@ -227,3 +241,9 @@ class _Application:
             if isinstance(following, Goto | HangUp):
                 return following
         return None
+
+
+async def _finish(asking: asyncio.Future[Fetched]) -> None:
+    """The call is over: what comes of the request is nobody's concern."""
+    with contextlib.suppress(FetchError):
+        await asking

@@ -85,15 +85,13 @@ class Sounds:
         except SoundError as failure:
             raise SoundError(str(failure)) from None
 
-    async def decoded(self, file: bytes) -> Clip:
-        """The prompt for the WAV or MP3 file. Raises SoundError."""
-        key = await asyncio.to_thread(key_of, "sound", _VERSION, file)
-        if self._cache.find(key) is None:
-            await self._decode(key, file)
-        clip = self._cache.find(key)
-        if clip is None:
-            raise SoundError("the prompt vanished from the cache folder")
-        return clip
+    async def decoded(self, file: bytes, path: str) -> Clip:
+        """The prompt for the WAV or MP3 file, as ``path.ulaw`` and ``path.alaw``.
+
+        It is the caller's: the cache does not have it. Raises SoundError.
+        """
+        samples = await self._decoded_to(path, file)
+        return Clip(f"{path}.ulaw", f"{path}.alaw", samples // 8)
 
     async def check(self) -> None:
         """Decodes a tenth of a second of silence. Raises SoundError when nothing can be decoded."""
@@ -172,11 +170,15 @@ class Sounds:
         return clip
 
     async def _decode(self, key: str, body: bytes) -> None:
+        self._cache.add(key, await self._decoded_to(self._cache.path(key), body))
+
+    async def _decoded_to(self, path: str, body: bytes) -> int:
         if not body:
             raise SoundError("the file is empty")
-        job = {"job": "decode", "path": self._cache.path(key), "max_s": MAX_SOUND_S}
+        job = {"job": "decode", "path": path, "max_s": MAX_SOUND_S}
         try:
             reply = await self._pool.run(job, body)
         except (JobRefused, HelperLost) as failure:
             raise SoundError(str(failure)) from None
-        self._cache.add(key, reply["samples"])
+        samples: int = reply["samples"]
+        return samples

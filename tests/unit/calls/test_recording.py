@@ -159,9 +159,37 @@ async def test_waiting_for_the_end_may_be_given_up(world: Recorded) -> None:
     assert not (await message.end()).error
 
 
-async def test_a_message_is_played_from_its_file(world: Recorded) -> None:
+def files(folder: Path) -> dict[str, bytes]:
+    """What is in the folder, by suffix."""
+    return {path.suffix: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_a_message_is_played_from_its_file_and_nothing_else_keeps_it(
+    world: Recorded, tmp_path: Path, is_kept: bool
+) -> None:
     message = world.message()
-    assert (await message.clip()).ulaw_path == "4 bytes"
+    clip = await message.clip()
+    assert clip.ulaw_path == f"{tmp_path}/{message.sid}.ulaw"
+    assert files(tmp_path) == {".wav": b"RIFF", ".ulaw": b"RIFF", ".alaw": b"RIFF"}
+    assert await message.clip() is clip
+    await (message.keep() if is_kept else message.discard())
+    assert files(tmp_path) == ({".wav": b"RIFF"} if is_kept else {})
+
+
+async def test_one_who_hangs_up_while_the_message_is_made_ready_leaves_no_file(
+    world: Recorded, tmp_path: Path
+) -> None:
+    message = world.message()
+    listening = asyncio.ensure_future(message.clip())
+    await asyncio.sleep(0)
+    listening.cancel()
+    await message.keep()
+    assert files(tmp_path) == {".wav": b"RIFF"}
+
+
+async def test_a_message_whose_file_is_gone_is_not_played(world: Recorded) -> None:
+    message = world.message()
     await message.discard()
     with pytest.raises(SoundError, match="cannot be read: No such file"):
         await message.clip()

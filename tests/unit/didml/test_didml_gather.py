@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from doubles.application import URL, Caller, FakeHost, clip, run
+from doubles.application import HANG_UP, URL, Caller, FakeHost, clip, run
 from outdial.didml.interpreter import ApplicationEnd, EndKind
 from outdial.didml.parse import parse
 from outdial.didml.run.keys import MOST_WAITING, SAME_KEY_S, Keys
@@ -285,3 +286,27 @@ async def test_forgotten_keys_are_not_taken() -> None:
     pressed.press("12", "rfc4733")
     pressed.keys.clear()
     assert await pressed.keys.take(0.01) is None
+
+
+# ------------------------------------------------------------------ hanging up
+
+
+class Slow(Keyed):
+    """A call whose application takes two seconds to answer."""
+
+    async def fetch(self, url: str, method: str, extra: Any = ()) -> Any:
+        if url == AFTER:
+            self.begun = True
+            await asyncio.sleep(2)
+        return await super().fetch(url, method, extra)
+
+
+def test_who_hangs_up_right_after_the_last_digit_has_answered() -> None:
+    call = Slow(ask('numDigits="1"'), {1.5: "7", 2: HANG_UP}, after="<Say>never</Say>").run()
+    assert call.begun and call.digits == "7"
+    assert call.heard == ["Key it"]
+
+
+def test_an_application_that_fails_then_is_nobodys_concern() -> None:
+    call = Slow(ask('numDigits="1"'), {1.5: "7", 2: HANG_UP}).run()
+    assert call.digits == "7"

@@ -390,3 +390,23 @@ async def test_postcall_names_a_url_and_goes_on() -> None:
     await run(host)
     assert host.postcalls == [("http://app.example.test/all.php", "GET")]
     assert host.spoken
+
+
+async def test_a_first_document_is_given_up_with_the_call() -> None:
+    host = FakeHost(start="")
+    given_up = asyncio.Event()
+
+    async def fetch(url: str, method: str, extra: Any = ()) -> Any:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+
+    host.fetch = fetch  # type: ignore[method-assign]
+    running = asyncio.ensure_future(run(host))
+    await asyncio.sleep(0.01)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await asyncio.wait_for(given_up.wait(), 1)
+    assert host.afterwards == []

@@ -238,3 +238,13 @@ async def test_known_addresses_are_bounded(
     for number in range(6):
         await sounds.fetch(f"{site.url}/{number}.wav")
     assert len(sounds._known) == 3
+
+
+async def test_a_file_of_the_callers_own_is_in_no_cache(sounds: Sounds, tmp_path: Path) -> None:
+    path = str(tmp_path / "RE1")
+    clip = await sounds.decoded(tone(800), path)
+    assert clip == Clip(f"{path}.ulaw", f"{path}.alaw", clip.duration_ms)
+    assert clip.duration_ms == pytest.approx(500, abs=5)
+    assert tone_share(heard(clip), 800) > 0.9
+    with pytest.raises(SoundError, match="neither WAV nor MP3"):
+        await sounds.decoded(b"no sound at all", path)
