@@ -462,7 +462,7 @@ class Registry:
 
     async def _subscription_of_second(self, call: CallRecord) -> Subscription | None:
         """A leg of a Dial has its own callbacks, if any; one of a click-to-call its parent's."""
-        if call.request:
+        if "status_callback" in call.request:
             return Subscription.of_leg(call.request, call.sid)
         parent = await self._store.call(call.parent_sid)
         request = None if parent is None else _request_of(parent)
