@@ -97,6 +97,24 @@ def test_lost_media_workers_end_their_calls_and_are_replaced(
     assert outdial.gauges()["outdial_media_restarts_total"] == 2
 
 
+def test_a_media_worker_that_hangs_is_replaced_like_a_dead_one(
+    outdial: OutdialServer, web: WebServer
+) -> None:
+    up = [place(outdial, web, "<Pause>60000</Pause>") for _ in range(2)]
+    web.wait_until(
+        "/events", lambda got: sum(r.params["CallStatus"] == "answered" for r in got) == 2
+    )
+    for pid in processes(outdial, WORKER):
+        os.kill(pid, signal.SIGSTOP)
+    for sid in up:
+        call = outdial.wait_until_over(sid, timeout_s=60)
+        assert (call["outcome"], call["cause"]) == ("failed", "media-failure")
+        assert "no sign of life" in call["detail"]
+    wait_until(lambda: outdial.gauges()["outdial_media_restarts_total"] == 2, outdial.tail())
+    again = place(outdial, web, "<Say>We are back.</Say>", to="15005550001")
+    assert outdial.wait_until_over(again)["outcome"] == "completed"
+
+
 def test_speech_goes_on_without_the_helpers_there_were(
     outdial: OutdialServer, web: WebServer
 ) -> None:

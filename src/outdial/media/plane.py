@@ -42,6 +42,10 @@ from outdial.media.rooms import Part, WorkerRoom
 READY_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 3.0
 REPORT_TIMEOUT_S = 2.0
+WATCH_S = 4.0
+"""How often a worker is asked whether it is still there."""
+MISSES = 3
+"""Questions without an answer after which it hangs; its calls have had no audio for that long."""
 RESTART_DELAYS_S = (0.1, 0.5, 2.0, 5.0, 15.0)
 """Before each try to start a dead worker again; the last one repeats."""
 STEADY_S = 60.0
@@ -241,6 +245,7 @@ class _Worker:
         self._reports: deque[asyncio.Future[wire.Report | None]] = deque()
         self._stopping = False
         self._restarting: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._started_at = 0.0
         self._failures = 0
         self._last: wire.Report | None = None
@@ -299,6 +304,19 @@ class _Worker:
                 f"a media worker on {self.address} found no free pair of ports in"
                 f" {self._arguments[1]}-{self._arguments[2]}"
             )
+
+        self._watching = asyncio.get_running_loop().create_task(self._watch(ours))
+
+    async def _watch(self, sock: socket.socket) -> None:
+        """A process that is there and does nothing is replaced too (a stop, a dead loop)."""
+        misses = 0
+        while misses < MISSES:
+            await asyncio.sleep(WATCH_S)
+            report = await self.report()
+            if self._socket is not sock:
+                return
+            misses = 0 if report is not None else misses + 1
+        self._lose(f"the media worker gave no sign of life for {MISSES * WATCH_S:g} s")
 
     # ------------------------------------------------------------------ streams
 
@@ -520,9 +538,10 @@ class _Worker:
     async def stop(self) -> None:
         """Ends the process; its legs get their terminal event."""
         self._stopping = True
-        if self._restarting is not None:
-            self._restarting.cancel()
-            await asyncio.gather(self._restarting, return_exceptions=True)
+        work = [task for task in (self._restarting, self._watching) if task is not None]
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
         for leg in list(self.legs.values()):
             leg.close()
         self.command(wire.SHUTDOWN, 0)
