@@ -51,8 +51,8 @@ class Probe:
 
     title: str
     work: Work
-    times: int = 5
-    """How often in a round."""
+    times: int = 25
+    """How often in a round: the shortest take less than a thread takes to wake up."""
 
 
 @dataclass(frozen=True, slots=True)
