@@ -128,3 +128,41 @@ def test_speech_goes_on_without_the_helpers_there_were(
     again = place(outdial, web, f"<Say>{text}</Say>", to="15005550001")
     assert outdial.wait_until_over(again)["outcome"] == "completed"
     assert outdial.get("/sim/phones/15005550001/heard?format=json")["sound_s"] > 1.0
+
+
+def test_a_lost_server_tells_of_its_calls_when_it_is_back(
+    outdial: OutdialServer, web: WebServer
+) -> None:
+    everything = web.collect("/everything")
+    url = web.serve(
+        "/app.xml",
+        f"<Response><Postcall>{everything}</Postcall><Pause length='60'/></Response>",
+    )
+    sid = outdial.place_call(to="15005550011", **{"from": "18005550100"}, url=url)
+    wait_until(lambda: _kinds(outdial, sid).count("verb.started") == 2, "the pause")
+    outdial.kill()
+    outdial.start()
+    (told,) = web.wait_for("/everything", timeout_s=20)
+    assert (told.params["callSid"], told.params["HangupCause"]) == (sid, "server-restart")
+    assert told.params["AnswerTime"]
+
+
+def test_a_message_ends_with_its_media_worker_and_nobody_is_told_of_it(
+    outdial: OutdialServer, web: WebServer
+) -> None:
+    saved = web.collect("/saved")
+    url = web.serve("/mail.xml", f"<Response><Record action='{saved}' maxlength='60'/></Response>")
+    sid = outdial.place_call(to="15005550014", **{"from": "18005550100"}, url=url)
+    wait_until(lambda: "recording.started" in _kinds(outdial, sid), "the message")
+    for pid in processes(outdial, WORKER):
+        os.kill(pid, signal.SIGKILL)
+    call = outdial.wait_until_over(sid)
+    assert (call["cause"], call["recording_sid"]) == ("media-failure", None)
+    wait_until(lambda: "verb.ended" in _kinds(outdial, sid), "the end of the Record")
+    assert "recording.failed" in _kinds(outdial, sid)
+    assert web.received("/saved") == []
+
+
+def _kinds(outdial: OutdialServer, sid: str) -> list[str]:
+    events = outdial.get(f"/v1/calls/{sid}/events")["events"]
+    return [event["kind"] for event in events]

@@ -121,7 +121,9 @@ class Recording:
             timeline.note("recording.failed", {"recording": self.sid, "error": event.error})
         else:
             timeline.note("recording.done", {"recording": self.sid, "ms": event.duration_ms})
-        if record.channels == MESSAGE_CHANNELS and event.sound_ms < MIN_SOUND_MS:
+        # One that failed has a row all the same: there may be a part of it on the disk.
+        is_message = record.channels == MESSAGE_CHANNELS and not event.error
+        if is_message and event.sound_ms < MIN_SOUND_MS:
             self.is_discarded = True
         self._done.set_result(TakeEnd(event.duration_ms, self.is_discarded, event.error))
 

@@ -18,8 +18,12 @@ from system.sipp.ear import Ear
 from system.sipp.scenarios import scenario
 
 CARRIER, STRANGER = "127.0.0.77", "127.0.0.78"
-HELLO, PAUSE, REJECT, BROKEN = (f"1800555010{n}" for n in range(4))
+HELLO, PAUSE, REJECT, BROKEN, MAIL = (f"1800555010{n}" for n in range(5))
 SAYS = "<Response><Say>The quick brown fox jumps over the lazy dog.</Say></Response>"
+VOICEMAIL = """<Response><Postcall>/all</Postcall>
+  <Gather action="/keyed.xml" numDigits="1"><Say>Press 1 to leave a message for us.</Say></Gather>
+</Response>"""
+TAKES = '<Response><Record action="/saved.xml"/></Response>'
 WAITS = '<Response><Pause length="30"/><Say>Too late.</Say></Response>'
 
 
@@ -53,6 +57,7 @@ def house() -> Iterator[House]:
             PAUSE: web.serve("/pause.xml", WAITS),
             REJECT: web.serve("/hangup.xml", "<Response><Hangup/></Response>"),
             BROKEN: web.url("/nowhere.xml"),
+            MAIL: web.serve("/mail.xml", VOICEMAIL),
         }
         events = web.collect("/events")
         numbers = [
@@ -132,6 +137,37 @@ def test_a_caller_whom_a_crash_cuts_off_is_hung_up_on(house: House) -> None:
         result = calling.result(20)
     assert (result.exit_code, result.successful) == (0, 1), result.complaints
     assert house.ended(HELLO)["cause"] == "server-restart"
+
+
+def test_a_caller_leaves_a_message(house: House) -> None:
+    web = house.web
+    web.serve("/keyed.xml", TAKES)
+    web.serve("/saved.xml", "<Response><Say>Thank you.</Say></Response>")
+    web.collect("/all")
+    with ThreadPoolExecutor() as pool:
+        calling = pool.submit(house.call, MAIL, "caller-hung-up-on")
+        sid = web.wait_for("/mail.xml")[0].params["callSid"]
+        house.ear.wait_for_speech(0.8)
+        house.ear.press("1")
+        deadline = time.monotonic() + 10
+        while "recording.started" not in str(house.outdial.get(f"/v1/calls/{sid}/events")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        house.ear.say(audio.tone(700, seconds=1.5, peak_dbfs=-20))
+        house.ear.press("#")
+        result = calling.result(20)
+    assert (result.exit_code, result.successful) == (0, 1), result.complaints
+    assert web.received("/keyed.xml")[0].params["Digits"] == "1"
+    saved = web.received("/saved.xml")[0].params
+    assert (saved["dialednumber"], saved["callerid"]) == (MAIL, "12025550123")
+    assert (saved["callername"], saved["Direction"]) == ("Ann", "inbound")
+    path = "/v1/recordings/" + saved["RecordingUrl"].rpartition("/")[2]
+    message = audio.read_mono(house.outdial.get_bytes(path))
+    assert audio.active_s(message) == pytest.approx(1.5, abs=0.2)
+    assert audio.tone_share(message.cut(0.3, 1.2), 700) > 0.9
+    whole = web.wait_for("/all")[0].params
+    assert (whole["callSid"], whole["HangupSource"]) == (sid, "application")
+    assert whole["RecordingURL"] == saved["RecordingUrl"]
 
 
 def test_nobody_has_other_numbers(house: House) -> None:

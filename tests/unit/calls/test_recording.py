@@ -147,6 +147,8 @@ async def test_a_stream_that_is_lost_ends_its_recordings(world: Recorded) -> Non
     assert world.store.kinds()[-1] == "recording.failed"
     world.hear(RecordingDone(message.sid, "", 900, 7244))
     assert (await message.end()).error, "what comes late changes nothing"
+    (record,) = world.recordings.to_store()
+    assert (record.error, record.duration_ms) == ("the audio stream was lost", 0)
 
 
 async def test_waiting_for_the_end_may_be_given_up(world: Recorded) -> None:
