@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from outdial.didml.rows import Attribute, Body, VerbRow
+from outdial.didml.rows_of_rooms import CONFERENCE, ENQUEUE, QUEUE
 from outdial.didml.values import (
     BOOLEAN,
     DIGITS,
@@ -28,13 +29,16 @@ from outdial.didml.values import (
     text_to,
 )
 from outdial.didml.verbs import (
+    Conference,
     Dial,
+    Enqueue,
     Gather,
     Hangup,
     Number,
     Pause,
     Play,
     Postcall,
+    Queue,
     Record,
     Recording,
     Redirect,
@@ -48,11 +52,23 @@ MOST_TARGETS = 10
 
 
 def _dial(
-    *, number: str = "", children: tuple[Number | Sip, ...] = (), line: int = 0, **fields: Any
-) -> Dial:
-    targets = (Number(number, line=line), *children) if number else children
-    if not targets:
+    *,
+    number: str = "",
+    children: tuple[Number | Sip | Conference | Queue | Enqueue, ...] = (),
+    line: int = 0,
+    **fields: Any,
+) -> Dial | Enqueue:
+    called = (Number(number, line=line), *children) if number else children
+    if not called:
         raise Unfit("it names nobody to dial")
+    for target in called:
+        if isinstance(target, Conference | Queue | Enqueue):
+            alone = target if isinstance(target, Enqueue) else Dial((target,), line=line, **fields)
+            if len(called) == 1:
+                return alone
+            name = type(target).__name__
+            raise Unfit(f"{name} stands in it alone; the others are left out", alone)
+    targets = tuple(target for target in called if isinstance(target, Number | Sip))
     dial = Dial(targets[:MOST_TARGETS], line=line, **fields)
     if len(targets) > MOST_TARGETS:
         left_out = len(targets) - MOST_TARGETS
@@ -335,7 +351,8 @@ _POSTCALL = VerbRow(
 _DIAL = VerbRow(
     "Dial",
     "Rings the number in its body and every Number and Sip inside, all at once, "
-    f"{MOST_TARGETS} at most; the first to answer is connected, the others are dropped.",
+    f"{MOST_TARGETS} at most; the first to answer is connected, the others are dropped. "
+    "Or joins a Conference, or takes the first caller of a Queue.",
     _dial,
     Body("number", PHONE, "A number to ring.", required=False),
     (
@@ -466,9 +483,9 @@ VERBS: tuple[VerbRow, ...] = (
     _DIAL,
     _NUMBER,
     _SIP_ROW,
-    VerbRow("Queue", "Connects to the caller who has waited longest.", top_level=False),
-    VerbRow("EnQueue", "Puts the caller into a queue."),
-    VerbRow("Conference", "Puts the caller into a conference."),
+    QUEUE,
+    ENQUEUE,
+    CONFERENCE,
     VerbRow("Fax", "Receives a fax."),
     VerbRow("Sms", "Sends a text message."),
 )
