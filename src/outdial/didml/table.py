@@ -213,6 +213,14 @@ _GATHER = VerbRow(
         ),
     ),
     children=frozenset({"say", "play", "pause"}),
+    example=(
+        '  <Gather action="choice.php" numDigits="1" timeout="5" tries="2">\n'
+        "    <Say>For billing press one.</Say>\n"
+        "    <Pause>700</Pause>\n"
+        "    <Say>For anything else press two.</Say>\n"
+        "  </Gather>\n"
+        "  <Say>We did not hear a choice.</Say>\n"
+    ),
     notes=(
         "The verbs inside run in order; the first key stops them. Keys that were pressed before, "
         "during an earlier verb or document, count: then nothing is asked at all.",
@@ -281,6 +289,11 @@ _RECORD = VerbRow(
             shown_default="any key",
         ),
     ),
+    example=(
+        "  <Say>Please leave a message after the beep.</Say>\n"
+        '  <Record action="saved.php" maxlength="60" confirmrecording="1"/>\n'
+        "  <Say>Nothing was said. Goodbye.</Say>\n"
+    ),
     notes=(
         "`action` gets `RecordingUrl`, `callid`, `dialednumber`, `callerid` and `callername` "
         "besides the six standard parameters, and `RecordingDuration` in seconds; `fileID` if "
@@ -303,6 +316,7 @@ _RECORDING = VerbRow(
     "Records the whole call from here on, left the far end and right what it hears, and runs the "
     "next verb at once. The parties are not told: telling them may be your duty.",
     Recording,
+    example=("  <Say>This call is recorded.</Say>\n  <Recording/>\n  <Dial>12025550177</Dial>\n"),
     notes=("The leg's `completed` callback has `RecordingURL`. A call is recorded once.",),
 )
 
@@ -450,6 +464,12 @@ _NUMBER = VerbRow(
             "record",
             shown_default="the Dial's",
         ),
+    ),
+    example=(
+        '  <Dial timeout="20" timelimit="600" action="after.php">\n'
+        '    <Number url="whisper.xml" sendDigits="WW42" record="on">12025550177</Number>\n'
+        '    <Number statusCallback="/events" statusCallbackEvent="answered">12025550178</Number>\n'
+        "  </Dial>\n"
     ),
     notes=(
         "The document at `url` is requested with the six standard parameters of the called leg, "

@@ -88,7 +88,8 @@ class Gather:
     def summary(self) -> str:
         """For the timeline."""
         most, least = self.num_digits, self.min_digits
-        return f"{least} digits" if least == most else f"{least} to {most} digits"
+        range_ = str(most) if least == most else f"{least} to {most}"
+        return f"{range_} digit{'s' * (most > 1)}"
 
 
 @dataclass(frozen=True, slots=True)

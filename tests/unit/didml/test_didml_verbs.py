@@ -10,6 +10,7 @@ import pytest
 
 from outdial.didml import reference
 from outdial.didml.interpreter import RUNNERS
+from outdial.didml.lint import lint
 from outdial.didml.parse import Document, parse
 from outdial.didml.rows import Attribute, VerbRow
 from outdial.didml.table import MOST_TARGETS, VERBS
@@ -297,3 +298,11 @@ def test_what_rooms_look_like_on_the_timeline() -> None:
         "queue q",
         "q",
     ]
+
+
+@pytest.mark.parametrize("row", [row for row in VERBS if row.example], ids=ids)
+def test_the_example_of_a_verb_is_a_good_one(row: VerbRow) -> None:
+    text = f"<Response>\n{row.example}</Response>".encode()
+    findings, verbs = lint(text, "text/xml", "https://app.example.test/", lambda url: "")
+    assert findings == []
+    assert f"<{row.name}" in row.example and verbs
