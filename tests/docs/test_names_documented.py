@@ -55,7 +55,13 @@ def test_the_parameters_of_callbacks_are_there_in_the_order_sent() -> None:
     table = page("callbacks.md").split("## Status callbacks")[1].split("### ")[0]
     rows = re.findall(r"^\| `(\w+)` \| (all|completed)", table, re.M)
     sent = status_params(
-        ended_call(), "completed", sequence_number=3, at=1004.0, recording_url="u", secret_key="k"
+        ended_call(),
+        "completed",
+        sequence_number=3,
+        at=1004.0,
+        recording_url="u",
+        recording_error="e",
+        secret_key="k",
     )
     assert [name for name, _ in rows] == [name for name, _ in sent]
     early = status_params(ended_call(), "ringing", sequence_number=1, at=1001.0, secret_key="k")

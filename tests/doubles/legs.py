@@ -282,6 +282,9 @@ class FakeStore:
     ladders: dict[str, int] = field(default_factory=dict)
     recordings: list[RecordingRecord] = field(default_factory=list)
     repeats: dict[tuple[str, str], IdempotencyRecord] = field(default_factory=dict)
+    node: str = ""
+    elsewhere: set[str] = field(default_factory=set)
+    """Calls that another node has taken out of the queue."""
 
     async def create_call(
         self,
@@ -307,6 +310,8 @@ class FakeStore:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.away:
             future.set_exception(StoreUnavailable("the store is away"))
+        elif change.only_if and change.call_sid in self.elsewhere:
+            future.set_exception(StoreConflict("it is no longer so"))
         else:
             self.changes.append(change)
             self.timeline.extend(change.events)

@@ -112,7 +112,7 @@ class Call:
         self.deliveries: list[DeliveryRecord] = []
         for number, event in enumerate(STATUS_EVENTS):
             # on the timeline events stand apart: between them are notes
-            made = subscription.delivery(record, event, number, 1_700_000_000.0, "", number * 3)
+            made = subscription.delivery(record, event, number, 1_700_000_000.0, number * 3)
             assert made is not None
             self.deliveries.append(made)
 

@@ -79,8 +79,9 @@ class Subscription:
         event: str,
         sequence_number: int,
         now: float,
-        recording_url: str,
         seq: int,
+        recording_url: str = "",
+        recording_error: str = "",
     ) -> DeliveryRecord | None:
         """The callback for the event, None when it was not subscribed to.
 
@@ -95,6 +96,7 @@ class Subscription:
             sequence_number=sequence_number,
             at=now,
             recording_url=recording_url,
+            recording_error=recording_error,
             secret_key=self.secret_key,
             optional=self.optional,
         )

@@ -31,6 +31,7 @@ CAUSES: dict[str, str] = {
     "internal-error": "A defect of Outdial's own; the log has the details.",
     "server-shutdown": "Outdial was stopped while the call was up.",
     "server-restart": "Outdial was stopped hard and found the call unfinished when it came back.",
+    "not-acknowledged": "The record was away: the post got 503, and the call was not dialled.",
     "expired-in-queue": "It waited for its turn, or for Outdial to come back, for too long.",
 }
 

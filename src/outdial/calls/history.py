@@ -59,17 +59,26 @@ class History:
         fields = {**fields, "state": call.state, column: reached_at, "trunk": call.trunk}
         recorded = recordings.told if recordings is not None else None
         recording_url = recorded.url if recorded is not None else ""
+        recording_error = recordings.error if recordings is not None else ""
         status = STATUS_EVENT[self.state]
         told = self._timeline.event(f"state.{call.state}", data)
         deliveries = []
         if self._subscription is not None:
             deliveries.append(
                 self._subscription.delivery(
-                    call, status, self._sequence_number, now, recording_url, told.seq
+                    call,
+                    status,
+                    self._sequence_number,
+                    now,
+                    told.seq,
+                    recording_url,
+                    recording_error,
                 )
             )
         if self.state is State.COMPLETED and (postcall := Postcall.of(call)) is not None:
-            deliveries.append(postcall.delivery(call, now, recording_url, told.seq))
+            deliveries.append(
+                postcall.delivery(call, now, told.seq, recording_url, recording_error)
+            )
         self._sequence_number += 1
         return Change(
             call.sid,

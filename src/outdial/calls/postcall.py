@@ -37,7 +37,12 @@ class Postcall:
         return {"request": call.request}
 
     def delivery(
-        self, call: CallRecord, now: float, recording_url: str, seq: int
+        self,
+        call: CallRecord,
+        now: float,
+        seq: int,
+        recording_url: str = "",
+        recording_error: str = "",
     ) -> DeliveryRecord:
         """What is told of a call that is over; `seq` is the number of the event that ended it."""
         delivery_id = ids.of_delivery(call.sid, seq, _PLACE)
@@ -49,7 +54,9 @@ class Postcall:
             event="completed",
             url=self.url,
             method=self.method,
-            params=postcall_params(call, at=now, recording_url=recording_url),
+            params=postcall_params(
+                call, at=now, recording_url=recording_url, recording_error=recording_error
+            ),
             created_at=now,
             next_at=now,
             # Not that of the event: a status callback to the same receiver has that one.

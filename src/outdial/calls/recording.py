@@ -184,6 +184,11 @@ class Recordings:
             return self._whole
         return usable[-1] if usable else None
 
+    @property
+    def error(self) -> str:
+        """Why one of them could not be written; "" when none failed."""
+        return next((r.record.error for r in self._all.values() if r.record.error), "")
+
     def to_store(self) -> tuple[RecordingRecord, ...]:
         """Those that are kept, at the end of the leg."""
         return tuple(r.record for r in self._all.values() if not r.is_discarded)

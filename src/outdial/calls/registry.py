@@ -7,13 +7,14 @@ import contextlib
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from outdial import ids, log
 from outdial.calls import codes
 from outdial.calls.admission import Admission, Ticket
 from outdial.calls.callbacks import Subscription
 from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.peers import HANG_UP, Peers
 from outdial.calls.quota import Quota
 from outdial.calls.repeats import Repeatable
 from outdial.calls.request import CallRequest
@@ -21,6 +22,7 @@ from outdial.calls.services import Services
 from outdial.calls.session import Session
 from outdial.calls.standing import Standings
 from outdial.calls.states import State
+from outdial.calls.storing import store_in_time
 from outdial.errors import Refused
 from outdial.legs import Ending, Outcome, Source
 from outdial.store.records import CallRecord
@@ -34,9 +36,6 @@ _log = log.get("registry")
 LAST_BYES_S = 1.0
 """How long far sides may take to confirm the BYE of a stopping server."""
 TASKS_S = 0.5
-
-HANG_UP = "hang-up"
-"""What one node asks of another about a call."""
 
 _LONGEST_TIMER_S = 3600.0
 
@@ -58,6 +57,12 @@ _WAITED_TOO_LONG = Ending(
     Source.OUTDIAL,
     detail="there was no room for it within limits.queue_timeout_s",
 )
+_NOT_ACKNOWLEDGED = Ending(
+    Outcome.FAILED,
+    "not-acknowledged",
+    Source.OUTDIAL,
+    detail="the record answered so late that the post was refused; it was not dialled",
+)
 _CRASHED = Ending(
     Outcome.FAILED,
     "server-restart",
@@ -70,22 +75,6 @@ _SHUTDOWN = Ending(
 _SHUTDOWN_UNANSWERED = Ending(
     Outcome.CANCELED, "server-shutdown", Source.OUTDIAL, detail="Outdial was stopped"
 )
-
-
-class Peers(Protocol):
-    """The other servers on the database: nodes.member."""
-
-    @property
-    def holds_lease(self) -> bool: ...
-
-    @property
-    def name(self) -> str: ...
-
-    def calls_wait(self) -> None: ...
-
-    def has_room(self) -> None: ...
-
-    async def send(self, node: str, call_sid: str, kind: str) -> None: ...
 
 
 class Registry:
@@ -133,7 +122,8 @@ class Registry:
         try:
             begun = session.leg.begin() if admitted else None
             repeat = repeatable.record_of(call) if repeatable else None
-            await services.journal.create(call, queued, begun, repeat)
+            create = services.journal.create(call, queued, begun, repeat)
+            await store_in_time(create, lambda stored: self._late(session, stored))
         except BaseException:
             services.journal.close_timeline(call.sid)
             self._admission.withdraw(call.sid)
@@ -152,6 +142,12 @@ class Registry:
         elif self._peers is not None:
             self._peers.calls_wait()
         return call
+
+    def _late(self, session: Session, stored: bool) -> None:
+        """A post has had its refusal, and its call is stored after all: it is not dialled."""
+        if stored:
+            self._keep(session.leg)
+            session.leg.hang_up(_NOT_ACKNOWLEDGED)
 
     @property
     def has_room(self) -> bool:

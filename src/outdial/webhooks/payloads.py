@@ -24,6 +24,7 @@ _STANDARD = frozenset(
         "CallDurartion",
         "CallDuration",
         "RecordingURL",
+        "RecordingError",
         "SequenceNumber",
         "Timestamp",
         "From",
@@ -44,14 +45,15 @@ def status_params(
     sequence_number: int,
     at: float,
     recording_url: str = "",
+    recording_error: str = "",
     secret_key: str = "",
     optional: str = "",
 ) -> Params:
     """The parameters of one callback, in order.
 
     `event` is one of calls.request.STATUS_EVENTS, `at` the wall time it happened, in seconds.
-    `recording_url` is only told on completed. `secret_key` and `optional` are the A leg's, on both
-    legs.
+    `recording_url` and `recording_error` are only told on completed. `secret_key` and `optional`
+    are the A leg's, on both legs.
     """
     completed = event == "completed"
     params = [
@@ -67,6 +69,8 @@ def status_params(
         params += [("CallDurartion", duration), ("CallDuration", duration)]  # the source's typo
         if recording_url:
             params.append(("RecordingURL", recording_url))
+        if recording_error:
+            params.append(("RecordingError", recording_error))
     params += [
         ("SequenceNumber", str(sequence_number)),
         ("Timestamp", iso8601(at)),
@@ -80,7 +84,9 @@ def status_params(
     return (*params, *optional_params(optional))
 
 
-def postcall_params(call: CallRecord, *, at: float, recording_url: str = "") -> Params:
+def postcall_params(
+    call: CallRecord, *, at: float, recording_url: str = "", recording_error: str = ""
+) -> Params:
     """The whole record of a call that is over, for Postcall. `at`: wall time, seconds."""
     params = [
         ("To", call.to_number),
@@ -98,6 +104,8 @@ def postcall_params(call: CallRecord, *, at: float, recording_url: str = "") -> 
     ]
     if recording_url:
         params.append(("RecordingURL", recording_url))
+    if recording_error:
+        params.append(("RecordingError", recording_error))
     return tuple(params)
 
 

@@ -1,0 +1,29 @@
+"""The other servers on the database, as the registry sees them: nodes.member fulfils it."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+HANG_UP: Final = "hang-up"
+"""What one node asks of another about a call."""
+
+
+class Peers(Protocol):
+    """This server among those that share its database."""
+
+    @property
+    def name(self) -> str:
+        """What this one is called."""
+
+    @property
+    def holds_lease(self) -> bool:
+        """Whether no other node can have taken over."""
+
+    def calls_wait(self) -> None:
+        """A call was stored that there is no room for here."""
+
+    def has_room(self) -> None:
+        """There is room, and nobody waits here."""
+
+    async def send(self, node: str, call_sid: str, kind: str) -> None:
+        """A command about a call that the other node holds. Raises StoreUnavailable."""

@@ -1,0 +1,177 @@
+"""A registry among several on one database: calls come from other nodes, and go to them."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from doubles.world import Page, World, until
+from outdial import ids
+from outdial.calls.peers import HANG_UP
+from outdial.calls.registry import Registry
+from outdial.calls.request import CallRequest
+from outdial.config import Limits, Settings, Trunk
+from outdial.errors import Refused
+from outdial.legs import Rejected
+from outdial.store.nodes import QueuedCall
+from outdial.store.records import CallRecord
+from outdial.store.store import Store
+
+APP = "http://app.test/start"
+
+
+class FakePeers:
+    """Remembers what it is asked."""
+
+    name = "one"
+    holds_lease = True
+
+    def __init__(self) -> None:
+        self.announced = self.offered = 0
+        self.sent: list[tuple[str, str, str]] = []
+
+    def calls_wait(self) -> None:
+        self.announced += 1
+
+    def has_room(self) -> None:
+        self.offered += 1
+
+    async def send(self, node: str, call_sid: str, kind: str) -> None:
+        self.sent.append((node, call_sid, kind))
+
+
+class SharingWorld(World):
+    def __init__(self, *trunks: Trunk, **limits: float) -> None:
+        super().__init__(*trunks, settings=Settings(limits=Limits.model_validate(limits)))
+        self.web.pages[APP] = Page(b"<Response><Pause length='60'/></Response>")
+        self.store.node = "ND1"
+        self.peers = FakePeers()
+        self.registry = Registry(self.services, cast(Store, self.store), self.peers)
+
+    @staticmethod
+    def request() -> CallRequest:
+        return CallRequest(to="12025550123", from_="12025550100", url=APP)
+
+    async def place(self) -> CallRecord:
+        return await self.registry.place(self.request(), "dev")
+
+    def a_call(self, node: str, state: str = "queued", age_s: float = 0.0) -> CallRecord:
+        """One that is in the store without this registry's doing."""
+        sid = ids.new(ids.CALL)
+        call = CallRecord(
+            sid, sid, "outbound", "12025550100", "12025550123", "", state,
+            self.services.clock.now() - age_s, "dev", request=self.request().to_json(), node=node,
+        )  # fmt: skip
+        self.store.calls.append(call)
+        return call
+
+
+async def started(**limits: float) -> SharingWorld:
+    world = SharingWorld(**limits)
+    await world.registry.start()
+    return world
+
+
+async def test_a_call_without_room_is_announced_and_room_without_calls_is_offered() -> None:
+    world = await started(concurrent_calls=1)
+    await world.place()
+    assert world.peers.announced == 0
+    far = await world.signalling.next_leg()
+    second = await world.place()
+    assert world.peers.announced == 1
+    world.registry.let_go([second.sid])
+    far.say(Rejected(486, "Busy Here"))
+    await until(lambda: world.peers.offered)
+
+
+async def test_what_another_node_has_claimed_is_forgotten_without_a_word() -> None:
+    world = await started(concurrent_calls=1)
+    first, second = await world.place(), await world.place()
+    world.registry.let_go([second.sid, first.sid, "CA unknown"])
+    assert world.registry.health()["queued"] == 0
+    await until(lambda: world.registry.health()["live"] == 1)
+    assert world.store.states(second.sid) == []
+    assert sum(world.registry.ended().values()) == 0
+    assert not world.services.journal.is_open(second.sid)
+
+
+async def test_a_call_that_another_node_dials_first_is_not_dialled_here() -> None:
+    world = await started(concurrent_calls=1)
+    await world.place()
+    far = await world.signalling.next_leg()
+    second = await world.place()
+    world.store.elsewhere.add(second.sid)
+    far.say(Rejected(486, "Busy Here"))
+    await until(lambda: world.registry.health()["live"] == 0)
+    await until(lambda: not len(world.services.tasks))
+    assert world.store.states(second.sid) == []
+    assert sum(world.registry.ended().values()) == 1
+    third = await world.place()  # its room is free again
+    assert third.state == "dialling"
+
+
+async def test_hanging_up_reaches_the_node_that_holds_the_call() -> None:
+    world = await started()
+    there = world.a_call("ND2", "answered")
+    assert await world.registry.hang_up(there.sid)
+    assert world.peers.sent == [("ND2", there.sid, HANG_UP)]
+    between = world.a_call("")
+    with pytest.raises(Refused) as refused:
+        await world.registry.hang_up(between.sid)
+    assert (refused.value.status, refused.value.retry_after_s) == (503, 1)
+    over = world.a_call("ND2", "completed")
+    over.ended_at = 5.0
+    assert not await world.registry.hang_up(over.sid)
+    with pytest.raises(Refused, match="no call"):
+        await world.registry.hang_up(ids.new(ids.CALL))
+    assert len(world.peers.sent) == 1
+
+
+async def test_a_command_of_another_node_is_obeyed() -> None:
+    world = await started(concurrent_calls=1)
+    await world.place()
+    second = await world.place()
+    await world.registry.obey(second.sid, HANG_UP)
+    assert world.store.states(second.sid) == ["completed"]
+    await world.registry.obey(ids.new(ids.CALL), HANG_UP)  # there is none: nobody to be told
+    await world.registry.obey(second.sid, "sing")
+
+
+async def test_only_calls_that_would_start_at_once_are_chosen() -> None:
+    world = await started(concurrent_calls=3)
+    waiting = [QueuedCall(f"CA{n}", "dev", "12025550123", "") for n in range(5)]
+    assert world.registry.choose(waiting) == ["CA0", "CA1", "CA2"]
+    await world.place()
+    assert world.registry.choose(waiting) == ["CA0", "CA1"]
+    nowhere = [QueuedCall("CA9", "dev", "12025550123", "no such trunk")]
+    assert world.registry.choose(nowhere) == []
+    await world.place()
+    await world.place()
+    await world.place()
+    assert world.registry.choose(waiting) == []
+    world.registry.refuse()
+    assert world.registry.choose(waiting) == []
+
+
+async def test_a_claimed_call_is_dialled_however_long_it_has_waited() -> None:
+    """One of a node that is gone, only if it is younger than its timeout."""
+    world = await started()
+    claimed, inherited = world.a_call("ND1", age_s=500.0), world.a_call("ND1", age_s=500.0)
+    answered = world.a_call("ND1", "answered")
+    await world.registry.take_up({claimed.sid})
+    await world.signalling.next_leg()
+    assert world.store.states(claimed.sid) == ["dialling"]
+    assert world.store.states(inherited.sid) == ["completed"]
+    assert answered.cause == "server-restart"
+    await world.registry.take_up()  # nothing is taken up twice
+    assert world.store.states(inherited.sid) == ["completed"]
+    assert world.store.states(claimed.sid) == ["dialling"]
+
+
+async def test_without_a_lease_a_node_is_not_ready() -> None:
+    world = await started()
+    assert world.registry.health()["ready"]
+    assert world.registry.health()["checks"]["node"] == "one"
+    world.peers.holds_lease = False
+    assert not world.registry.health()["ready"]
