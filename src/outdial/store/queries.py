@@ -261,7 +261,7 @@ class Queries:
         names = tuple(values)
         read = self._call_lists.get(names)
         if read is None:
-            read = self._call_lists[names] = self._read(_call_list(names))
+            read = self._call_lists[names] = self._read(_call_list(names, self._dialect))
         return read.bind(most=most, **values)
 
     def _read(self, statement: ClauseElement) -> Read:
@@ -374,7 +374,7 @@ class _Xid8(UserDefinedType[Any]):
         return "xid8"
 
 
-def _call_list(names: Sequence[str]) -> ClauseElement:
+def _call_list(names: Sequence[str], dialect: Dialect) -> ClauseElement:
     calls = tables.calls.c
     statement = select(*(calls[name] for name in rows.CALL_COLUMNS))
     for name in names:
@@ -394,7 +394,7 @@ def _call_list(names: Sequence[str]) -> ClauseElement:
             case "before_sid":
                 pass
             case "live_state":
-                statement = statement.where(calls.sid.in_(_live(name)))
+                statement = statement.where(*_is_live(name, dialect))
             case "parent_sid":
                 statement = statement.where(calls.sid.in_(_family(name)))
             case _:
@@ -402,13 +402,16 @@ def _call_list(names: Sequence[str]) -> ClauseElement:
     return statement.order_by(calls.created_at.desc(), calls.sid.desc()).limit(bindparam("most"))
 
 
-def _live(parameter: str) -> Select[Any]:
-    """The sids of the calls in a state that is not the last: few, with an index of their own.
+def _is_live(parameter: str, dialect: Dialect) -> list[ColumnElement[bool]]:
+    """In a state that is not the last: such calls are few and have an index of their own.
 
-    As a query within the query: SQLite would rather walk through all calls in their order.
+    On SQLite as a query within the query: it would rather walk through all calls in their order.
     """
-    live = tables.calls.alias("live").c
-    return select(live.sid).where(live.ended_at.is_(None), live.state == bindparam(parameter))
+    calls, live = tables.calls.c, tables.calls.alias("live").c
+    if dialect.name == "postgresql":
+        return [calls.ended_at.is_(None), calls.state == bindparam(parameter)]
+    of_state = live.ended_at.is_(None), live.state == bindparam(parameter)
+    return [calls.sid.in_(select(live.sid).where(*of_state))]
 
 
 def _family(parameter: str) -> Select[Any]:
