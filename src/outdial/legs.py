@@ -408,7 +408,7 @@ class MediaLeg(Protocol):
         """Plays the clip after what is queued already, without a gap. `loops` 0: until stopped."""
 
     def tone(self, name: str) -> Awaitable[PlayEnd]:
-        """Queues an endless tone: ringback, busy, congestion, or beep (0.5 s at 1 kHz, ends).
+        """Queues an endless tone: ringback, busy, congestion, hold, or beep (0.5 s at 1 kHz, ends).
 
         The country variant is appended with a colon: ``ringback:us``. Unknown names raise
         ValueError.

@@ -9,11 +9,14 @@ from typing import Any, Self, cast
 from outdial.didml.interpreter import ApplicationEnd, Limits, run_application
 from outdial.didml.run.host import (
     CallIdentity,
+    ConferencePlan,
     DialEnd,
     DialPlan,
+    EnqueuePlan,
     Fetched,
     Host,
     Params,
+    QueuePlan,
     TakeEnd,
 )
 from outdial.didml.run.keys import Keys
@@ -129,6 +132,7 @@ class FakeHost:
         self.notified: list[tuple[str, str]] = []
         self.spoken: list[tuple[str, str, str]] = []
         self.dialled: list[DialPlan] = []
+        self.met: list[ConferencePlan | QueuePlan | EnqueuePlan] = []
         self.notes: list[tuple[str, dict[str, Any]]] = []
         self.sources_open = 0
         self.call = CallIdentity("CA1", "12025550123", "12025550100", "Ann")
@@ -188,6 +192,17 @@ class FakeHost:
     async def dial(self, plan: DialPlan) -> DialEnd:
         self.dialled.append(plan)
         return self.dial_end
+
+    async def confer(self, plan: ConferencePlan) -> DialEnd:
+        self.met.append(plan)
+        return self.dial_end
+
+    async def dequeue(self, plan: QueuePlan) -> DialEnd:
+        self.met.append(plan)
+        return self.dial_end
+
+    async def enqueue(self, plan: EnqueuePlan) -> None:
+        self.met.append(plan)
 
     def record(self, longest_s: float, silence_s: float) -> FakeTake:
         self.orders.append((longest_s, silence_s))

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.system
 FROM = "18005797676"
 ANSWERS, DECLINES = "15005550001", "15005550004"
 ALL = "initiated ringing answered completed"
+P95_MS = 250.0
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +291,42 @@ def test_callbacks_left_by_a_crash_arrive_in_order_after_the_start(tmp_path: Pat
             assert mine[0].params["CallStatus"] == "initiated"
             assert mine[-1].params["CallStatus"] == "completed"
             verify(read(outdial.secret_path)[0], mine[0].headers, signed_payload(mine[0]))
+
+
+def test_receivers_that_hang_delay_no_event_of_other_calls(
+    outdial: OutdialServer, web: WebServer, record_property: Callable[[str, object], None]
+) -> None:
+    """From the moment something happens on a call to the request's arrival, the commit included."""
+    url = web.collect("/events")
+    silent = [socket.create_server(("127.0.0.1", 0), backlog=512) for _ in range(12)]
+    try:
+        for receiver in silent:  # which the system connects, and nobody answers
+            for _ in range(10):
+                outdial.place_call(
+                    **{"to": DECLINES, "from": FROM},
+                    statusCallback=f"http://127.0.0.1:{receiver.getsockname()[1]}/",
+                    statusCallbackEvent=ALL,
+                )
+        for _ in range(30):
+            outdial.place_call(
+                **{"to": DECLINES, "from": FROM}, statusCallback=url, statusCallbackEvent=ALL
+            )
+            time.sleep(0.05)
+        received = web.wait_until(
+            "/events", lambda got: statuses(got).count("completed") == 30, timeout_s=30.0
+        )
+        assert outdial.get_bytes("/metrics").decode().count("outdial_callbacks_under_way 0.0") == 0
+    finally:
+        for receiver in silent:
+            receiver.close()
+    delays = sorted(
+        (one.at - datetime.fromisoformat(one.params["Timestamp"]).timestamp()) * 1000.0
+        for one in received
+    )
+    p50, p95 = delays[len(delays) // 2], delays[int(len(delays) * 0.95)]
+    record_property("p95_ms", round(p95, 1))
+    print(f"p50 {p50:.0f} ms, p95 {p95:.0f} ms of {len(delays)}")
+    assert p95 < P95_MS
 
 
 def test_the_listener_prints_what_comes_and_whether_it_is_signed(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from outdial import ids
 from outdial.calls.callbacks import Subscription
+from outdial.calls.digits import forward_to
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.services import Services
 from outdial.calls.states import State
@@ -185,8 +186,8 @@ class Bridge:
         parent = self._parent
         parent.media.stop_playing()
         parent.media.bridge(leg.media)
-        parent.on_digit = _forward_to(leg)
-        leg.on_digit = _forward_to(parent)
+        parent.on_digit = forward_to(leg)
+        leg.on_digit = forward_to(parent)
         parent.note("bridged", leg=leg.sid)
 
 
@@ -221,16 +222,6 @@ async def _recording_url(leg: CallLeg) -> str:
         return ""
     await recording.keep()
     return recording.url
-
-
-def _forward_to(leg: CallLeg) -> Callable[[str, str], None]:
-    """Digits by SIP INFO do not travel with the audio: they are passed on by hand."""
-
-    def forward(digit: str, source: str) -> None:
-        if source == "info" and not leg.is_over:
-            leg.media.send_digits(digit)
-
-    return forward
 
 
 def _failure(legs: Sequence[CallLeg]) -> DialEnd:

@@ -14,15 +14,19 @@ from outdial.calls.callbacks import Lane, Subscription
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.numbers import normalise
 from outdial.calls.postcall import Postcall
+from outdial.calls.queues import Conversation
 from outdial.calls.services import HttpResponse, Services
 from outdial.didml.interpreter import EndKind, Limits, run_application
 from outdial.didml.run.host import (
     CallIdentity,
+    ConferencePlan,
     DialEnd,
     DialLeg,
     DialPlan,
+    EnqueuePlan,
     Fetched,
     Params,
+    QueuePlan,
     Take,
 )
 from outdial.didml.run.keys import Keys
@@ -32,6 +36,9 @@ from outdial.errors import FetchError, Refused
 from outdial.legs import Clip, Ending, MediaLeg, Outcome, Source
 from outdial.net import overrides
 from outdial.store.records import Change
+
+SHORTEST_HOLD_S = 1.0
+"""A waitUrl that is over sooner says nothing: it would only be fetched again and again."""
 
 _LOOKS_LIKE_A_NUMBER = re.compile(r"\+?[0-9().\s-]{7,}")
 """User parts that a gateway would dial as a number: they pass the gate of numbers."""
@@ -146,9 +153,65 @@ class LegHost:
         try:
             return await Bridge(self._services, self._leg, self._on_leg).connect(parties)
         finally:
-            # What was keyed meanwhile was meant for the other party.
-            self.keys.clear()
-            self._leg.on_digit = self.keys.press
+            self._listen_again()
+
+    async def confer(self, plan: ConferencePlan) -> DialEnd:
+        """See Host."""
+        services, leg = self._services, self._leg
+        holding = partial(self._hold, plan.wait_url, plan.wait_method)
+        try:
+            return await services.conferences.attend(services, leg, plan, holding)
+        finally:
+            self._listen_again()
+
+    async def dequeue(self, plan: QueuePlan) -> DialEnd:
+        """See Host."""
+        try:
+            return await self._services.queues.take(self._services, self._leg, plan)
+        finally:
+            self._listen_again()
+
+    async def enqueue(self, plan: EnqueuePlan) -> None:
+        """See Host."""
+        services, leg = self._services, self._leg
+        holding = partial(self._hold, plan.wait_url, plan.wait_method)
+        since = services.clock.now()
+        try:
+            await services.queues.wait(
+                services, leg, plan.name, holding, partial(self._announce, since)
+            )
+        finally:
+            self._listen_again()
+
+    def _listen_again(self) -> None:
+        """What was keyed meanwhile was meant for the other party."""
+        self.keys.clear()
+        self._leg.on_digit = self.keys.press
+
+    async def _hold(self, url: str, method: str) -> None:
+        host = WaitHost(self._services, self._leg, self._on_leg)
+        await hold(host, url, method, self._limits)
+
+    async def _announce(self, since: float, conversation: Conversation) -> None:
+        """Runs the document of a Queue for the caller it took."""
+        plan = conversation.plan
+        if not plan.url:
+            return
+        params = (
+            ("QueueSid", conversation.queue_sid),
+            ("QueueTime", str(round(self._services.clock.now() - since))),
+            ("DequeuingCallSid", conversation.agent.sid),
+        )
+        await run_application(
+            WaitHost(self._services, self._leg, self._on_leg),
+            DocumentRequest(plan.url, plan.method, params),
+            self._limits,
+        )
+
+    @property
+    def _limits(self) -> Limits:
+        settings = self._services.settings.didml
+        return Limits(settings.max_documents, settings.max_document_bytes)
 
     def record(self, longest_s: float, silence_s: float) -> Take:
         """See Host."""
@@ -208,11 +271,10 @@ class LegHost:
 
     async def _whisper(self, leg: DialLeg, called: CallLeg) -> bool:
         """Runs the leg's document for who answered: whether it ended without hanging up."""
-        settings = self._services.settings.didml
         end = await run_application(
             WhisperHost(self._services, called, self._on_leg),
             DocumentRequest(leg.url, leg.method),
-            Limits(settings.max_documents, settings.max_document_bytes),
+            self._limits,
         )
         if end.kind is EndKind.END_OF_DOCUMENT:
             return True
@@ -238,16 +300,64 @@ class LegHost:
 
 
 class WhisperHost(LegHost):
-    """The same for the document that is run for who answered a Dial: it may ring nobody."""
+    """The same for the document that is run for who answered a Dial: it may connect nobody."""
+
+    what = "a document of Number"
 
     async def dial(self, plan: DialPlan) -> DialEnd:
         """See Host."""
-        self.note("dial.refused", text="a document of Number must not Dial")
+        return self._refuse()
+
+    async def confer(self, plan: ConferencePlan) -> DialEnd:
+        """See Host."""
+        return self._refuse()
+
+    async def dequeue(self, plan: QueuePlan) -> DialEnd:
+        """See Host."""
+        return self._refuse()
+
+    async def enqueue(self, plan: EnqueuePlan) -> None:
+        """See Host."""
+        self._refuse()
+
+    def _refuse(self) -> DialEnd:
+        self.note("dial.refused", text=f"{self.what} must not Dial")
         return DialEnd("failed")
 
     def postcall(self, url: str, method: str) -> None:
         """See Host."""
-        self.note("warning", text="a document of Number cannot name a Postcall")
+        self.note("warning", text=f"{self.what} cannot name a Postcall")
+
+
+class WaitHost(WhisperHost):
+    """The same for what a caller hears who waits."""
+
+    what = "a document for who waits"
+
+    is_quiet = False
+    """What is done is on the timeline already, from the first time."""
+
+    def note(self, kind: str, **data: str | int | float | bool | None) -> None:
+        """See Host."""
+        if not self.is_quiet or kind == "warning":
+            super().note(kind, **data)
+
+
+async def hold(host: WaitHost, url: str, method: str, limits: Limits) -> None:
+    """The document over and over, or a soft tone, until it is cancelled."""
+    loop = asyncio.get_running_loop()
+    while url:
+        began = loop.time()
+        end = await run_application(host, DocumentRequest(url, method), limits)
+        problem = end.reason if end.kind is EndKind.ERROR else ""
+        if not problem and loop.time() - began < SHORTEST_HOLD_S:
+            problem = f"it is over within {SHORTEST_HOLD_S:g} s"
+        if problem:
+            host.note("warning", text=f"waitUrl: {problem}; a tone is heard instead")
+            break
+        host.is_quiet = True
+    host.media.tone("hold")
+    await loop.create_future()
 
 
 def _subscription(leg: DialLeg, sid: str) -> Subscription | None:

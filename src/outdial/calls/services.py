@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from outdial.calls.channels import Channels
+from outdial.calls.conferences import Conferences
 from outdial.calls.journal import Journal
+from outdial.calls.queues import Queues
 from outdial.calls.routes import Routes
 from outdial.calls.tasks import Tasks
 from outdial.clock import Clock
@@ -87,3 +89,5 @@ class Services:
     """Where work that outlives its caller runs."""
     sdp_session_id: Callable[[], int]
     """A fresh session id for an SDP origin line."""
+    conferences: Conferences = field(default_factory=Conferences)
+    queues: Queues = field(default_factory=Queues)

@@ -15,6 +15,7 @@ from typing import Any
 from outdial.didml.parse import Document, parse
 from outdial.didml.run import (
     dial,
+    enqueue,
     gather,
     hangup,
     pause,
@@ -31,6 +32,7 @@ from outdial.didml.run.outcome import DocumentRequest, Goto, HangUp, Next
 from outdial.didml.shown import shown_url
 from outdial.didml.verbs import (
     Dial,
+    Enqueue,
     Gather,
     Hangup,
     Pause,
@@ -57,6 +59,7 @@ RUNNERS: dict[type[Verb], Callable[[Any, Host], Awaitable[Next]]] = {
     Reject: reject.run,
     Postcall: postcall.run,
     Dial: dial.run,
+    Enqueue: enqueue.run,
 }
 """One module a verb; the dataclass chooses it."""
 

@@ -10,13 +10,16 @@ from urllib.parse import parse_qsl, urlsplit
 
 from outdial.didml.parse import MAX_BYTES, Document, parse
 from outdial.didml.verbs import (
+    Conference,
     Dial,
+    Enqueue,
     Gather,
     Hangup,
     Number,
     Pause,
     Play,
     Postcall,
+    Queue,
     Record,
     Redirect,
     Reject,
@@ -159,6 +162,8 @@ def _urls(verb: Verb) -> Iterator[tuple[str, str]]:
             found = [(f"URL of {name}", verb.url)]
         case Say() | Record():
             found = [(f"action of {name}", verb.action)]
+        case Enqueue():
+            found = [("waitUrl of Enqueue", verb.wait_url)]
         case Gather():
             found = [("action of Gather", verb.action)]
             found += [pair for part in verb.prompt for pair in _urls(part)]
@@ -170,13 +175,19 @@ def _urls(verb: Verb) -> Iterator[tuple[str, str]]:
     return ((label, url) for label, url in found if url)
 
 
-def _urls_of_target(target: Number | Sip) -> list[tuple[str, str]]:
-    if isinstance(target, Sip):
-        return []
-    return [
-        ("url of Number", target.url),
-        ("statusCallback of Number", target.status_callback),
-    ]
+def _urls_of_target(target: Number | Sip | Conference | Queue) -> list[tuple[str, str]]:
+    match target:
+        case Number():
+            return [
+                ("url of Number", target.url),
+                ("statusCallback of Number", target.status_callback),
+            ]
+        case Conference():
+            return [("waitUrl of Conference", target.wait_url)]
+        case Queue():
+            return [("url of Queue", target.url)]
+        case Sip():
+            return []
 
 
 def _is_local(host: str) -> bool:

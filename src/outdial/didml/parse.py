@@ -19,7 +19,7 @@ from outdial.didml.markup import Element
 from outdial.didml.rows import Attribute, VerbRow
 from outdial.didml.table import BY_NAME
 from outdial.didml.values import Unfit
-from outdial.didml.verbs import Built, Dial, Hangup, Number, Play, Say, Sip, Verb
+from outdial.didml.verbs import Built, Conference, Dial, Hangup, Number, Play, Queue, Say, Sip, Verb
 from outdial.errors import DocumentError
 
 MAX_BYTES = 65536
@@ -149,7 +149,7 @@ class _Reading:
         columns: list[int] = []
         for element in root.children:
             built = self._build(element, None)
-            if isinstance(built, Number | Sip):
+            if isinstance(built, Number | Sip | Conference | Queue):
                 built = Dial((built,), line=built.line)
             if built is not None:
                 verbs.append(built)

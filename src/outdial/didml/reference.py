@@ -44,8 +44,8 @@ from top to bottom. At its end the call is hung up.
 def _default(attribute: Attribute) -> str:
     if attribute.shown_default:
         return attribute.shown_default
-    if attribute.default is False:
-        return "off"
+    if isinstance(attribute.default, bool):
+        return "on" if attribute.default else "off"
     return "none" if attribute.default in ("", None) else str(attribute.default)
 
 
@@ -58,6 +58,8 @@ def _section(row: VerbRow) -> str:
     lines = [f"## {row.name}", "", row.meaning]
     if row.aliases:
         lines[-1] += f" Also written {', '.join(f'`{alias}`' for alias in row.aliases)}."
+    if row.example:
+        lines += ["", "```xml", "<Response>", *row.example.splitlines(), "</Response>", "```"]
     if row.body:
         lines += ["", f"Body: {row.body.kind.name}. {row.body.meaning}"]
     inside = sorted(BY_NAME[name].name for name in row.children if BY_NAME[name].build)

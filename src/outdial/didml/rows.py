@@ -64,5 +64,7 @@ class VerbRow:
     """Whether it may stand in Response."""
     aliases: tuple[str, ...] = ()
     """Other names of the element."""
+    example: str = ""
+    """What stands in Response, for the reference."""
     notes: tuple[str, ...] = ()
     """What the reference says besides, a line each."""

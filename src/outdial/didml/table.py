@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from outdial.didml.rows import Attribute, Body, VerbRow
+from outdial.didml.rows_of_rooms import CONFERENCE, ENQUEUE, QUEUE
 from outdial.didml.values import (
     BOOLEAN,
     DIGITS,
@@ -28,13 +29,16 @@ from outdial.didml.values import (
     text_to,
 )
 from outdial.didml.verbs import (
+    Conference,
     Dial,
+    Enqueue,
     Gather,
     Hangup,
     Number,
     Pause,
     Play,
     Postcall,
+    Queue,
     Record,
     Recording,
     Redirect,
@@ -48,11 +52,23 @@ MOST_TARGETS = 10
 
 
 def _dial(
-    *, number: str = "", children: tuple[Number | Sip, ...] = (), line: int = 0, **fields: Any
-) -> Dial:
-    targets = (Number(number, line=line), *children) if number else children
-    if not targets:
+    *,
+    number: str = "",
+    children: tuple[Number | Sip | Conference | Queue | Enqueue, ...] = (),
+    line: int = 0,
+    **fields: Any,
+) -> Dial | Enqueue:
+    called = (Number(number, line=line), *children) if number else children
+    if not called:
         raise Unfit("it names nobody to dial")
+    for target in called:
+        if isinstance(target, Conference | Queue | Enqueue):
+            alone = target if isinstance(target, Enqueue) else Dial((target,), line=line, **fields)
+            if len(called) == 1:
+                return alone
+            name = type(target).__name__
+            raise Unfit(f"{name} stands in it alone; the others are left out", alone)
+    targets = tuple(target for target in called if isinstance(target, Number | Sip))
     dial = Dial(targets[:MOST_TARGETS], line=line, **fields)
     if len(targets) > MOST_TARGETS:
         left_out = len(targets) - MOST_TARGETS
@@ -197,6 +213,14 @@ _GATHER = VerbRow(
         ),
     ),
     children=frozenset({"say", "play", "pause"}),
+    example=(
+        '  <Gather action="choice.php" numDigits="1" timeout="5" tries="2">\n'
+        "    <Say>For billing press one.</Say>\n"
+        "    <Pause>700</Pause>\n"
+        "    <Say>For anything else press two.</Say>\n"
+        "  </Gather>\n"
+        "  <Say>We did not hear a choice.</Say>\n"
+    ),
     notes=(
         "The verbs inside run in order; the first key stops them. Keys that were pressed before, "
         "during an earlier verb or document, count: then nothing is asked at all.",
@@ -265,6 +289,11 @@ _RECORD = VerbRow(
             shown_default="any key",
         ),
     ),
+    example=(
+        "  <Say>Please leave a message after the beep.</Say>\n"
+        '  <Record action="saved.php" maxlength="60" confirmrecording="1"/>\n'
+        "  <Say>Nothing was said. Goodbye.</Say>\n"
+    ),
     notes=(
         "`action` gets `RecordingUrl`, `callid`, `dialednumber`, `callerid` and `callername` "
         "besides the six standard parameters, and `RecordingDuration` in seconds; `fileID` if "
@@ -287,6 +316,7 @@ _RECORDING = VerbRow(
     "Records the whole call from here on, left the far end and right what it hears, and runs the "
     "next verb at once. The parties are not told: telling them may be your duty.",
     Recording,
+    example=("  <Say>This call is recorded.</Say>\n  <Recording/>\n  <Dial>12025550177</Dial>\n"),
     notes=("The leg's `completed` callback has `RecordingURL`. A call is recorded once.",),
 )
 
@@ -335,7 +365,8 @@ _POSTCALL = VerbRow(
 _DIAL = VerbRow(
     "Dial",
     "Rings the number in its body and every Number and Sip inside, all at once, "
-    f"{MOST_TARGETS} at most; the first to answer is connected, the others are dropped.",
+    f"{MOST_TARGETS} at most; the first to answer is connected, the others are dropped. "
+    "Or joins a Conference, or takes the first caller of a Queue.",
     _dial,
     Body("number", PHONE, "A number to ring.", required=False),
     (
@@ -434,6 +465,12 @@ _NUMBER = VerbRow(
             shown_default="the Dial's",
         ),
     ),
+    example=(
+        '  <Dial timeout="20" timelimit="600" action="after.php">\n'
+        '    <Number url="whisper.xml" sendDigits="WW42" record="on">12025550177</Number>\n'
+        '    <Number statusCallback="/events" statusCallbackEvent="answered">12025550178</Number>\n'
+        "  </Dial>\n"
+    ),
     notes=(
         "The document at `url` is requested with the six standard parameters of the called leg, "
         "after `sendDigits`. The caller hears ringback meanwhile. At its end the two are "
@@ -466,9 +503,9 @@ VERBS: tuple[VerbRow, ...] = (
     _DIAL,
     _NUMBER,
     _SIP_ROW,
-    VerbRow("Queue", "Connects to the caller who has waited longest.", top_level=False),
-    VerbRow("EnQueue", "Puts the caller into a queue."),
-    VerbRow("Conference", "Puts the caller into a conference."),
+    QUEUE,
+    ENQUEUE,
+    CONFERENCE,
     VerbRow("Fax", "Receives a fax."),
     VerbRow("Sms", "Sends a text message."),
 )

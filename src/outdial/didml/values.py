@@ -41,6 +41,7 @@ _PHONE = re.compile(r"[0-9A-Za-z +().*#/-]{1,64}")
 _SIP = re.compile(r"[^\s<>\"\x00-\x20\x7f-\x9f]{1,512}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DIGITS = re.compile(r"[0-9*#A-DwW]{1,200}")
+_NOT_IN_NAMES = re.compile(r"[^\w.-]|(?<=^.{64}).+", re.DOTALL)
 _KEYS = re.compile(r"[0-9*#]{1,20}")
 _EVENTS = ("initiated", "ringing", "answered", "completed")
 _SHOWN = 40
@@ -175,6 +176,15 @@ def _keys(text: str, base_url: str) -> str:
     return text
 
 
+def _queue_name(text: str, base_url: str) -> str:
+    name = _NOT_IN_NAMES.sub("", text)
+    if not name:
+        raise Unfit(f"{quote(text)} has no letter or digit")
+    if name != text:
+        raise Unfit(f"{quote(text)} is more than letters and digits; {quote(name)} is meant", name)
+    return name
+
+
 def _events(text: str, base_url: str) -> tuple[str, ...]:
     wanted = set(text.lower().replace(",", " ").split())
     known = tuple(event for event in _EVENTS if event in wanted)
@@ -197,4 +207,5 @@ SIP = Kind("host or SIP URI", _sip)
 DIGITS = Kind("`0`-`9` `*` `#` `A`-`D`, `w` 0.5 s, `W` 1 s", _digits)
 KEYS = Kind("any of `0`-`9`, `*`, `#`", _keys)
 EVENTS = Kind("any of `initiated`, `ringing`, `answered`, `completed`", _events)
+QUEUE_NAME = Kind("letters and digits, to 64", _queue_name)
 TEXT = Kind("text", _text)

@@ -88,7 +88,8 @@ class Gather:
     def summary(self) -> str:
         """For the timeline."""
         most, least = self.num_digits, self.min_digits
-        return f"{least} digits" if least == most else f"{least} to {most} digits"
+        range_ = str(most) if least == most else f"{least} to {most}"
+        return f"{range_} digit{'s' * (most > 1)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,11 +218,65 @@ class Sip:
 
 
 @dataclass(frozen=True, slots=True)
-class Dial:
-    """Rings other parties, all at once, and connects the first to answer."""
+class Conference:
+    """A room to join."""
 
-    targets: tuple[Number | Sip, ...]
-    """At least one."""
+    name: str
+    muted: bool = False
+    beep: bool = True
+    starts: bool = True
+    """Whether the conference begins with this member, if there is another."""
+    ends: bool = False
+    """Whether it is over for all when this member leaves."""
+    wait_url: str = ""
+    """Absolute URL of a document run over and over until it begins; "": the built-in sound."""
+    wait_method: str = "POST"
+    max_participants: int = 40
+    record: bool | None = None
+    """None: the Dial's."""
+    line: int = 0
+
+    def summary(self) -> str:
+        """For the timeline."""
+        return f"conference {short(self.name)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The caller who has waited longest in a queue."""
+
+    name: str
+    url: str = ""
+    """Absolute URL of a document for who waited, run before the two are connected; "": none."""
+    method: str = "POST"
+    line: int = 0
+
+    def summary(self) -> str:
+        """For the timeline."""
+        return f"queue {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueue:
+    """Waits in a queue until somebody takes the call."""
+
+    name: str
+    wait_url: str = ""
+    """Absolute URL of a document run over and over meanwhile; "": the built-in sound."""
+    wait_method: str = "POST"
+    line: int = 0
+
+    def summary(self) -> str:
+        """For the timeline."""
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Rings other parties, all at once, and connects the first to answer; or joins a room."""
+
+    targets: tuple[Number | Sip | Conference | Queue, ...]
+    """At least one; a Conference or a Queue is alone."""
     action: str = ""
     """Absolute URL whose answer takes over afterwards; "" for none."""
     method: str = "POST"
@@ -237,9 +292,20 @@ class Dial:
 
 
 Verb = (
-    Say | Play | Pause | Gather | Record | Recording | Redirect | Hangup | Reject | Postcall | Dial
+    Say
+    | Play
+    | Pause
+    | Gather
+    | Record
+    | Recording
+    | Redirect
+    | Hangup
+    | Reject
+    | Postcall
+    | Dial
+    | Enqueue
 )
 """What the interpreter runs."""
 
-Built = Verb | Number | Sip
+Built = Verb | Number | Sip | Conference | Queue
 """What a row builds."""

@@ -144,7 +144,7 @@ class Deliverer:
                 return
             await asyncio.wait(work, timeout=left, return_when=asyncio.FIRST_COMPLETED)
 
-    async def stop(self, grace_s: float = 5.0) -> None:
+    async def stop(self, grace_s: float = 1.0) -> None:
         """Starts nothing more, lets what is under way end within `grace_s`, and cuts the rest off.
 
         What was cut off counts as not tried; everything undelivered stays pending in the store.

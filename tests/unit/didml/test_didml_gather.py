@@ -65,6 +65,7 @@ def test_more_digits_at_least_than_the_usual_most_are_no_slip() -> None:
 def test_the_timeline_says_how_many() -> None:
     assert Gather(min_digits=4, num_digits=4).summary() == "4 digits"
     assert Gather().summary() == "1 to 20 digits"
+    assert Gather(num_digits=1).summary() == "1 digit"
 
 
 # ------------------------------------------------------------------ digits
@@ -166,7 +167,7 @@ def test_a_prompt_whose_audio_is_lost_ends_the_application() -> None:
 def test_what_is_asked_is_on_the_timeline() -> None:
     call = Keyed(ask('numDigits="1" tries="1"', "<Say>a</Say><Pause>5</Pause>"), {2: "1"}).run()
     assert [(n["verb"], n["text"]) for n in call.noted("verb.started")] == [
-        ("Gather", "1 digits"),
+        ("Gather", "1 digit"),
         ("Say", "a"),
         ("Pause", "5 ms"),
     ]

@@ -10,10 +10,11 @@ import pytest
 
 from outdial.didml import reference
 from outdial.didml.interpreter import RUNNERS
+from outdial.didml.lint import lint
 from outdial.didml.parse import Document, parse
 from outdial.didml.rows import Attribute, VerbRow
 from outdial.didml.table import MOST_TARGETS, VERBS
-from outdial.didml.verbs import Dial, Gather, Number
+from outdial.didml.verbs import Conference, Dial, Enqueue, Gather, Number, Queue, Verb
 
 BASE = "http://app.example.test/ivr/start.php"
 BODIES = {
@@ -30,7 +31,12 @@ BODIES = {
     "Dial": "12025550177",
     "Number": "12025550177",
     "Sip": "sip.example.test",
+    "Queue": "support",
+    "Enqueue": "support",
+    "Conference": "Sales room",
 }
+IN_DIAL = {"Number", "Queue", "Conference"}
+"""Outside Dial they are a Dial of one, which has attributes of the same names."""
 MADE = {"Dial": Dial, "Gather": Gather}
 """Of those that a function builds."""
 BUILT = [row for row in VERBS if row.build]
@@ -89,6 +95,18 @@ VALUES: dict[tuple[str, str], dict[str, Any]] = {
     ("Number", "maxlength"): {"60": 60},
     ("Number", "callerid"): {"12025550100": "12025550100"},
     ("Number", "timeout"): {"15": 15, "601": 600},
+    ("Queue", "url"): {"connecting.xml": "http://app.example.test/ivr/connecting.xml"},
+    ("Queue", "method"): {"GET": "GET"},
+    ("Enqueue", "waitUrl"): {"music.mp3": "http://app.example.test/ivr/music.mp3"},
+    ("Enqueue", "waitMethod"): {"get": "GET"},
+    ("Conference", "muted"): {"true": True, "off": False, "1": True},
+    ("Conference", "beep"): {"false": False, "on": True},
+    ("Conference", "startConferenceOnEnter"): {"false": False, "yes": True},
+    ("Conference", "endConferenceOnExit"): {"true": True, "0": False},
+    ("Conference", "waitUrl"): {"/music": "http://app.example.test/music"},
+    ("Conference", "waitMethod"): {"get": "GET"},
+    ("Conference", "maxParticipants"): {"3": 3, "1": 2, "999": 250},
+    ("Conference", "record"): {"on": True, "off": False, "TRUE": True},
 }
 BAD = {
     "digits": "1-2",
@@ -116,6 +134,12 @@ BAD = {
     "statusCallbackEvent": "nonsense",
     "statusCallbackMethod": "PATCH",
     "maxlength": "x",
+    "waitUrl": "mailto:a@b",
+    "waitMethod": "PUT",
+    "muted": "quietly",
+    "startConferenceOnEnter": "maybe",
+    "endConferenceOnExit": "never",
+    "maxParticipants": "many",
 }
 BAD_FOR = {("Record", "finishOnKey"): "1w"}
 """Where that is no bad value for the one verb."""
@@ -148,7 +172,7 @@ def number_field(document: Document, field: str) -> Any:
 
 
 def value_of(row: VerbRow, document: Document, field: str) -> Any:
-    return (number_field if row.name == "Number" else field_of)(document, field)
+    return (number_field if row.name in IN_DIAL else field_of)(document, field)
 
 
 @pytest.mark.parametrize(("row", "attribute"), ROWS, ids=ids)
@@ -194,7 +218,7 @@ def test_verb_of_a_later_version_says_so(row: VerbRow) -> None:
 
 
 def test_every_verb_that_is_built_has_a_runner() -> None:
-    parts = {Number.__name__, "Sip"}
+    parts = IN_DIAL | {"Sip"}
     assert {kind.__name__ for kind in RUNNERS} == {row.name for row in BUILT} - parts
 
 
@@ -220,3 +244,65 @@ def test_a_dial_rings_no_crowd() -> None:
     assert isinstance(dial, Dial)
     assert len(dial.targets) == MOST_TARGETS == 10
     assert [w.message for w in document.warnings] == ["Dial: 10 are rung at most; 3 are left out"]
+
+
+def verbs(inside: str) -> tuple[Verb, ...]:
+    return parse(f"<Response>{inside}</Response>".encode(), "text/xml", BASE).verbs
+
+
+def test_where_callers_meet() -> None:
+    sales = Conference("Sales room", line=1)
+    assert verbs("<Dial><Conference> Sales  room</Conference></Dial>") == (Dial((sales,), line=1),)
+    assert verbs("<conference>Sales room</conference>") == (Dial((sales,), line=1),)
+    support = Queue("support", line=1)
+    assert verbs("<Dial timeout='9'><Queue>support</Queue></Dial>") == (
+        Dial((support,), timeout_s=9, line=1),
+    )
+    waits = Enqueue("support", line=1)
+    assert verbs("<EnQueue>support</EnQueue>") == (waits,)
+    assert verbs("<Dial><enqueue>support</enqueue></Dial>") == (waits,)
+
+
+@pytest.mark.parametrize("room", ["Conference", "Queue", "Enqueue"])
+def test_a_room_is_not_rung_beside_others(room: str) -> None:
+    text = f"<Dial><Number>12025550177</Number><{room}>support</{room}></Dial>"
+    document = parse(f"<Response>{text}</Response>".encode(), "text/xml", BASE)
+    (verb,) = document.verbs
+    assert type(verb.targets[0] if isinstance(verb, Dial) else verb).__name__ == room
+    assert [w.message for w in document.warnings] == [
+        f"Dial: {room} stands in it alone; the others are left out"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [("support", "support"), ("help desk", "helpdesk"), ("a/b?c", "abc"), ("x" * 70, "x" * 64)],
+)
+def test_the_name_of_a_queue(written: str, name: str) -> None:
+    for element in (f"<Enqueue>{written}</Enqueue>", f"<Queue>{written}</Queue>"):
+        document = parse(f"<Response>{element}</Response>".encode(), "text/xml", BASE)
+        (verb,) = document.verbs
+        found = verb.targets[0] if isinstance(verb, Dial) else verb
+        assert isinstance(found, Queue | Enqueue)
+        assert found.name == name
+        assert bool(document.warnings) is (name != written)
+
+
+def test_a_queue_without_a_name_is_skipped() -> None:
+    assert verbs("<Enqueue>!?</Enqueue>") == ()
+
+
+def test_what_rooms_look_like_on_the_timeline() -> None:
+    assert [Conference("a b").summary(), Queue("q").summary(), Enqueue("q").summary()] == [
+        "conference a b",
+        "queue q",
+        "q",
+    ]
+
+
+@pytest.mark.parametrize("row", [row for row in VERBS if row.example], ids=ids)
+def test_the_example_of_a_verb_is_a_good_one(row: VerbRow) -> None:
+    text = f"<Response>\n{row.example}</Response>".encode()
+    findings, verbs = lint(text, "text/xml", "https://app.example.test/", lambda url: "")
+    assert findings == []
+    assert f"<{row.name}" in row.example and verbs

@@ -1,15 +1,15 @@
-"""Dial: other parties are rung and connected."""
+"""Dial: other parties are rung and connected, or met in a room."""
 
 from __future__ import annotations
 
-from outdial.didml.run.host import DialLeg, DialPlan, Host
+from outdial.didml.run.host import ConferencePlan, DialEnd, DialLeg, DialPlan, Host, QueuePlan
 from outdial.didml.run.outcome import CONTINUE, DocumentRequest, Goto, Next
-from outdial.didml.verbs import Dial, Number, Sip
+from outdial.didml.verbs import Conference, Dial, Number, Queue, Sip
 
 
 async def run(verb: Dial, host: Host) -> Next:
     """Dials; afterwards the answer of `action` takes over, or the next verb runs."""
-    end = await host.dial(DialPlan(tuple(_leg(target, verb) for target in verb.targets)))
+    end = await _connect(verb, host)
     host.note("verb.ended", verb="Dial", result=end.status, sid=end.sid, duration_s=end.duration_s)
     if not verb.action:
         return CONTINUE
@@ -18,9 +18,49 @@ async def run(verb: Dial, host: Host) -> Next:
         ("DialCallSid", end.sid),
         ("DialCallDuration", str(end.duration_s)),
     ]
-    if end.recording_url:
-        params.append(("RecordingUrl", end.recording_url))
+    params += [
+        (name, value)
+        for name, value in (
+            ("RecordingUrl", end.recording_url),
+            ("ConferenceSid", end.conference_sid),
+            ("QueueSid", end.queue_sid),
+        )
+        if value
+    ]
     return Goto(DocumentRequest(verb.action, verb.method, tuple(params)))
+
+
+async def _connect(verb: Dial, host: Host) -> DialEnd:
+    match verb.targets[0]:
+        case Conference() as room:
+            return await host.confer(
+                ConferencePlan(
+                    name=room.name,
+                    muted=room.muted,
+                    beep=room.beep,
+                    starts=room.starts,
+                    ends=room.ends,
+                    wait_url=room.wait_url,
+                    wait_method=room.wait_method,
+                    max_participants=room.max_participants,
+                    record=verb.record if room.record is None else room.record,
+                    time_limit_s=float(verb.time_limit_s),
+                )
+            )
+        case Queue() as queue:
+            return await host.dequeue(
+                QueuePlan(
+                    name=queue.name,
+                    url=queue.url,
+                    method=queue.method,
+                    timeout_s=float(verb.timeout_s),
+                    time_limit_s=float(verb.time_limit_s),
+                    record=verb.record,
+                )
+            )
+        case _:
+            callees = (t for t in verb.targets if isinstance(t, Number | Sip))
+            return await host.dial(DialPlan(tuple(_leg(target, verb) for target in callees)))
 
 
 def _leg(target: Number | Sip, dial: Dial) -> DialLeg:

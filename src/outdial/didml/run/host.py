@@ -103,6 +103,51 @@ class DialPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ConferencePlan:
+    """The conference that Dial joins."""
+
+    name: str
+    muted: bool = False
+    beep: bool = True
+    """Whether the others hear a beep when the caller joins or leaves."""
+    starts: bool = True
+    """Whether it begins with this caller, if there is another."""
+    ends: bool = False
+    """Whether it is over for all when this caller leaves."""
+    wait_url: str = ""
+    """A document run over and over until it begins; "": a tone."""
+    wait_method: str = "POST"
+    max_participants: int = 40
+    record: bool = False
+    time_limit_s: float = 14400.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePlan:
+    """The queue whose first caller Dial takes."""
+
+    name: str
+    url: str = ""
+    """A document for who waited, run before the two are connected; "": none."""
+    method: str = "POST"
+    timeout_s: float = 30.0
+    """How long to wait while the queue is empty."""
+    time_limit_s: float = 14400.0
+    record: bool = False
+    """Whether the conversation is recorded, as a recording of the leg that waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueuePlan:
+    """The queue that Enqueue waits in."""
+
+    name: str
+    wait_url: str = ""
+    """A document run over and over meanwhile; "": a tone."""
+    wait_method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
 class DialEnd:
     """What became of a Dial. `status`: completed, busy, no-answer, failed, canceled."""
 
@@ -113,6 +158,8 @@ class DialEnd:
     """Bridged time."""
     recording_url: str = ""
     """Of the leg's recording; "" when there is none."""
+    conference_sid: str = ""
+    queue_sid: str = ""
 
 
 class Host(Protocol):
@@ -156,6 +203,15 @@ class Host(Protocol):
 
         The caller hears ringback meanwhile. Never raises for what the far side does.
         """
+
+    async def confer(self, plan: ConferencePlan) -> DialEnd:
+        """Joins the conference, and returns when it is over for this caller, or was full."""
+
+    async def dequeue(self, plan: QueuePlan) -> DialEnd:
+        """Takes who has waited longest; returns after the conversation, or when nobody came."""
+
+    async def enqueue(self, plan: EnqueuePlan) -> None:
+        """Waits in the queue; returns after the conversation with who took the call."""
 
     def record(self, longest_s: float, silence_s: float) -> Take:
         """Records what the caller says from now on.

@@ -20,6 +20,8 @@ class Tone(NamedTuple):
     frequencies_hz: tuple[int, ...]
     cadence_ms: tuple[int, ...]
     endless: bool = True
+    level: int = 3300
+    """Amplitude of each frequency: about -20 dBm0, what E.180 recommends for two together."""
 
 
 class Rendered(NamedTuple):
@@ -29,8 +31,6 @@ class Rendered(NamedTuple):
     alaw: bytes
 
 
-_LEVEL: Final = 3300
-"""Amplitude of each frequency: about -20 dBm0, what E.180 recommends for two together."""
 _DIGIT_LEVEL: Final = 5200
 
 _DOUBLE_RING: Final = (400, 200, 400, 2000)
@@ -96,9 +96,13 @@ _TONES: Final[dict[str, dict[str, Tone]]] = {
 }
 
 _BEEP: Final = Tone((1000,), (500,), endless=False)
+_HOLD: Final = Tone((392, 494), (400, 3600), level=1200)
+"""Not a supervisory tone: it only says that the line is alive, and is soft enough for an hour."""
+
+_EVERYWHERE: Final = {"beep": _BEEP, "hold": _HOLD}
 
 COUNTRIES: Final = tuple(_TONES)
-NAMES: Final = ("ringback", "busy", "congestion", "beep")
+NAMES: Final = ("ringback", "busy", "congestion", "beep", "hold")
 
 LOW_HZ: Final = (697, 770, 852, 941)
 HIGH_HZ: Final = (1209, 1336, 1477, 1633)
@@ -109,8 +113,8 @@ KEYPAD: Final = ("123A", "456B", "789C", "*0#D")
 def find(name: str, country: str = "us") -> Tone:
     """The tone called ``ringback`` or, with its country, ``ringback:de``. ValueError if unknown."""
     plain, _, variant = name.partition(":")
-    if plain == "beep":
-        return _BEEP
+    if plain in _EVERYWHERE:
+        return _EVERYWHERE[plain]
     try:
         return _TONES[variant or country][plain]
     except KeyError:
@@ -123,7 +127,9 @@ def render(tone: Tone) -> Rendered:
     """One cadence of the tone."""
     return _laws(
         b"".join(
-            bytes(16 * length_ms) if off % 2 else _sines(tone.frequencies_hz, 8 * length_ms, _LEVEL)
+            bytes(16 * length_ms)
+            if off % 2
+            else _sines(tone.frequencies_hz, 8 * length_ms, tone.level)
             for off, length_ms in enumerate(tone.cadence_ms)
         )
     )
