@@ -17,6 +17,8 @@ from outdial.api import record
 from outdial.api.app import create_app
 from outdial.api.server import HttpServer
 from outdial.calls import codes
+from outdial.calls.conferences import Conferences
+from outdial.calls.queues import Queues
 from outdial.calls.repeats import Repeatable
 from outdial.calls.request import CallRequest
 from outdial.calls.standing import Standing, Standings
@@ -65,6 +67,8 @@ class Record:
     replayed: list[str] = field(default_factory=list)
     verified: list[str] = field(default_factory=list)
     ready: bool = True
+    conferences: Conferences = field(default_factory=Conferences)
+    queues: Queues = field(default_factory=Queues)
 
     async def place(
         self, request: CallRequest, key_name: str, repeatable: Repeatable | None = None

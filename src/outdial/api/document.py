@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from outdial.api import bodies, calls, deliveries, forms, problems, schemas
+from outdial.api import bodies, calls, deliveries, forms, meetings, problems, schemas
 
 V2_PATH = "/didforsaleapi/index.php/api/V2/CallTermination/"
 
@@ -21,6 +21,7 @@ _DESCRIPTION = (
 _ONLY_HERE: Sequence[type[BaseModel]] = (
     *calls.BODIES,
     *deliveries.BODIES,
+    *meetings.BODIES,
     schemas.Problem,
     schemas.Accepted,
     schemas.Rejection,

@@ -13,6 +13,7 @@ from outdial.api.calls import CallRoutes
 from outdial.api.deliveries import DeliveryRoutes
 from outdial.api.feed import FeedRoutes
 from outdial.api.intake import Intake
+from outdial.api.meetings import MeetingRoutes
 from outdial.api.record import Record, Replays
 from outdial.api.recordings import RecordingRoutes
 from outdial.api.timeline import TimelineRoutes
@@ -46,4 +47,5 @@ def router(
     DeliveryRoutes(intake, record, replays).add_to(routes)
     RecordingRoutes(record, recordings).add_to(routes)
     UsageRoutes(record, intake.calls, clock).add_to(routes)
+    MeetingRoutes(intake.calls, clock, intake.max_body_bytes).add_to(routes)
     return routes

@@ -34,6 +34,12 @@ UNKNOWN_TRUNK = 40405
 """No trunk of that name is set up."""
 UNKNOWN_DELIVERY = 40406
 """There is no callback with that id."""
+UNKNOWN_CONFERENCE = 40407
+"""No conference with that name or sid goes on."""
+UNKNOWN_MEMBER = 40408
+"""No call with that sid is in the conference."""
+UNKNOWN_QUEUE = 40409
+"""There is no queue with that name or sid."""
 BAD_METHOD = 40501
 """The path does not take this HTTP method."""
 SLOW_BODY = 40801

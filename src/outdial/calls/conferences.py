@@ -77,6 +77,8 @@ class Conference:
         self._services = services
         self._room = services.media.room(self.sid, self._on_media)
         self._recording: RecordingRecord | None = None
+        self._recorder: CallLeg | None = None
+        """Who asked for the recording."""
 
     # ------------------------------------------------------------------ in and out
 
@@ -170,7 +172,7 @@ class Conference:
         except MediaUnavailable as error:
             attendee.leg.note("warning", text=f"the conference is not recorded: {error}")
             return
-        self._recording = record
+        self._recording, self._recorder = record, attendee.leg
         attendee.leg.note("recording.started", recording=sid)
 
     def _on_media(self, event: MediaEvent) -> None:
@@ -190,6 +192,12 @@ class Conference:
         record.duration_ms, record.size_bytes, record.error = duration_ms, size_bytes, error
         if error:
             _log.warning("recording.failed", conference=self.sid, recording=record.sid, error=error)
+        leg = self._recorder
+        if leg is not None and not leg.is_over:
+            if error:
+                leg.note("recording.failed", recording=record.sid, error=error)
+            else:
+                leg.note("recording.done", recording=record.sid, ms=duration_ms)
         self._services.journal.write(Change(record.call_sid, recordings=(record,)))
 
 

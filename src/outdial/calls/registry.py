@@ -13,8 +13,10 @@ from outdial import ids, log
 from outdial.calls import codes
 from outdial.calls.admission import Admission, Ticket
 from outdial.calls.callbacks import Subscription
+from outdial.calls.conferences import Conferences
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.peers import HANG_UP, Peers
+from outdial.calls.queues import Queues
 from outdial.calls.quota import Quota
 from outdial.calls.repeats import Repeatable
 from outdial.calls.request import CallRequest
@@ -95,6 +97,16 @@ class Registry:
         self._ready = False
 
     # ------------------------------------------------------------------ what the API asks
+
+    @property
+    def conferences(self) -> Conferences:
+        """See CallService."""
+        return self._services.conferences
+
+    @property
+    def queues(self) -> Queues:
+        """See CallService."""
+        return self._services.queues
 
     async def place(
         self, request: CallRequest, key_name: str, repeatable: Repeatable | None = None

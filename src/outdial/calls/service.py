@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from outdial.calls.conferences import Conferences
+from outdial.calls.queues import Queues
 from outdial.calls.repeats import Repeatable
 from outdial.calls.request import CallRequest
 from outdial.calls.standing import Standings
@@ -13,6 +15,14 @@ from outdial.store.records import CallRecord
 
 class CallService(Protocol):
     """Places and ends calls."""
+
+    @property
+    def conferences(self) -> Conferences:
+        """Those that go on here."""
+
+    @property
+    def queues(self) -> Queues:
+        """Those of this server."""
 
     async def place(
         self, request: CallRequest, key_name: str, repeatable: Repeatable | None = None
