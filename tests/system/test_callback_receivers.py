@@ -20,7 +20,7 @@ from outdial.calls.callbacks import Subscription
 from outdial.calls.request import STATUS_EVENTS, CallRequest
 from outdial.net.addresses import AddressPolicy
 from outdial.net.client import HttpClient
-from outdial.store.records import CallRecord, Change, DeliveryRecord
+from outdial.store.records import CallRecord, Change, DeliveryFilter, DeliveryRecord
 from outdial.store.store import Store
 from outdial.testing.clock import FakeClock
 from outdial.testing.server import free_port
@@ -28,6 +28,7 @@ from outdial.testing.signatures import signed_payload, verify
 from outdial.testing.web import Answer, Received, WebServer
 from outdial.webhooks import turns
 from outdial.webhooks.deliver import Deliverer
+from outdial.webhooks.replay import Replays
 from outdial.webhooks.secret_file import Signing
 from outdial.webhooks.sign import new_secret
 
@@ -78,9 +79,11 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(timeout_s: float = TIMEOUT_S) -> AsyncIterator[Bench]:
+async def bench(
+    timeout_s: float = TIMEOUT_S, store_url: str = "sqlite:///:memory:"
+) -> AsyncIterator[Bench]:
     clock = FakeClock()
-    store = await Store.open("sqlite:///:memory:", clock)
+    store = await Store.open(store_url, clock)
     client = HttpClient(AddressPolicy(["127.0.0.0/8"]), signer=Signing(clock, [SECRET]))
     made = Bench(store, clock, client, timeout_s)
     await made.start()
@@ -90,6 +93,15 @@ async def bench(timeout_s: float = TIMEOUT_S) -> AsyncIterator[Bench]:
         await made.deliverer.stop(0.0)
         await client.close()
         await store.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return "sqlite:///:memory:"
+    made: str = request.getfixturevalue("new_database")()
+    return made
 
 
 class Call:
@@ -180,10 +192,12 @@ async def test_every_event_arrives_in_order_through(failure: str) -> None:
                         assert after["at"] - before["at"] >= 900.0
 
 
-async def test_a_receiver_that_is_away_for_an_hour_gets_everything_afterwards() -> None:
+async def test_a_receiver_that_is_away_for_an_hour_gets_everything_afterwards(
+    store_url: str,
+) -> None:
     port = free_port(socket.SOCK_STREAM)
     url = f"http://127.0.0.1:{port}/events"
-    async with bench() as made:
+    async with bench(store_url=store_url) as made:
         calls = [Call(url) for _ in range(20)]
         for call in calls:
             await made.report(call.deliveries)
@@ -199,9 +213,11 @@ async def test_a_receiver_that_is_away_for_an_hour_gets_everything_afterwards() 
         assert made.deliverer.held == 0
 
 
-async def test_a_receiver_that_never_comes_back_is_given_up_and_the_events_kept() -> None:
+async def test_a_receiver_that_never_comes_back_is_given_up_and_the_events_kept(
+    store_url: str,
+) -> None:
     url = f"http://127.0.0.1:{free_port(socket.SOCK_STREAM)}/events"
-    async with bench() as made:
+    async with bench(store_url=store_url) as made:
         call = Call(url)
         await made.report(call.deliveries)
         await made.pass_time(12 * 86_400.0, step_s=HOUR_S)
@@ -212,10 +228,12 @@ async def test_a_receiver_that_never_comes_back_is_given_up_and_the_events_kept(
         assert all("connect" in one["error"] for d in stored for one in d.tries)
 
 
-async def test_what_was_pending_at_a_crash_is_taken_up_in_order_under_the_same_ids() -> None:
+async def test_what_was_pending_at_a_crash_is_taken_up_in_order_under_the_same_ids(
+    store_url: str,
+) -> None:
     port = free_port(socket.SOCK_STREAM)
     url = f"http://127.0.0.1:{port}/events"
-    async with bench() as made:
+    async with bench(store_url=store_url) as made:
         calls = [Call(url) for _ in range(10)]
         for call in calls:
             await made.report(call.deliveries)
@@ -322,3 +340,32 @@ async def test_a_receiver_that_has_never_answered_finds_a_place_beside_those_tha
             while len(arrived) < len(STATUS_EVENTS):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert made.deliverer.under_way == 20 * turns.FIRST
+
+
+async def test_what_was_given_up_is_replayed_in_order_from_the_store(store_url: str) -> None:
+    """More than a page of them, beside a call that goes on meanwhile."""
+    with WebServer() as web:
+        web.script("/events", Answer(status=410))
+        async with bench(store_url=store_url) as made:
+            calls = [Call(web.url("/events")) for _ in range(60)]
+            for call in calls:
+                await made.report(call.deliveries)
+            await made.deliverer.settle(30.0)
+            assert len(made.dead) == 240
+            refused = web.received("/events")
+            web.collect("/events")
+            await made.store.flush()
+            page = await made.store.delivery_page(DeliveryFilter(state="dead"), limit=10)
+            newest = [d.id for call in reversed(calls) for d in reversed(call.deliveries)]
+            assert [d.id for d in page.deliveries] == newest[:10]
+            last = Call(web.url("/events"))
+            replays = Replays(made.store, made.deliverer, made.clock)
+            count, _ = await asyncio.gather(replays.replay_dead(), made.report(last.deliveries))
+            assert count == 240
+            async with asyncio.timeout(30.0):
+                while made.deliverer.tally["delivered"] < 244:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            judge(web.received("/events")[len(refused) :], [*calls, last])
+            assert len(web.received("/events")) == len(refused) + 244
+            await made.store.flush()
+            assert not (await made.store.delivery_page(DeliveryFilter(state="dead"))).deliveries
