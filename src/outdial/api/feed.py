@@ -50,7 +50,7 @@ class FeedRoutes:
                 found = await self._wait(request, after, limit, wait)
             finally:
                 self._waiting -= 1
-        following = found[-1].cursor if found else after or "0"
+        following = found[-1].cursor if found else after
         return schemas.Feed(events=[schemas.FeedEvent.of(one) for one in found], next=following)
 
     async def _wait(self, request: Request, after: str, limit: int, wait_s: int) -> Any:
