@@ -21,7 +21,8 @@ FIRST = 8
 """To a receiver that nothing is known of; each answer allows one more."""
 AFTER_FAILURE = 4
 _REMEMBERED = 4096
-"""Receivers without anything to do whose behaviour is remembered."""
+"""Receivers whose behaviour is remembered when they have nothing to do."""
+_LOOKS = 8
 
 
 class _Receiver:
@@ -122,8 +123,7 @@ class Turns:
 
     def _forget(self) -> None:
         """Lets go of the receivers that have had nothing to do for longest."""
-        while len(self._receivers) > _REMEMBERED:
-            oldest = next(iter(self._receivers.values()))
+        for _ in range(min(len(self._receivers) - _REMEMBERED, _LOOKS)):
+            name, oldest = self._receivers.popitem(last=False)
             if oldest.waiting or oldest.under_way:
-                return
-            del self._receivers[oldest.name]
+                self._receivers[name] = oldest  # it is not idle: behind all others

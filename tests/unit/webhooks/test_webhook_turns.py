@@ -135,6 +135,9 @@ def test_receivers_without_work_are_forgotten_in_time(monkeypatch: pytest.Monkey
     for name in "hijkl":
         line.wait(name, "x")  # none of these may be forgotten
     assert {turn.receiver for turn in take_all(line)} == set("hijkl")
+    for number in range(100):  # one that is never idle does not keep all others remembered
+        proven(line, f"{number}")
+    assert len(line._receivers) < 10
 
 
 @pytest.mark.parametrize("seed", range(20))
