@@ -79,6 +79,20 @@ def test_a_reset_a_hang_and_a_cut_are_what_the_client_sees(web: WebServer) -> No
     assert [request.path for request in web.requests] == ["/reset", "/hang", "/cut"]
 
 
+def test_a_drip_comes_byte_by_byte_until_the_client_has_enough(web: WebServer) -> None:
+    web.script("/drip", Answer(failure="drip"))
+    with urllib.request.urlopen(web.url("/drip"), timeout=5) as answer:
+        assert answer.status == 200
+        assert [answer.read(1) for _ in range(3)] == [b"."] * 3
+
+
+def test_the_raw_query_is_kept_as_it_was_sent(web: WebServer) -> None:
+    get(web.collect("/events") + "?a=1%20b&c&d=")
+    (request,) = web.requests
+    assert request.raw_query == "a=1%20b&c&d="
+    assert request.query == (("a", "1 b"), ("c", ""), ("d", ""))
+
+
 def test_whoever_watches_sees_each_request_before_its_answer() -> None:
     seen: list[str] = []
     with WebServer(on_request=lambda request: seen.append(request.path)) as web:
