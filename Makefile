@@ -52,7 +52,7 @@ soak: setup test-programs ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
 # Each ends with exit status 1 when a promise was broken, and writes what it measured into the page.
-# More options in CHAOS, e.g. make chaos CHAOS="--nodes 2 --store-url postgresql://me@localhost/x".
+# More options in CHAOS, e.g. make chaos CHAOS="--nodes 2 --store-url postgresql".
 CHAOS_KILLS ?= 120
 CHAOS_POSTS ?= 40000
 CHAOS_DIAL_KILLS ?= 2000

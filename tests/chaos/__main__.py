@@ -64,7 +64,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--posts", type=int, default=40_000, help="at least so many acknowledged")
     parser.add_argument("--rate", type=float, default=70.0, help="posts a second")
     parser.add_argument("--nodes", type=int, default=1)
-    parser.add_argument("--store-url", default="", help="default: a SQLite file of its own")
+    parser.add_argument(
+        "--store-url", default="", help="default: a SQLite file; postgresql: a server"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--longest-s", type=float, default=0.0)
     parser.add_argument("--write", type=Path, help="a page whose table of figures is replaced")

@@ -20,6 +20,7 @@ from chaos.nodes import Kill, Node
 from chaos.poster import Poster
 from chaos.sink import Sink
 from chaos.verdict import Evidence, Verdict, judge
+from outdial.testing.postgresql import PostgresqlServer
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Setting:
     """Posts a second."""
     nodes: int = 1
     store_url: str = ""
-    """"": a SQLite file of its own. Several nodes need postgresql://..."""
+    """"": a SQLite file of its own, "postgresql": a PostgreSQL server of its own, which several
+    nodes need, or a postgresql:// URL of an empty database."""
     t1_s: float = 0.5
     """Of the carrier and of the servers."""
     seed: int = 0
@@ -53,6 +55,8 @@ class Stage:
     def __init__(self, setting: Setting, say: Callable[[str], None] = print) -> None:
         self.setting = setting
         self.say = say
+        self._store_url = setting.store_url
+        self._stack = contextlib.ExitStack()
         self.seed = setting.seed or random.SystemRandom().randrange(1, 1_000_000)
         self.chance = random.Random(self.seed)
         self.kills: list[Kill] = []
@@ -71,6 +75,9 @@ class Stage:
     async def __aenter__(self) -> Stage:
         setting = self.setting
         self.say(f"seed {self.seed}, {self.folder}")
+        if self._store_url == "postgresql":
+            server = self._stack.enter_context(PostgresqlServer())
+            self._store_url = server.new_database()
         self.carrier = await Carrier.start(setting.t1_s, setting.script_of)
         self.sink = await Sink.start(self.seed, failures_per_call=setting.failures_per_call)
         self.nodes = [self._node(number) for number in range(setting.nodes)]
@@ -91,7 +98,7 @@ class Stage:
         tree = nodes.settings(
             folder,
             self.carrier.port,
-            store_url=setting.store_url,
+            store_url=self._store_url,
             t1_s=setting.t1_s,
             drain_s=setting.drain_s,
             workers=setting.workers,
@@ -111,6 +118,7 @@ class Stage:
                 await node.stop()
         self.carrier.close()
         self.sink.close()
+        await asyncio.to_thread(self._stack.close)
         if error is None and not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
