@@ -41,6 +41,7 @@ class Post:
     sid: str = ""
     retry_after: str = ""
     seconds: float = 0.0
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,7 @@ class Poster:
         """Posts it and notes what came of it."""
         head, body = self._request(api, post)
         began = time.time()
+        post.attempts += 1
         if post.outcome:
             self.outcomes[post.outcome] -= 1
         try:

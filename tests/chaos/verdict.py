@@ -177,6 +177,9 @@ def _figures(evidence: Evidence) -> dict[str, str]:
     return {
         "kills": f"{len(evidence.kills)} ({_listed(kinds)})",
         "posts acknowledged": f"{outcomes['acknowledged']:,}",
+        "of those repeated because no answer came": (
+            f"{sum(p.attempts > 1 and p.outcome == 'acknowledged' for p in evidence.posts):,}"
+        ),
         "posts refused, unanswered, without connection": (
             f"{refused:,}, {outcomes['unanswered']:,}, {outcomes['not sent']:,}"
         ),
