@@ -26,7 +26,7 @@ class Kill:
     node: int
     at: float
     started_at: float = 0.0
-    """When the next process was started."""
+    """When the next process was started, or the one after it if that was killed too."""
     ready_at: float = 0.0
     """When that took calls; of a media worker: when another one was there."""
 
@@ -113,6 +113,7 @@ class Node:
         kill.started_at = time.time()
         if kind == "starting":
             await self._kill_while_starting(chance.uniform(0.05, 1.0))
+            kill.started_at = time.time()
         await self.start()
         kill.ready_at = time.time()
         return kill

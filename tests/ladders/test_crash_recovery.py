@@ -357,7 +357,7 @@ def test_an_answer_while_nobody_was_there_is_acknowledged_and_released() -> None
     release(link, data)
     link.run(2.0)
     flow = after(link, "A>B CANCEL")
-    assert [line for line in flow if line.startswith("A>")] == ["A>B ACK", "A>B BYE"]
+    assert [line for line in flow if line.startswith("A>")] == ["A>B BYE", "A>B ACK"]
     assert isinstance(link["B"].last, Released)
     link.assert_clean()
 
@@ -427,7 +427,8 @@ def test_a_200_of_a_forgotten_call_is_acknowledged_and_released() -> None:
     crashed_before_the_commit(link)
     link.restart("A")
     link.run(1.0)
-    assert after(link, "B>A 200 INVITE") == ["A>B ACK", "A>B BYE", "B>A 200 BYE"]
+    # Were we to crash once more between the two, the 200 must come again or the dialog be over.
+    assert after(link, "B>A 200 INVITE") == ["A>B BYE", "A>B ACK", "B>A 200 BYE"]
     assert isinstance(link["B"].last, Released)
     ack, bye = sent(link, "ACK ")[0], sent(link, "BYE ")[0]
     assert header(ack, "CSeq") == "1 ACK"

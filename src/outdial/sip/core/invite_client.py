@@ -71,8 +71,8 @@ class OutgoingCall:
 
     __slots__ = (
         "_ack_due", "_acks", "_agent", "_cancel_reason", "_cancel_timer", "_cseq", "_fallback",
-        "_invitation", "_min_se", "_phase", "_provisional", "_transaction", "authorization",
-        "early", "local_tag", "session", "trace",
+        "_invitation", "_is_orphan", "_min_se", "_phase", "_provisional", "_transaction",
+        "authorization", "early", "local_tag", "session", "trace",
     )  # fmt: skip
 
     def __init__(self, agent: Agent, invitation: Invitation, trace: Trace | None) -> None:
@@ -95,6 +95,8 @@ class OutgoingCall:
         """The ACK of each dialog that a 2xx made, by the peer's tag; None: it waits."""
         self._ack_due: tuple[Dialog, int] | None = None
         """The dialog whose ACK waits, and the CSeq of its INVITE."""
+        self._is_orphan = False
+        """An earlier process sent the INVITE."""
         self._fallback: Dialog | None = None
         """Of an orphan: what to end by BYE when CANCEL comes too late for it."""
 
@@ -114,6 +116,7 @@ class OutgoingCall:
         )
         call = cls(agent, invitation, trace)
         call.local_tag = data.local_tag
+        call._is_orphan = True
         call._phase = _Phase.CANCELLING
         call._provisional = True
         call._cancel_reason = reason
@@ -289,8 +292,13 @@ class OutgoingCall:
         self.authorization.succeeded()
         cseq = transaction.outline.cseq
         if self._phase is not _Phase.INVITING:
-            self._acknowledge(dialog, cseq)
-            self._release_unwanted(dialog)
+            if self._is_orphan:
+                # Of an orphan nothing is stored any more: see Orphans.on_success.
+                self._release_unwanted(dialog)
+                self._acknowledge(dialog, cseq)
+            else:
+                self._acknowledge(dialog, cseq)
+                self._release_unwanted(dialog)
             return
         self._acks[tag] = None
         self._ack_due = (dialog, cseq)

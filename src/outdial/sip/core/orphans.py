@@ -80,11 +80,11 @@ class Orphans:
             self._hold(key, dialog)
             self._adopted.add(key[:2])
             self.count += 1
-            self._acknowledge(dialog, response)
+            # BYE first (section 15 allows it): nothing is stored of this dialog, and after an ACK
+            # the 200 would not come again, were we to crash once more between the two.
             credentials = agent.credentials_of(source.host)
             self._part(dialog, Authorization(credentials, agent.token), None)
-        else:
-            self._acknowledge(dialog, response)
+        self._acknowledge(dialog, response)
         return True
 
     def _adopt(self, response: Response, source: Hop, local_tag: str) -> Dialog:
