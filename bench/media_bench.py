@@ -2,6 +2,7 @@
 
     python bench/media_bench.py prompts --streams 100 --seconds 10
     python bench/media_bench.py bridges --streams 200
+    python bench/media_bench.py rooms --streams 50 --size 50
     python bench/media_bench.py calls --streams 1000
     python bench/media_bench.py rate --rate 100 --seconds 15
 
@@ -33,7 +34,7 @@ from typing import Any
 
 from outdial.clock import SystemClock
 from outdial.config import Media
-from outdial.legs import Clip, Codec, MediaEvent, MediaLeg, MediaParams, MediaStats
+from outdial.legs import Clip, Codec, MediaEvent, MediaLeg, MediaParams, MediaStats, Room
 from outdial.media.plane import WorkerPool
 
 SO_TIMESTAMPNS = 35
@@ -158,7 +159,9 @@ class Usage:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-async def run(mode: str, streams: int, seconds: float, talk: bool, workers: int) -> dict[str, Any]:
+async def run(
+    mode: str, streams: int, seconds: float, talk: bool, workers: int, size: int = 50
+) -> dict[str, Any]:
     pool = await WorkerPool.start(Media(workers=workers, ports="40000-59999"), SystemClock())
     far = subprocess.Popen(  # noqa: ASYNC220 - before anything is measured
         [sys.executable, __file__, "far"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -169,6 +172,7 @@ async def run(mode: str, streams: int, seconds: float, talk: bool, workers: int)
     before_bytes = usage.rss_bytes()
     ends: list[MediaEvent] = []
     legs: list[MediaLeg] = []
+    rooms: list[Room] = []
     with tempfile.TemporaryDirectory() as folder:
         clip = make_clip(Path(folder))
         for index in range(streams):
@@ -184,11 +188,15 @@ async def run(mode: str, streams: int, seconds: float, talk: bool, workers: int)
                 leg.queue(clip, 0)
             elif mode == "bridges" and index % 2:
                 leg.bridge(legs[-1])
+            elif mode == "rooms":
+                if index % size == 0:
+                    rooms.append(pool.room(f"room-{index}", lambda event: None))
+                leg.join(rooms[-1])
             legs.append(leg)
             await asyncio.sleep(0.0013)
         await asyncio.sleep(0.5)
         order = {
-            "targets": [leg.port for leg in legs] if mode == "bridges" or talk else [],
+            "targets": [leg.port for leg in legs] if mode != "prompts" or talk else [],
             "seconds": seconds + 1,
             "delays": mode == "bridges",
         }
@@ -201,8 +209,8 @@ async def run(mode: str, streams: int, seconds: float, talk: bool, workers: int)
         live_bytes = usage.rss_bytes()
         seen = json.loads(await asyncio.to_thread(far.stdout.readline))
         stats = await pool.stats()
-        for leg in legs:
-            leg.close()
+        for holder in (*rooms, *legs):
+            holder.close()
         await asyncio.sleep(0.3)
         await pool.stop()
         far.wait()
@@ -338,11 +346,12 @@ def make_clip(folder: Path, size: int = 80_000) -> Clip:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("mode", choices=["prompts", "bridges", "calls", "rate", "far"])
+    parser.add_argument("mode", choices=["prompts", "bridges", "rooms", "calls", "rate", "far"])
     parser.add_argument("--streams", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rate", type=float, default=100.0, help="calls a second")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--size", type=int, default=50, help="members a room")
     parser.add_argument("--talk", action="store_true", help="the far ends of prompts talk too")
     arguments = parser.parse_args()
     if arguments.mode == "far":
@@ -361,6 +370,7 @@ def main() -> None:
             arguments.seconds,
             arguments.talk,
             arguments.workers,
+            arguments.size,
         )
     )
     print(json.dumps(result, indent=2))
