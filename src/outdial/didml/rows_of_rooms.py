@@ -78,6 +78,11 @@ CONFERENCE = VerbRow(
             shown_default="the Dial's",
         ),
     ),
+    example=(
+        '  <Dial action="after.php">\n'
+        '    <Conference startConferenceOnEnter="false" waitUrl="music.mp3">Weekly</Conference>\n'
+        "  </Dial>\n"
+    ),
     notes=(
         "A conference begins when two are in it, one of them with `startConferenceOnEnter`. "
         + _WAITING,
@@ -110,6 +115,11 @@ QUEUE = VerbRow(
         ),
         Attribute("method", METHOD, "POST", "Method of the request to `url`.", "method"),
     ),
+    example=(
+        '  <Dial timeout="600" action="next-caller.php">\n'
+        '    <Queue url="you-are-next.xml">support</Queue>\n'
+        "  </Dial>\n"
+    ),
     notes=(
         "The document gets the six standard parameters of the caller who waited, and `QueueSid`, "
         "`QueueTime` (seconds waited) and `DequeuingCallSid` (this call). At its end, whatever it "
@@ -128,5 +138,10 @@ ENQUEUE = VerbRow(
     Enqueue,
     Body("name", QUEUE_NAME, "The queue's name; the case of letters counts."),
     _waiting("somebody takes the call"),
+    example=(
+        "  <Say>All our people are talking. Please stay on the line.</Say>\n"
+        '  <Enqueue waitUrl="music.xml">support</Enqueue>\n'
+        "  <Say>Thank you for calling.</Say>\n"
+    ),
     notes=(_WAITING,),
 )

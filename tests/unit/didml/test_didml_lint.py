@@ -193,3 +193,16 @@ def test_keyed_digits_over_http() -> None:
     assert found('<Gather action="http://app.example.test/a"/>') == [
         "action of Gather: what is keyed goes over http, for all on the way to read; use https"
     ]
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        '<Dial><Conference waitUrl="https://10.0.0.7/m">x</Conference></Dial>',
+        '<Dial><Queue url="https://10.0.0.7/m">x</Queue></Dial>',
+        '<Enqueue waitUrl="https://10.0.0.7/m">x</Enqueue>',
+    ],
+)
+def test_what_is_fetched_where_callers_meet_is_judged(inside: str) -> None:
+    (message,) = found(inside)
+    assert message.endswith(": 10.0.0.7 is a private address")
