@@ -18,12 +18,15 @@ from system.sipp.ear import Ear
 from system.sipp.scenarios import scenario
 
 CARRIER, STRANGER = "127.0.0.77", "127.0.0.78"
-HELLO, PAUSE, REJECT, BROKEN, MAIL = (f"1800555010{n}" for n in range(5))
+HELLO, PAUSE, REJECT, BROKEN, MAIL, DESK = (f"1800555010{n}" for n in range(6))
+AGENT = "18005550177"
 SAYS = "<Response><Say>The quick brown fox jumps over the lazy dog.</Say></Response>"
 VOICEMAIL = """<Response><Postcall>/all</Postcall>
   <Gather action="/keyed.xml" numDigits="1"><Say>Press 1 to leave a message for us.</Say></Gather>
 </Response>"""
 TAKES = '<Response><Record action="/saved.xml"/></Response>'
+QUEUES = "<Response><Enqueue>desk</Enqueue><Say>Thank you for calling us.</Say></Response>"
+TAKES_CALLS = '<Response><Dial timelimit="2"><Queue>desk</Queue></Dial></Response>'
 WAITS = '<Response><Pause length="30"/><Say>Too late.</Say></Response>'
 
 
@@ -58,6 +61,7 @@ def house() -> Iterator[House]:
             REJECT: web.serve("/hangup.xml", "<Response><Hangup/></Response>"),
             BROKEN: web.url("/nowhere.xml"),
             MAIL: web.serve("/mail.xml", VOICEMAIL),
+            DESK: web.serve("/desk.xml", QUEUES),
         }
         events = web.collect("/events")
         numbers = [
@@ -66,6 +70,7 @@ def house() -> Iterator[House]:
         ]
         settings = {
             "numbers": numbers,
+            "limits": {"destinations": ["1"]},
             "trunks": [{"name": "carrier", "address": CARRIER, "options_interval_s": 0}],
         }
         with OutdialServer(settings) as outdial:
@@ -168,6 +173,37 @@ def test_a_caller_leaves_a_message(house: House) -> None:
     whole = web.wait_for("/all")[0].params
     assert (whole["callSid"], whole["HangupSource"]) == (sid, "application")
     assert whole["RecordingURL"] == saved["RecordingUrl"]
+
+
+def test_a_caller_who_waits_talks_to_an_agent_whom_we_call(house: House) -> None:
+    url = house.web.serve("/agent.xml", TAKES_CALLS)
+    with ThreadPoolExecutor() as pool, Ear(CARRIER) as desk:
+        calling = pool.submit(house.call, DESK, "caller-hung-up-on")
+        sid = house.web.wait_for("/desk.xml")[0].params["callSid"]
+        house.ear.wait_for_speech(0.3)
+        waited = house.ear.heard()
+        keys = {"ear": str(desk.port)}
+        with Sipp(scenario("answer"), host=CARRIER, port=5060, timeout_s=20, keys=keys) as sipp:
+            agent = house.outdial.place_call(**{"to": AGENT, "from": DESK, "url": url})
+            deadline = time.monotonic() + 10
+            while "bridged" not in str(house.outdial.get(f"/v1/calls/{agent}/events")):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            since = time.monotonic()
+            desk.say(audio.tone(700, seconds=1.0, peak_dbfs=-20))
+            talked = house.ear.heard(since)
+            house.ear.say(audio.tone(900, seconds=0.6, peak_dbfs=-20))
+            heard = desk.heard()
+            assert sipp.wait().exit_code == 0
+        result = calling.result(20)
+    assert (result.exit_code, result.successful) == (0, 1), result.complaints
+    assert audio.tone_share(waited.cut(*(audio.speech_span(waited) or (0, 0))), 392, 494) > 0.8
+    assert audio.tone_share(talked, 700) > 0.8
+    assert audio.tone_share(heard, 900) > 0.3
+    assert audio.active_s(house.ear.heard(since + 2.0)) > 0.8, "the next verb was heard"
+    kinds = [event["kind"] for event in house.outdial.get(f"/v1/calls/{sid}/events")["events"]]
+    assert kinds.index("queue.entered") < kinds.index("queue.left") < kinds.index("bridged")
+    assert house.ended(DESK)["hangup_source"] == "application"
 
 
 def test_nobody_has_other_numbers(house: House) -> None:
