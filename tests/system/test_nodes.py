@@ -43,12 +43,13 @@ class Pair:
         self.carrier = carrier
         self.web = web
         self.servers: list[OutdialServer] = []
+        self.lease_s = 2.0
 
     async def start(self, name: str, **limits: Any) -> OutdialServer:
         """One more server, of that name."""
         folder = self.folder / f"{name}{len(self.servers)}"
         folder.mkdir()
-        more = {"limits": limits, "node": {"name": name}}
+        more = {"limits": limits, "node": {"name": name, "lease_s": self.lease_s}}
         tree = chaos_nodes.settings(
             folder, self.carrier.port, store_url=self.url, t1_s=0.5, drain_s=5.0, workers=1,
             more=more,
@@ -178,6 +179,7 @@ async def test_what_a_killed_node_had_is_dialled_or_ended_by_the_other(pair: Pai
 
 
 async def test_a_node_that_was_running_takes_over_within_ten_seconds(pair: Pair) -> None:
+    pair.lease_s = 5.0  # as by default
     one, two = await pair.start("one"), await pair.start("two")
     up = await pair.place(one, UP + "01")
     await states(one, up, "answered")

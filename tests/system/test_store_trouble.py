@@ -24,7 +24,7 @@ from outdial.testing.web import WebServer
 
 pytestmark = [pytest.mark.system, pytest.mark.long]
 
-AWAY_S = [10.0, pytest.param(60.0, marks=pytest.mark.soak)]
+AWAY_S = [7.0, pytest.param(60.0, marks=pytest.mark.soak)]
 """How long the record is away."""
 SLOWEST_REFUSAL_S = 8.0
 SPEECH = "<Response>" + "<Say>Still here, and still talking to you.</Say>" * 90 + "</Response>"
@@ -168,7 +168,12 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.fixture(params=["stopped", "killed", "ended", "locked", "full"])
+@pytest.fixture(
+    params=[
+        *("stopped", "killed", "locked", "full"),
+        pytest.param("ended", marks=pytest.mark.soak),
+    ]
+)
 def record(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Record]:
     match request.param:
         case "locked":
