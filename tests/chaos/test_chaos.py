@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import uvloop
 
@@ -24,6 +26,10 @@ def test_nobody_is_dialled_twice_when_it_is_killed_while_dialling() -> None:
 
 def test_stopping_under_load_is_orderly() -> None:
     _promised(uvloop.run(stop.run(stop.short(Setting()))))
+
+
+def test_nothing_is_lost_on_postgresql(new_database: Callable[[], str]) -> None:
+    _promised(uvloop.run(kill.run(kill.short(Setting(store_url=new_database())))))
 
 
 def _promised(verdict: Verdict) -> None:
