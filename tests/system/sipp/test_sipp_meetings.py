@@ -204,3 +204,25 @@ def test_a_caller_and_an_agent_talk_and_the_caller_goes_on(scene: Scene) -> None
     gone = time.monotonic()
     waits.wait_for("completed")
     assert audio.active_s(caller.ear.heard(gone - 0.5)) > 1.0, "the next verb was heard"
+
+
+def test_fifty_in_one_room(scene: Scene) -> None:
+    crowd, speaker = scene.phone("answer", calls=49), scene.phone("answer")
+    meetings = Meetings(scene)
+    document = conference("fifty", 'maxParticipants="50" beep="false"')
+    calls = [scene.call(crowd, document) for _ in range(49)]
+    calls.append(scene.call(speaker, document))
+    meetings.seated("fifty", 50)
+    turned_away = scene.call(late := scene.phone("answer"), document)
+    turned_away.wait_for("completed")
+    assert audio.active_s(late.ear.heard()) == 0
+    since = time.monotonic()
+    speaker.ear.say(audio.tone(HZ[0], seconds=1.5, peak_dbfs=-18))
+    assert audio.active_s(speaker.ear.heard(since)) < 0.1
+    streams: dict[int, int] = {}
+    for packet in crowd.ear.packets:
+        if packet.at > since and len(set(packet.payload)) > 1:
+            streams[packet.ssrc] = streams.get(packet.ssrc, 0) + 1
+    assert len(streams) == 49, "each of the others hears the one who speaks"
+    assert min(streams.values()) > 45
+    hang_up(calls)

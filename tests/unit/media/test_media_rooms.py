@@ -274,3 +274,32 @@ async def test_a_closed_room_takes_nobody(pool: WorkerPool, fars: list[FarEnd]) 
     with pytest.raises(MediaUnavailable):
         legs[0].join(room)
     assert closed.events == [MediaStats()]
+
+
+async def test_a_room_whose_only_worker_died_takes_new_members(fars: list[FarEnd]) -> None:
+    pool = await WorkerPool.start(Media(workers=1, ports="30000-39999"), SystemClock())
+    try:
+        told = Listener()
+        room = pool.room("CF1", told)
+        legs, listeners = await seated(pool, fars, 2)
+        for leg in legs:
+            leg.join(room)
+        await pool.stats()
+        os.kill(pool.pids[0], signal.SIGKILL)
+        for listener in (told, *listeners):
+            await listener.wait(MediaLost)
+        for leg in legs:
+            leg.leave()
+            leg.join(room)  # it is gone, and so this does nothing
+        async with asyncio.timeout(PATIENCE_S):
+            while not pool.pids or not (await pool.stats())["workers"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        legs, _ = await seated(pool, fars[2:], 2)
+        for leg in legs:
+            leg.join(room)
+        heard = await all_talk(legs, fars[2:], 500)
+        assert power_at(heard[0], HZ[1]) > 0.6 * LEVEL
+        room.close()
+        await told.wait(MediaStats)
+    finally:
+        await pool.stop()
