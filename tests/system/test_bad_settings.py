@@ -171,7 +171,7 @@ def test_recordings_that_cannot_be_written(tmp_path: Path, folder: str) -> None:
         ("sqlite:////proc/none/outdial.db", "there is no folder /proc/none"),
         ("sqlite:///recordings", "recordings"),
         ("mysql://localhost/x", "sqlite:///path"),
-        ("postgresql://user@127.0.0.1/x", "PostgreSQL is not supported by this version"),
+        ("postgresql://user:hunter2@127.0.0.1:1/x", "postgresql://127.0.0.1:1/x cannot be opened"),
     ],
 )
 def test_a_store_that_cannot_be(tmp_path: Path, url: str, expected: str) -> None:

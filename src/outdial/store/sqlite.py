@@ -96,6 +96,10 @@ def lock(path: Path) -> Callable[[], None]:
     Other processes (`outdial keys add`) may write beside a server, but a second server would dial
     the first one's calls once more.
     """
+    if not path.parent.is_dir():
+        raise StoreUnavailable(f"{path} cannot be opened: there is no folder {path.parent}")
+    if path.is_dir():
+        raise StoreUnavailable(f"{path} cannot be opened: it is a folder")
     beside = path.with_name(path.name + ".lock")
     try:
         opened = os.open(beside, os.O_RDWR | os.O_CREAT, 0o600)
