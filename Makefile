@@ -7,7 +7,7 @@ STAMP := $(VENV)/.outdial-setup
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test-programs demo test unit check format bench fuzz soak chaos chaos-dial chaos-stop clean
+.PHONY: help setup test-programs demo test unit check format bench fuzz soak chaos chaos-nodes chaos-dial chaos-stop clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -52,7 +52,7 @@ soak: setup test-programs ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
 # Each ends with exit status 1 when a promise was broken, and writes what it measured into the page.
-# More options in CHAOS, e.g. make chaos CHAOS="--nodes 2 --store-url postgresql".
+# More options in CHAOS, e.g. make chaos CHAOS="--rate 40 --seed 7".
 CHAOS_KILLS ?= 120
 CHAOS_POSTS ?= 40000
 CHAOS_DIAL_KILLS ?= 2000
@@ -62,6 +62,10 @@ FIGURES ?= docs/reliability.md
 
 chaos: setup ## Kill a busy server at random, over and over, and count what is lost (20 minutes)
 	$(RUN_CHAOS) kill --kills $(CHAOS_KILLS) --posts $(CHAOS_POSTS) --write $(FIGURES) $(CHAOS)
+
+chaos-nodes: setup test-programs ## The same with two servers on one PostgreSQL database (10 minutes)
+	$(RUN_CHAOS) kill --nodes 2 --store-url postgresql --kills 40 --posts 10000 --rate 40 \
+		--figures nodes --write $(FIGURES) $(CHAOS)
 
 chaos-dial: setup ## Kill it thousands of times around the moment of dialling (20 minutes)
 	$(RUN_CHAOS) dial --kills $(CHAOS_DIAL_KILLS) --write $(FIGURES) $(CHAOS)

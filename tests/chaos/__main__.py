@@ -71,7 +71,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--longest-s", type=float, default=0.0)
     parser.add_argument("--write", type=Path, help="a page whose table of figures is replaced")
     parser.add_argument("--figures", default="", help="the table's name; default: what was run")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.nodes > 1 and not options.store_url.startswith("postgresql"):
+        parser.error("several nodes share a PostgreSQL database: add --store-url postgresql")
+    return options
 
 
 def write(page: Path, name: str, verdict: Verdict) -> None:

@@ -28,8 +28,9 @@ def test_stopping_under_load_is_orderly() -> None:
     _promised(uvloop.run(stop.run(stop.short(Setting()))))
 
 
-def test_nothing_is_lost_on_postgresql(new_database: Callable[[], str]) -> None:
-    _promised(uvloop.run(kill.run(kill.short(Setting(store_url=new_database())))))
+def test_nothing_is_lost_when_one_of_two_nodes_is_killed(new_database: Callable[[], str]) -> None:
+    setting = Setting(store_url=new_database(), nodes=2)
+    _promised(uvloop.run(kill.run(kill.short(setting))))
 
 
 def _promised(verdict: Verdict) -> None:
