@@ -15,6 +15,8 @@ from outdial.store.records import Change, RecordingRecord
 
 MIN_SOUND_MS = 200
 """A message with less sound is empty: a click is none."""
+LONGEST_S = 86400.0
+"""As long as the longest call: 2.8 GB, which a WAV file can be."""
 WHOLE_CHANNELS, MESSAGE_CHANNELS = 2, 1
 
 
@@ -142,7 +144,7 @@ class Recordings:
     def whole(self, media: MediaLeg) -> Recording:
         """Everything from now on, left what the far end says and right what it hears; once."""
         if self._whole is None:
-            self._whole = self._start(media, WHOLE_CHANNELS, 14400.0, 0.0)
+            self._whole = self._start(media, WHOLE_CHANNELS, LONGEST_S, 0.0)
         return self._whole
 
     @property

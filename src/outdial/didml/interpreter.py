@@ -217,16 +217,14 @@ class _Application:
 
     async def _fetch(self, request: DocumentRequest) -> Fetched:
         """Raises FetchError. What a caller keyed or said arrives even if they hang up with it."""
-        asking = asyncio.ensure_future(
-            self._host.fetch(request.url, request.method, request.params)
-        )
+        fetching = self._host.fetch(request.url, request.method, request.params)
+        if not request.params:
+            return await fetching
+        asking = asyncio.ensure_future(fetching)
         try:
             return await asyncio.shield(asking)
         except asyncio.CancelledError:
-            if request.params:
-                self._host.later(_finish(asking))
-            else:
-                asking.cancel()
+            self._host.later(_finish(asking))
             raise
 
     async def _run_verbs(self, document: Document) -> Goto | HangUp | None:
