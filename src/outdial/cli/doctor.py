@@ -52,10 +52,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     for trunk in trunks:
         yield _out_of_reach(settings, trunk, far[trunk.name]) or await _trunk(settings, trunk)
     yield await _speech(settings)
-    store = await _store(settings)
-    yield store
-    if store.ok and settings.store.url.startswith("postgres"):
-        yield await _nodes(settings)
+    async for finding in examine_store(settings):
+        yield finding
     yield _folder("recordings", "storage.recordings", Path(settings.storage.recordings))
     yield _signatures(settings)
 
@@ -279,6 +277,14 @@ async def _speech(settings: Settings) -> Finding:
     return Finding(
         "speech", True, f"{engine.name} {engine.version}, {len(engine.languages)} languages"
     )
+
+
+async def examine_store(settings: Settings) -> AsyncIterator[Finding]:
+    """The record, and who else is on it."""
+    store = await _store(settings)
+    yield store
+    if store.ok and settings.store.url.startswith("postgres"):
+        yield await _nodes(settings)
 
 
 async def _store(settings: Settings) -> Finding:

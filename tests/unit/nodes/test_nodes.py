@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 import pytest
 
 from doubles.records import a_call, a_delivery, an_event
+from outdial.cli import doctor
 from outdial.clock import SystemClock
 from outdial.config import Settings
 from outdial.errors import StoreUnavailable
@@ -301,3 +302,14 @@ def test_a_node_is_called_as_the_setting_says_or_by_where_it_is() -> None:
     assert node_name(Settings()).endswith(" 127.0.0.1:8080")
     anywhere = Settings.model_validate({"http": {"listen": "127.0.0.1:0"}})
     assert "process" in node_name(anywhere)
+
+
+async def test_the_doctor_says_who_is_on_the_database(join: Join) -> None:
+    one = await join("voice-1")
+    settings = Settings.model_validate({"store": {"url": one.url}, "node": {"name": "voice-2"}})
+    found = {finding.check: finding async for finding in doctor.examine_store(settings)}
+    assert found["store"].ok
+    assert found["store"].detail == "PostgreSQL can be written"
+    assert found["nodes"].detail == (
+        "voice-1: holds its lease; voice-2, which is this one, is not running"
+    )
