@@ -33,7 +33,7 @@ from outdial.calls.tasks import Tasks
 from outdial.clock import Clock, SystemClock
 from outdial.config import Media, Settings, Trunk
 from outdial.errors import ConfigError, StoreUnavailable
-from outdial.gauges import Gauges, Meetings
+from outdial.gauges import Gauges
 from outdial.keys import KeyRing
 from outdial.media.plane import WorkerPool, parse_ports
 from outdial.net.addresses import AddressPolicy, check_url
@@ -155,8 +155,7 @@ class Server:
         self.calls = Registry(services, self.store, self.member)
         reception = Reception(services, self.calls, plane.trunk_of)
         gauges = Gauges(self.sip.agent, self.media, self.deliverer)
-        meetings = Meetings(services.conferences, services.queues)
-        collectors: list[Collector] = [gauges, meetings]
+        collectors: list[Collector] = [gauges]
         if self.member is not None:
             collectors.append(NodeGauges(self.member))
         app = create_app(

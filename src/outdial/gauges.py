@@ -13,8 +13,6 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from outdial.calls.conferences import Conferences
-from outdial.calls.queues import Queues
 from outdial.media.plane import WorkerPool
 from outdial.sip.core.agent import Agent
 from outdial.webhooks.deliver import Deliverer
@@ -92,25 +90,6 @@ class Gauges(Collector):
             attempts.add_metric([result], count)
         yield attempts
         yield _gauge("tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
-
-
-class Meetings(Collector):
-    """Who is in conferences and queues."""
-
-    def __init__(self, conferences: Conferences, queues: Queues) -> None:
-        self._conferences = conferences
-        self._queues = queues
-
-    def collect(self) -> Iterator[Metric]:
-        """One scrape."""
-        going_on = list(self._conferences)
-        members = sum(len(one.attendees) for one in going_on)
-        yield _gauge("conferences", "Conferences that go on.", len(going_on))
-        yield _gauge("conference_members", "Calls in conferences.", members)
-        callers = sum(len(queue.callers) for queue in self._queues)
-        agents = sum(queue.agents for queue in self._queues)
-        yield _gauge("queue_callers", "Calls that wait in queues.", callers)
-        yield _gauge("queue_agents", "Calls that wait for a caller of a queue.", agents)
 
 
 def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:

@@ -110,3 +110,18 @@ async def test_nobody_without_a_key(door: Door) -> None:
             assert response.status == 401
     status, problem = await door.post("/v1/conferences/x/members/y", json={"remove": True})
     assert status == 401, problem
+
+
+async def test_the_metrics_count_them(door: Door) -> None:
+    world = met(door)
+    for document in (ROOM, ROOM, "<Enqueue>support</Enqueue>", "<Queue>sales</Queue>"):
+        await world.call(document)
+    async with door.http.get(f"{door.base}/metrics") as response:
+        lines = (await response.text()).splitlines()
+    for line in (
+        "outdial_conferences 1.0",
+        "outdial_conference_members 2.0",
+        "outdial_queue_callers 1.0",
+        "outdial_queue_agents 1.0",
+    ):
+        assert line in lines

@@ -76,4 +76,29 @@ class _CallCollector(Collector):
         health = self._calls.health()
         yield GaugeMetricFamily("outdial_calls_live", "Calls now.", value=health["live"])
         yield GaugeMetricFamily("outdial_calls_queued", "Calls waiting.", value=health["queued"])
+        yield from self._meetings()
         yield GaugeMetricFamily("outdial_ready", "1: takes calls.", value=int(health["ready"]))
+
+    def _meetings(self) -> Iterator[Metric]:
+        """Who is in conferences and queues."""
+        going_on, queues = list(self._calls.conferences), list(self._calls.queues)
+        levels = (
+            ("conferences", "Conferences that go on.", len(going_on)),
+            (
+                "conference_members",
+                "Calls in conferences.",
+                sum(len(one.attendees) for one in going_on),
+            ),
+            (
+                "queue_callers",
+                "Calls that wait in queues.",
+                sum(len(queue.callers) for queue in queues),
+            ),
+            (
+                "queue_agents",
+                "Calls that wait for a caller of a queue.",
+                sum(queue.agents for queue in queues),
+            ),
+        )
+        for name, what, value in levels:
+            yield GaugeMetricFamily(f"outdial_{name}", what, value=value)
