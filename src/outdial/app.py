@@ -151,6 +151,7 @@ class Server:
             ),
             tasks=Tasks(),
             sdp_session_id=partial(secrets.randbits, 62),
+            lease=self.member,
         )
         self.calls = Registry(services, self.store, self.member)
         reception = Reception(services, self.calls, plane.trunk_of)

@@ -173,7 +173,9 @@ class CallLeg:
         try:
             self._timers.start("ring", self._plan.timeout_s, self._ring_expired)
             if self.state is not State.QUEUED or await self._begin():
-                await self._try_trunks()
+                await self._await_lease()
+                if not self.is_over:
+                    await self._try_trunks()
         except MediaUnavailable as error:
             self._end(Ending(Outcome.FAILED, "media-failure", Source.OUTDIAL, detail=str(error)))
         except Exception:
@@ -249,6 +251,17 @@ class CallLeg:
             else:
                 return not self.is_over
         return False
+
+    async def _await_lease(self) -> None:
+        """This process may have been stopped since the commit, and the call be another node's."""
+        lease = self._services.lease
+        while lease is not None and not lease.holds_lease and not self.is_over:
+            try:
+                await lease.confirm()
+            except StoreUnavailable:
+                await asyncio.sleep(STORE_RETRY_S)
+            else:
+                return
 
     async def _try_trunks(self) -> None:
         routes: tuple[Trunk | None, ...] = (

@@ -8,16 +8,23 @@ HANG_UP: Final = "hang-up"
 """What one node asks of another about a call."""
 
 
-class Peers(Protocol):
+class Lease(Protocol):
+    """Whether this node's calls are still its own."""
+
+    @property
+    def holds_lease(self) -> bool:
+        """Whether no other node can have taken over."""
+
+    async def confirm(self) -> None:
+        """Asks the database. Raises StoreUnavailable."""
+
+
+class Peers(Lease, Protocol):
     """This server among those that share its database."""
 
     @property
     def name(self) -> str:
         """What this one is called."""
-
-    @property
-    def holds_lease(self) -> bool:
-        """Whether no other node can have taken over."""
 
     def calls_wait(self) -> None:
         """A call was stored that there is no room for here."""

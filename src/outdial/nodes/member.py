@@ -23,6 +23,8 @@ _LOOK_EVERY_S = 0.25
 """How often a node looks for room while calls wait elsewhere."""
 _MOST_CLAIMED = 50
 _LEAVE_S = 2.0
+_JOIN_S = 5.0
+"""How long joining may be tried; the database ends an abandoned transaction after 3 s."""
 
 _log = log.get("nodes")
 
@@ -65,6 +67,7 @@ class Member:
         """Nodes that this one has taken over."""
         self.claimed = 0
         """Queued calls that this one has taken from others."""
+        self._store: Store
         self._url = url
         self._lease_s = lease_s
         self._on_taken = on_taken
@@ -89,13 +92,27 @@ class Member:
     ) -> Member:
         """From now on the store writes for this node only. Raises StoreUnavailable."""
         member = cls(url, name, lease_s, on_taken)
-        link = await member._connected()
-        superseded = await link.join(name, lease_s)
+        member._store = store
+        superseded = await member._join_patiently()
         _log.info("node.joined", node=member.id, name=name, in_place_of=superseded)
         member._held()
         store.belongs_to(member.id, member._taken)
         member._task = member._loop.create_task(member._run())
         return member
+
+    async def _join_patiently(self) -> list[str]:
+        """An earlier process of this name may have been stopped in the middle of a transaction,
+        which the database ends after a while."""
+        deadline = self._loop.time() + _JOIN_S
+        while True:
+            try:
+                link = await self._connected()
+                return await link.join(self.name, self._lease_s)
+            except StoreUnavailable:
+                self._link = None
+                if self._loop.time() > deadline:
+                    raise
+                await asyncio.sleep(_RETRY_S)
 
     def serve(self, calls: Calls, callbacks: Callbacks) -> None:
         """Everything is there: what other nodes leave behind may come."""
@@ -136,6 +153,10 @@ class Member:
     def holds_lease(self) -> bool:
         """Whether no other node can have taken over, as far as this one can know."""
         return self._loop.time() - self._renewed_at < self._lease_s
+
+    async def confirm(self) -> None:
+        """Asks the database whether this node is still its own. Raises StoreUnavailable."""
+        await self._store.flush()
 
     def calls_wait(self) -> None:
         """Calls were stored that there is no room for here: perhaps another node has some."""

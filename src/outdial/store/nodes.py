@@ -34,9 +34,10 @@ _RENEW = (
 _LEAVE = f"UPDATE nodes SET lease_until = {_NOW} WHERE id = $1 AND taken_by = ''"
 _EXPIRED = f"SELECT id FROM nodes WHERE taken_by = '' AND lease_until < {_NOW} AND id <> $1"
 _HOLD = "SELECT true FROM nodes WHERE id = $1 AND taken_by = '' FOR SHARE"
+# One that is in the middle of a transaction is left alone until that has ended.
 _TAKE = (
-    "UPDATE nodes SET taken_by = $1 "
-    f"WHERE id = $2 AND taken_by = '' AND lease_until < {_NOW} RETURNING name"
+    "UPDATE nodes SET taken_by = $1 WHERE id = (SELECT id FROM nodes WHERE id = $2 "
+    f"AND taken_by = '' AND lease_until < {_NOW} FOR NO KEY UPDATE SKIP LOCKED) RETURNING name"
 )
 _PASS_ON = (
     "UPDATE calls SET node = $1 WHERE ended_at IS NULL AND node = ANY($2::text[])",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -12,7 +13,7 @@ from outdial.calls.peers import HANG_UP
 from outdial.calls.registry import Registry
 from outdial.calls.request import CallRequest
 from outdial.config import Limits, Settings, Trunk
-from outdial.errors import Refused
+from outdial.errors import Refused, StoreUnavailable
 from outdial.legs import Rejected
 from outdial.store.nodes import QueuedCall
 from outdial.store.records import CallRecord
@@ -25,11 +26,17 @@ class FakePeers:
     """Remembers what it is asked."""
 
     name = "one"
-    holds_lease = True
 
     def __init__(self) -> None:
-        self.announced = self.offered = 0
+        self.announced = self.offered = self.asked = 0
+        self.holds_lease = True
+        self.is_away = False
         self.sent: list[tuple[str, str, str]] = []
+
+    async def confirm(self) -> None:
+        self.asked += 1
+        if self.is_away:
+            raise StoreUnavailable("away")
 
     def calls_wait(self) -> None:
         self.announced += 1
@@ -47,6 +54,7 @@ class SharingWorld(World):
         self.web.pages[APP] = Page(b"<Response><Pause length='60'/></Response>")
         self.store.node = "ND1"
         self.peers = FakePeers()
+        self.services = replace(self.services, lease=self.peers)
         self.registry = Registry(self.services, cast(Store, self.store), self.peers)
 
     @staticmethod
@@ -175,3 +183,22 @@ async def test_without_a_lease_a_node_is_not_ready() -> None:
     assert world.registry.health()["checks"]["node"] == "one"
     world.peers.holds_lease = False
     assert not world.registry.health()["ready"]
+
+
+async def test_a_leg_asks_again_before_it_dials_when_the_lease_is_in_doubt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("outdial.calls.leg.STORE_RETRY_S", 0.01)
+    world = await started()
+    world.peers.holds_lease = False
+    world.peers.is_away = True
+    await world.place()
+    await until(lambda: world.peers.asked > 2)
+    assert world.signalling.legs == []
+    world.peers.is_away = False
+    await world.signalling.next_leg()
+    world.peers.is_away = True
+    second = await world.place()
+    await world.registry.hang_up(second.sid)
+    await until(lambda: world.registry.health()["live"] == 1)
+    assert len(world.signalling.legs) == 1
