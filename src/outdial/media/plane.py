@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, cast
 
 from outdial import log
@@ -21,22 +21,17 @@ from outdial.clock import Clock
 from outdial.config import Media
 from outdial.errors import ConfigError, MediaUnavailable
 from outdial.legs import (
-    Clip,
     Digit,
-    MediaEvent,
     MediaLeg,
     MediaListener,
     MediaLost,
-    MediaParams,
-    MediaStats,
     NoRtp,
     PlayEnd,
     RecordingDone,
-    RecordingPlan,
     Room,
 )
 from outdial.media import wire
-from outdial.media.core import dtmf, tones
+from outdial.media.leg import Leg
 from outdial.media.rooms import Part, WorkerRoom
 
 READY_TIMEOUT_S = 15.0
@@ -70,155 +65,7 @@ _SOURCES = {wire.RFC4733: "rfc4733", wire.IN_BAND: "in-band"}
 _log = log.get("media")
 
 
-class _Leg:
-    """A stream on a worker; fulfils `legs.MediaLeg`."""
-
-    __slots__ = (
-        "_address",
-        "_closed",
-        "_listener",
-        "_next_play",
-        "_number",
-        "_plays",
-        "_port",
-        "_worker",
-        "leg_id",
-    )
-
-    def __init__(
-        self, leg_id: str, worker: _Worker, number: int, port: int, listener: MediaListener
-    ) -> None:
-        self.leg_id = leg_id
-        self._worker = worker
-        self._number = number
-        self._address = worker.shown_address
-        self._port = port
-        self._listener: MediaListener | None = listener
-        self._plays: dict[int, asyncio.Future[PlayEnd]] = {}
-        self._next_play = 1
-        self._closed = False
-
-    @property
-    def address(self) -> str:
-        return self._address
-
-    @property
-    def port(self) -> int:
-        return self._port
-
-    @property
-    def worker(self) -> _Worker:
-        """Where the stream lives."""
-        return self._worker
-
-    def start(self, params: MediaParams) -> None:
-        self._command(wire.START, wire.pack_params(params))
-
-    def update(self, params: MediaParams) -> None:
-        self._command(wire.UPDATE, wire.pack_params(params))
-
-    def queue(self, clip: Clip, loops: int = 1) -> Awaitable[PlayEnd]:
-        play, future = self._new_play()
-        payload = wire.pack_play(play, max(0, loops), clip.ulaw_path, clip.alaw_path)
-        self._command(wire.QUEUE, payload)
-        return future
-
-    def tone(self, name: str) -> Awaitable[PlayEnd]:
-        tones.find(name)
-        play, future = self._new_play()
-        self._command(wire.TONE, wire.pack_play(play, 0, name))
-        return future
-
-    def stop_playing(self) -> None:
-        self._command(wire.STOP)
-
-    def send_digits(self, digits: str) -> Awaitable[PlayEnd]:
-        dtmf.steps(digits)
-        play, future = self._new_play()
-        self._command(wire.DIGITS, wire.pack_play(play, 1, digits))
-        return future
-
-    def bridge(self, other: MediaLeg) -> None:
-        if not isinstance(other, _Leg) or other._worker is not self._worker or other is self:
-            raise MediaUnavailable("only two legs of one worker can be bridged: open with `near`")
-        if not other._closed:
-            self._command(wire.BRIDGE, wire.pack_stream(other._number))
-
-    def unbridge(self) -> None:
-        self._command(wire.UNBRIDGE)
-
-    def join(self, room: Room, *, muted: bool = False) -> None:
-        if not isinstance(room, WorkerRoom):
-            raise MediaUnavailable("a room of another media plane")
-        if not self._closed:
-            self.join_mix(room.number_on(self._worker), muted=muted, hears_cues=True)
-
-    def join_mix(self, number: int, *, muted: bool, hears_cues: bool) -> None:
-        """Joins a mix of its worker."""
-        payload = wire.pack_join(number, muted=muted, hears_cues=hears_cues)
-        self._command(wire.JOIN, payload)
-
-    def leave(self) -> None:
-        self._command(wire.LEAVE)
-
-    def mute(self, muted: bool) -> None:
-        self._command(wire.MUTE, wire.pack_mute(muted))
-
-    def record(self, plan: RecordingPlan) -> None:
-        order = wire.RecordOrder(
-            *(plan.recording_id, plan.path, plan.channels, plan.max_duration_s, plan.silence_s)
-        )
-        self._command(wire.RECORD, wire.pack_record(order))
-
-    def stop_recording(self, recording_id: str) -> None:
-        self._command(wire.STOP_RECORDING, wire.pack_text(recording_id))
-
-    def watch_silence(self, seconds: float) -> None:
-        self._command(wire.WATCH, wire.pack_seconds(seconds))
-
-    def close(self) -> None:
-        if not self._closed:
-            self._command(wire.CLOSE)
-            self._closed = True
-
-    def _command(self, opcode: int, payload: bytes = b"") -> None:
-        if not self._closed:
-            self._worker.command(opcode, self._number, payload)
-
-    def _new_play(self) -> tuple[int, asyncio.Future[PlayEnd]]:
-        future: asyncio.Future[PlayEnd] = asyncio.get_running_loop().create_future()
-        play = self._next_play
-        self._next_play += 1
-        if self._closed:
-            future.set_result(PlayEnd.LOST)
-        else:
-            self._plays[play] = future
-        return play, future
-
-    # What the worker tells.
-
-    def played(self, play: int, end: PlayEnd) -> None:
-        """A play is over."""
-        future = self._plays.pop(play, None)
-        if future is not None and not future.done():
-            future.set_result(end)
-
-    def tell(self, event: MediaEvent) -> None:
-        """Passes an event on; nothing after the terminal one."""
-        if self._listener is not None:
-            self._listener(event)
-
-    def ended(self, event: MediaStats | MediaLost) -> None:
-        """The terminal event: the stream is gone."""
-        self._closed = True
-        for play in list(self._plays):
-            self.played(play, PlayEnd.LOST)
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            listener(event)
-
-
-class _Worker:
+class Worker:
     """One worker process as the control process sees it, restarted when it dies."""
 
     def __init__(self, index: int, settings: Media, ports: tuple[int, int], clock: Clock) -> None:
@@ -226,7 +73,7 @@ class _Worker:
         self.address = settings.address
         self.shown_address = settings.public_address or settings.address
         """Where far ends are told to send."""
-        self.legs: dict[int, _Leg] = {}
+        self.legs: dict[int, Leg] = {}
         self.rooms: dict[int, Part] = {}
         """By number, which is one of a stream."""
         self.free_ports: deque[int] = deque()
@@ -320,12 +167,12 @@ class _Worker:
 
     # ------------------------------------------------------------------ streams
 
-    def open(self, leg_id: str, listener: MediaListener) -> _Leg:
+    def open(self, leg_id: str, listener: MediaListener) -> Leg:
         """A stream on the next port. Raises MediaUnavailable."""
         if self._socket is None or not self.free_ports:
             raise MediaUnavailable("no media worker has a free port")
         port, number = self.free_ports.popleft(), self._new_number()
-        leg = self.legs[number] = _Leg(leg_id, self, number, port, listener)
+        leg = self.legs[number] = Leg(leg_id, self, number, port, listener)
         self.command(wire.OPEN, number, wire.pack_port(port))
         if len(self.free_ports) < FEW_PORTS:
             self._hurry()
@@ -342,7 +189,7 @@ class _Worker:
 
     def number_of(self, leg: MediaLeg) -> int:
         """The leg's number; 0 when it does not live here."""
-        return leg._number if isinstance(leg, _Leg) and leg.worker is self else 0
+        return leg.number if isinstance(leg, Leg) and leg.worker is self else 0
 
     def _new_number(self) -> int:
         number = self._next_stream
@@ -440,18 +287,18 @@ class _Worker:
                 if not future.done():
                     future.set_result(wire.unpack_report(payload))
 
-    def _played(self, leg: _Leg, payload: bytes) -> None:
+    def _played(self, leg: Leg, payload: bytes) -> None:
         play, how = wire.unpack_played(payload)
         leg.played(play, _ENDS[how])
 
-    def _digit(self, leg: _Leg, payload: bytes) -> None:
+    def _digit(self, leg: Leg, payload: bytes) -> None:
         digit, source, duration_ms = wire.unpack_digit(payload)
         leg.tell(Digit(digit, _SOURCES[source], duration_ms))
 
-    def _no_rtp(self, leg: _Leg, payload: bytes) -> None:
+    def _no_rtp(self, leg: Leg, payload: bytes) -> None:
         leg.tell(NoRtp(wire.unpack_seconds(payload)))
 
-    def _recorded(self, leg: _Leg, payload: bytes) -> None:
+    def _recorded(self, leg: Leg, payload: bytes) -> None:
         leg.tell(RecordingDone(*wire.unpack_recorded(payload)))
 
     def _room_event(self, opcode: int, number: int, payload: bytes) -> None:
@@ -460,8 +307,8 @@ class _Worker:
         elif opcode == wire.CLOSED:
             self.rooms.pop(number).ended(wire.unpack_stats(payload))
 
-    def _leg_closed(self, leg: _Leg, payload: bytes) -> None:
-        del self.legs[leg._number]
+    def _leg_closed(self, leg: Leg, payload: bytes) -> None:
+        del self.legs[leg.number]
         leg.ended(wire.unpack_stats(payload))
 
     # ------------------------------------------------------------------ death
@@ -492,7 +339,7 @@ class _Worker:
         if self._socket is None:
             return
         self._disconnect()
-        lost: list[_Leg | Part] = [*self.legs.values(), *self.rooms.values()]
+        lost: list[Leg | Part] = [*self.legs.values(), *self.rooms.values()]
         self.legs, self.rooms = {}, {}
         for holder in lost:
             holder.ended(MediaLost(reason))
@@ -551,26 +398,26 @@ class _Worker:
             self._read()
 
 
-_EVENTS: dict[int, Callable[[_Worker, _Leg, bytes], None]] = {
-    wire.PLAYED: _Worker._played,
-    wire.DIGIT: _Worker._digit,
-    wire.NO_RTP: _Worker._no_rtp,
-    wire.RECORDED: _Worker._recorded,
-    wire.CLOSED: _Worker._leg_closed,
+_EVENTS: dict[int, Callable[[Worker, Leg, bytes], None]] = {
+    wire.PLAYED: Worker._played,
+    wire.DIGIT: Worker._digit,
+    wire.NO_RTP: Worker._no_rtp,
+    wire.RECORDED: Worker._recorded,
+    wire.CLOSED: Worker._leg_closed,
 }
 
 
 class WorkerPool:
     """All media workers; fulfils `legs.MediaPlane`. Made by `start`, ended by `stop`."""
 
-    def __init__(self, workers: list[_Worker]) -> None:
+    def __init__(self, workers: list[Worker]) -> None:
         self._workers = workers
 
     @classmethod
     async def start(cls, settings: Media, clock: Clock) -> WorkerPool:
         """Starts the workers. Raises ConfigError for the settings, else MediaUnavailable."""
         ports = parse_ports(settings.ports)
-        pool = cls([_Worker(n, settings, ports, clock) for n in range(worker_count(settings))])
+        pool = cls([Worker(n, settings, ports, clock) for n in range(worker_count(settings))])
         try:
             await asyncio.gather(*(worker.start() for worker in pool._workers))
         except BaseException:
@@ -581,7 +428,7 @@ class WorkerPool:
     def open(self, leg_id: str, listener: MediaListener, near: MediaLeg | None = None) -> MediaLeg:
         """As `legs.MediaPlane.open`. Takes the worker with the fewest streams."""
         if near is not None:
-            worker = cast(_Leg, near).worker
+            worker = cast(Leg, near).worker
         else:
             worker = min(self._workers, key=_load)
         return cast(MediaLeg, worker.open(leg_id, listener))
@@ -612,7 +459,7 @@ class WorkerPool:
         totals["legs"] = sum(len(worker.legs) for worker in self._workers)
         totals["rooms"] = sum(len(worker.rooms) for worker in self._workers)
         totals["plays"] = sum(
-            len(leg._plays) for worker in self._workers for leg in worker.legs.values()
+            len(leg.plays) for worker in self._workers for leg in worker.legs.values()
         )
         totals["restarts"] = sum(worker.restarts for worker in self._workers)
         return totals
@@ -622,7 +469,7 @@ class WorkerPool:
         await asyncio.gather(*(worker.stop() for worker in self._workers))
 
 
-def _load(worker: _Worker) -> tuple[bool, int]:
+def _load(worker: Worker) -> tuple[bool, int]:
     return not (worker.alive and worker.free_ports), len(worker.legs)
 
 

@@ -26,7 +26,8 @@ from outdial.media import wire
 from outdial.media.core import tones
 
 if TYPE_CHECKING:
-    from outdial.media.plane import _Leg, _Worker
+    from outdial.media.leg import Leg
+    from outdial.media.plane import Worker
 
 NO_EVENTS = 127
 """A payload type for telephone events, which a link never carries: with one agreed on, nobody
@@ -42,7 +43,7 @@ class Part:
 
     __slots__ = ("_listener", "link", "number", "worker")
 
-    def __init__(self, worker: _Worker, listener: MediaListener) -> None:
+    def __init__(self, worker: Worker, listener: MediaListener) -> None:
         self.worker = worker
         self.link: tuple[MediaLeg, MediaLeg] | None = None
         """The streams to the hub, that of the hub first; None: it is the hub."""
@@ -68,13 +69,13 @@ class WorkerRoom:
     def __init__(self, room_id: str, listener: MediaListener) -> None:
         self._room_id = room_id
         self._listener = listener
-        self._parts: dict[_Worker, Part] = {}
+        self._parts: dict[Worker, Part] = {}
         """The hub first."""
         self._waiting = 0
         """Mixes that have not told their end after `close`."""
         self._closed = False
 
-    def number_on(self, worker: _Worker) -> int:
+    def number_on(self, worker: Worker) -> int:
         """The mix for a stream that lives there. Raises MediaUnavailable."""
         if self._closed:
             raise MediaUnavailable("the room is closed")
@@ -94,7 +95,7 @@ class WorkerRoom:
         hub = self._hub
         if part is hub:
             return
-        ends: list[_Leg] = []
+        ends: list[Leg] = []
         try:
             for worker in (hub.worker, part.worker):
                 ends.append(worker.open(f"{self._room_id} link", _ignore))
@@ -151,7 +152,7 @@ class WorkerRoom:
             end.close()
         part.link = None
 
-    def _told(self, worker: _Worker, event: MediaEvent) -> None:
+    def _told(self, worker: Worker, event: MediaEvent) -> None:
         """What a mix says: ends of recordings, and its own."""
         if not isinstance(event, MediaStats | MediaLost):
             self._listener(event)
@@ -162,7 +163,7 @@ class WorkerRoom:
         elif worker in self._parts:
             self._lost(worker, event)
 
-    def _lost(self, worker: _Worker, event: MediaStats | MediaLost) -> None:
+    def _lost(self, worker: Worker, event: MediaStats | MediaLost) -> None:
         """A worker died, with its members. The others go on, if need be around another hub."""
         part = self._parts[worker]
         was_hub = part is self._hub
