@@ -20,7 +20,7 @@ from outdial.store.nodes import NodeLink, QueuedCall, listed, new_id
 from outdial.store.records import Change
 from outdial.store.store import Store
 
-LEASE_S = 0.6
+LEASE_S = 1.0
 
 
 class FakeCalls:
