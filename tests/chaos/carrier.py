@@ -292,8 +292,11 @@ class Carrier(asyncio.DatagramProtocol):
 
     def _on_bye(self, headers: dict[str, list[str]], address: Address) -> None:
         call = self._by_call_id.get(headers["call-id"][0])
-        if call is None or not call.answered or not self._fits(call, headers):
+        if call is None or not self._fits(call, headers):
             self.misfits.append(f"BYE on {headers['call-id'][0]}")
+            self._answer(headers, address, "481 Call/Transaction Does Not Exist")
+        elif not call.answered:
+            # allowed in an early dialog (section 15), which is over by now
             self._answer(headers, address, "481 Call/Transaction Does Not Exist")
         elif _cseq(headers) <= call.cseq:
             self.misfits.append(f"BYE with CSeq {_cseq(headers)} on {call.call_id}")
