@@ -49,8 +49,9 @@ class Audio:
             version=self._version,
         )
 
-    def accept(self, answer: bytes) -> None:
-        """The far end's answer to `offer`: packets flow as it says.
+    def accept(self, answer: bytes, *, later: bool = False) -> None:
+        """The far end's answer to `offer`: packets flow as it says, at once or (`later`) from
+        `begin` on, if they do not flow yet.
 
         Raises NegotiationError, RemoteProtocolError.
         """
@@ -60,7 +61,10 @@ class Audio:
             learn_address=self._learn_address,
             signalling_address=self.signalling_address,
         )
-        self._flow(params)
+        if later and not self._started:
+            self._prepared = params
+        else:
+            self._flow(params)
 
     def answer(self, offer: bytes) -> bytes:
         """Our answer to the far end's new offer; packets flow as it says from now on.
@@ -80,7 +84,7 @@ class Audio:
         return answer
 
     def begin(self) -> None:
-        """The answer that `prepare` gave has arrived (the ACK is here)."""
+        """What was prepared holds now: the ACK is on its way, in either direction."""
         if self._prepared is not None:
             self._flow(self._prepared)
             self._prepared = None

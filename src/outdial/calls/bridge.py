@@ -198,7 +198,7 @@ def _end_unwanted(leg: CallLeg, stored: asyncio.Task[StoreUnavailable | None]) -
 
 async def _ring(leg: CallLeg, party: Party, part: Callable[[CallLeg], None]) -> bool:
     """Whether somebody answered and takes the call."""
-    if not await leg.place():
+    if not await leg.place() or not await leg.answer():
         return False
     leg.limit(party.time_limit_s)
     if party.whisper is None:

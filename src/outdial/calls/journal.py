@@ -27,9 +27,8 @@ from outdial.store.records import (
 RETRY_S = 1.0
 SOON_S = 0.08
 """How long a change may wait for others to share its transaction."""
-URGENT_S = 0.04
-"""The same for one that somebody waits for on the far side of the network: long enough to find
-company on a busy server, and nothing beside the 500 ms after which a peer repeats itself."""
+URGENT_S = 0.0
+"""The same for one that a person waits for: audio begins when an answer is on the disk."""
 
 _log = log.get("journal")
 

@@ -24,7 +24,7 @@ _INVITE, _ACK = "keep invite", "acknowledge"
 class KeptDialog:
     """Of one leg. `note` writes a warning on its timeline."""
 
-    __slots__ = ("_call", "_journal", "_note", "_outgoing", "_signalling", "_timers")
+    __slots__ = ("_call", "_journal", "_note", "_outgoing", "_signalling", "_then", "_timers")
 
     def __init__(
         self, call: CallRecord, journal: Journal, timers: Timers, note: Callable[[str], None]
@@ -35,6 +35,7 @@ class KeptDialog:
         self._note = note
         self._signalling: SignallingLeg | None = None
         self._outgoing: OutgoingLeg | None = None
+        self._then: Callable[[], None] = _nothing
 
     def taken(self, signalling: SignallingLeg) -> None:
         """It is a call towards us: there is something to keep once it is answered."""
@@ -58,13 +59,15 @@ class KeptDialog:
         self._call.dialog = data
         return {"dialog": data}
 
-    def answered(self, change: Change) -> None:
-        """Writes the change to answered, which has the dialog; our ACK leaves once it is durable.
+    def answered(self, change: Change, then: Callable[[], None]) -> None:
+        """Writes the change to answered, which has the dialog; our ACK leaves once it is durable,
+        and `then` is called, once.
 
         A crash before that leaves a far end that repeats its 200, a crash after it the data for a
-        BYE. Nothing else waits for it.
+        BYE.
         """
         self._timers.cancel(_INVITE)
+        self._then = then
         self._timers.start(_ACK, ACK_WAIT_S, self._waited_too_long)
         self._journal.write(change, self._acknowledge)
 
@@ -72,6 +75,8 @@ class KeptDialog:
         self._timers.cancel(_ACK)
         if self._outgoing is not None:
             self._outgoing.acknowledge()
+        then, self._then = self._then, _nothing
+        then()
 
     def _waited_too_long(self) -> None:
         self._note(
@@ -83,3 +88,7 @@ class KeptDialog:
         """The leg is over: signalling acknowledges and ends what there is by itself."""
         self._timers.cancel(_INVITE)
         self._timers.cancel(_ACK)
+
+
+def _nothing() -> None:
+    """Nobody waits for the ACK any more."""

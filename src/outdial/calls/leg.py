@@ -109,6 +109,8 @@ class CallLeg:
         self._loop = loop
         self.ended: asyncio.Future[Ending] = loop.create_future()
         self.retired: asyncio.Future[None] = loop.create_future()
+        self._talks: asyncio.Future[bool] = loop.create_future()
+        """Whether audio flows; False when the leg is over before any did."""
         self._attempt: asyncio.Future[Rejected | Answered] | None = None
         self._signalling: SignallingLeg | None = None
         self._audio: Audio | None = None
@@ -187,8 +189,9 @@ class CallLeg:
         return self.state is State.ANSWERED and not self.is_over
 
     async def answer(self) -> bool:
-        """Whether it is answered; a leg that somebody else placed is answered now."""
-        return self.state is State.ANSWERED and not self.is_over
+        """Whether it is answered and audio flows, once that is settled; a leg that somebody else
+        placed is answered now."""
+        return self.state is State.ANSWERED and await asyncio.shield(self._talks)
 
     def hang_up(self, ending: Ending) -> None:
         """Ends the leg for that reason, in whatever state it is. Idempotent."""
@@ -406,11 +409,17 @@ class CallLeg:
             self._end(self._decided)
         else:
             fields = self._dialog.changes()
-            self._dialog.answered(
-                self._transition(Event.ANSWER, {"trunk": self.call.trunk}, **fields)
-            )
-            self._attend(audio)
+            change = self._transition(Event.ANSWER, {"trunk": self.call.trunk}, **fields)
+            self._dialog.answered(change, self._ack_sent)
         self._resolve_attempt(event)
+
+    def _ack_sent(self) -> None:
+        """Our ACK has left. A phone that sees audio before it takes that for somebody else's."""
+        if self._audio is None or self.is_over:
+            return
+        self._audio.begin()
+        self._attend(self._audio)
+        self._talks.set_result(True)
 
     def _attend(self, audio: Audio) -> None:
         """What an answered leg's audio is watched for."""
@@ -425,7 +434,7 @@ class CallLeg:
         if self._signalling is not None and self._signalling.peer is not None:
             audio.signalling_address = self._signalling.peer[0]
         try:
-            audio.accept(answer)
+            audio.accept(answer, later=True)
         except (NegotiationError, RemoteProtocolError) as error:
             return str(error)
         return ""
@@ -512,6 +521,8 @@ class CallLeg:
         self._dialog.let_go()
         if not self.ended.done():
             self.ended.set_result(ending)
+        if not self._talks.done():
+            self._talks.set_result(False)
         if self._audio is None:
             self._complete(MediaStats())
         else:

@@ -75,6 +75,8 @@ class Session:
     async def _converse(self) -> Ending:
         """The answered call up to the moment when it should be hung up, and why."""
         leg, request = self.leg, self.request
+        if (request.send_digits or not request.url) and not await leg.answer():
+            return Ending(Outcome.COMPLETED, "normal-clearing", Source.OUTDIAL)  # it is over
         if request.send_digits:
             leg.note("digits.sent", count=sum(c not in "wW " for c in request.send_digits))
             await leg.media.send_digits(request.send_digits)

@@ -77,15 +77,16 @@ async def test_ringing_keeps_the_invite_and_answered_the_dialog_and_the_end_noth
     assert world.leg.call.dialog is None
 
 
-async def test_the_ack_leaves_when_the_answer_is_durable_and_nothing_else_waits() -> None:
+async def test_ack_and_audio_leave_when_the_answer_is_durable_and_nothing_else_waits() -> None:
     world = LegWorld()
     far = await world.dialled()
     store = HeldStore(world)
     far.answers(Answered(ANSWER))
-    assert world.media.legs[0].done[0] == "start"
     assert world.placing is not None
     assert await world.placing, "the application runs"
-    assert far.acknowledged == 0
+    talks = asyncio.ensure_future(world.leg.answer())
+    await asyncio.sleep(0)
+    assert (far.acknowledged, world.media.legs[0].done, talks.done()) == (0, [], False)
     ((change, within_s, _),) = store.held
     assert change.fields["state"] == "answered"
     assert change.fields["dialog"] == {"call_id": SID}
@@ -93,6 +94,8 @@ async def test_the_ack_leaves_when_the_answer_is_durable_and_nothing_else_waits(
     store.release()
     await asyncio.sleep(0)
     assert far.acknowledged == 1
+    assert await talks
+    assert world.media.legs[0].done[0] == "start"
     world.leg.hang_up(HANG_UP)
     await until(lambda: store.release() and world.leg.retired.done())
 
@@ -160,7 +163,7 @@ async def test_a_call_towards_us_is_kept_when_it_is_answered() -> None:
     kept.taken(incoming)
     fields = kept.changes()
     assert fields == {"dialog": {"call_id": incoming.sip_call_id}}
-    kept.answered(Change(SID, fields))
+    kept.answered(Change(SID, fields), lambda: None)
     await asyncio.sleep(0)
     assert world.store.changes[-1].fields == fields
     kept.let_go()
