@@ -41,7 +41,7 @@ WATCH_S = 4.0
 """How often a worker is asked whether it is still there."""
 MISSES = 3
 """Questions without an answer after which it hangs; its calls have had no audio for that long."""
-RESTART_DELAYS_S = (0.1, 0.5, 2.0, 5.0, 15.0)
+RESTART_DELAYS_S = (0.1, 0.5, 1.0, 2.0)
 """Before each try to start a dead worker again; the last one repeats."""
 STEADY_S = 60.0
 """A worker that lived so long starts the delays over."""
