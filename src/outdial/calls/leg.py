@@ -119,6 +119,7 @@ class CallLeg:
         self.recordings = Recordings(services, self.timeline)
         self._ladder = Ladder(call.sid, services.journal, loop)
         self._timers = Timers(loop)
+        self._limit_at = 0.0
         self._dialog = KeptDialog(
             call, services.journal, self._timers, lambda text: self.note("warning", text=text)
         )
@@ -232,6 +233,7 @@ class CallLeg:
 
     def limit(self, seconds: float) -> None:
         """The leg is ended that long from now."""
+        self._limit_at = self._services.clock.monotonic() + seconds
         self._timers.start("limit", seconds, self._limit_reached)
 
     def note(self, kind: str, **data: Any) -> None:
@@ -503,6 +505,10 @@ class CallLeg:
     # ------------------------------------------------------------------ the end
 
     def _limit_reached(self) -> None:
+        left_s = self._limit_at - self._services.clock.monotonic()
+        if left_s > 0:  # the loop counts from the beginning of a turn: its timers may be early
+            self._timers.start("limit", max(left_s, 0.001), self._limit_reached)
+            return
         self.hang_up(
             Ending(Outcome.COMPLETED, "time-limit", Source.OUTDIAL, detail="time limit reached")
         )

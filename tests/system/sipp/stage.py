@@ -34,7 +34,7 @@ SAY = "<Response><Say>The quick brown fox jumps over the lazy dog.</Say></Respon
 LINGER = '<Response><Pause length="1"/></Response>'
 STAY = '<Response><Pause length="60"/></Response>'
 
-_SINGLES, _GUARDED, _PAIRS, _TCP = 110, 10, 6, 2
+_SINGLES, _GUARDED, _PAIRS, _TCP = 200, 10, 6, 2
 _HELD = (
     "sip_client_transactions",
     "sip_server_transactions",
