@@ -198,11 +198,12 @@ class Stage:
     """
 
     def __init__(self, settings: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        net = f"127.{random.randrange(1, 255)}.{random.randrange(0, 255)}"
+        first, second = random.randrange(1, 255), random.randrange(0, 254)
+        net, other = f"127.{first}.{second}", f"127.{first}.{second + 1}"
         self._singles = _lines(f"{net}.", 1, 5550000, _SINGLES, 1)
-        self._guarded = _lines(f"{net}.", 120, 5560000, _GUARDED, 1)
-        self._pairs = _lines(f"{net}.", 150, 5570000, _PAIRS, 2)
-        self._tcp = _lines(f"{net}.", 180, 5580000, _TCP, 1)
+        self._guarded = _lines(f"{other}.", 120, 5560000, _GUARDED, 1)
+        self._pairs = _lines(f"{other}.", 150, 5570000, _PAIRS, 2)
+        self._tcp = _lines(f"{other}.", 180, 5580000, _TCP, 1)
         self._names = (f"call{number}" for number in itertools.count(1))
         self.web = WebServer()
         self.outdial = OutdialServer(_merged(settings or {}, f"{net}.250", self._trunks()))
