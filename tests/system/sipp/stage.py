@@ -73,6 +73,10 @@ STEPS = ("initiated", "ringing", "answered")
 """What is told of a call that rings and is answered, before its end."""
 WELL = End("completed", "200", "normal-clearing", "application")
 _NEVER_ZERO = ("media_descriptors", "tasks")
+_OPENED_ONCE = 8
+"""Descriptors of what is opened the first time that two want it at once, and then kept: a second
+reader of the store, a second speech helper, connections that are kept alive. A leak of one a call
+is more than that after a few tests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +286,10 @@ class Stage:
         if self._descriptors is None:
             return
         deadline = time.monotonic() + 3
-        while (now := self.descriptors()) > self._descriptors and time.monotonic() < deadline:
+        most = self._descriptors + _OPENED_ONCE
+        while (now := self.descriptors()) > most and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert now <= self._descriptors, f"{now} descriptors, {self._descriptors} at the start"
+        assert now <= most, f"{now} descriptors, {self._descriptors} at the start"
 
     def descriptors(self) -> int:
         """Those of the control process."""
