@@ -15,6 +15,7 @@ PURE = [
     *sorted(SRC.glob("sdp/*.py")),
     *sorted(SRC.glob("media/core/*.py")),
     *sorted(SRC.glob("didml/*.py")),
+    *sorted(SRC.glob("didml/verbs/*.py")),
     *(SRC / f"webhooks/{name}.py" for name in ("payloads", "schedule", "sign", "turns")),
     *(
         SRC / f"calls/{name}.py"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from outdial.didml.values import Kind
-from outdial.didml.verbs import Built
+
+if TYPE_CHECKING:
+    from outdial.didml.verbs import Built  # a verb's module holds its row
 
 
 @dataclass(frozen=True, slots=True)

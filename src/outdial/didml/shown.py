@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 _TEXT = 80
 _URL = 500
+URL_IN_SUMMARY = 80
+"""Of a URL, in a verb's summary."""
 _KEYED = re.compile(r"(?i)([?&;]digits=)[^&;#\s]*")
 
 

@@ -13,8 +13,9 @@ from outdial.didml.interpreter import RUNNERS
 from outdial.didml.lint import lint
 from outdial.didml.parse import Document, parse
 from outdial.didml.rows import Attribute, VerbRow
-from outdial.didml.table import MOST_TARGETS, VERBS
+from outdial.didml.table import VERBS
 from outdial.didml.verbs import Conference, Dial, Enqueue, Gather, Number, Queue, Verb
+from outdial.didml.verbs.dial import MOST_TARGETS
 
 BASE = "http://app.example.test/ivr/start.php"
 BODIES = {
@@ -233,8 +234,28 @@ def test_digits_sent_are_not_in_the_summary() -> None:
 
 
 def test_the_reference_is_the_table() -> None:
-    page = Path(__file__).parents[3] / "docs" / "reference" / "didml.md"
-    assert page.read_text(encoding="utf-8") == reference.render()
+    folder = Path(__file__).parents[3] / "docs" / "reference"
+    there = {f"didml/{path.name}" for path in (folder / "didml").iterdir()} | {"didml.md"}
+    made = reference.pages()
+    assert there == made.keys()
+    for name, text in made.items():
+        remedy = "run python -m outdial.didml.reference"
+        assert (folder / name).read_text(encoding="utf-8") == text, remedy
+
+
+def test_the_reference_is_written_where_it_stands_and_old_pages_go(tmp_path: Path) -> None:
+    (tmp_path / "didml").mkdir()
+    (tmp_path / "didml" / "shout.md").write_text("a verb that is gone")
+    reference.write(tmp_path)
+    made = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.md")}
+    assert made == reference.pages().keys()
+
+
+def test_a_verb_that_is_not_run_has_no_page() -> None:
+    made = reference.pages()
+    for row in VERBS:
+        assert (reference.page_name(row) in made) == (row.build is not None)
+        assert row.build or row.name in made["didml.md"].split("## Not in this version")[1]
 
 
 def test_a_dial_rings_no_crowd() -> None:

@@ -1,0 +1,30 @@
+"""Sip: a SIP address in a Dial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from outdial.didml.rows import Body, VerbRow
+from outdial.didml.shown import short
+from outdial.didml.values import SIP
+
+
+@dataclass(frozen=True, slots=True)
+class Sip:
+    """A SIP address to ring."""
+
+    uri: str
+    """A SIP URI, or a bare host: the dialled number is then called at it."""
+    line: int = 0
+
+    def summary(self) -> str:
+        """For the timeline."""
+        return short(self.uri)
+
+
+ROW = VerbRow(
+    "Sip",
+    "A SIP address to ring. Outside Dial it means a Dial of this address.",
+    Sip,
+    Body("uri", SIP, "A SIP URI, or a host at which the dialled number is called."),
+)
