@@ -11,8 +11,10 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import uvloop
 from fastapi import APIRouter
@@ -35,6 +37,7 @@ from outdial.config import Media, Settings, Trunk
 from outdial.errors import ConfigError, StoreUnavailable
 from outdial.gauges import Gauges
 from outdial.keys import KeyRing
+from outdial.legs import IncomingLeg, MediaPlane, SignallingPlane
 from outdial.media.plane import WorkerPool, parse_ports
 from outdial.net.addresses import AddressPolicy, check_url
 from outdial.net.client import HttpClient
@@ -72,24 +75,49 @@ GC_THRESHOLD = 100_000
 """New objects, net, after which the collector looks for cycles."""
 
 
-class Server:
-    """Everything that runs in the control process. Made by `start`, ended by `stop`."""
+class Trunking(SignallingPlane, Protocol):
+    """The signalling of a server: it knows whose calls towards us it takes."""
 
-    def __init__(self, settings: Settings) -> None:
+    def trunk_of(self, host: str) -> str | None:
+        """The name of the trunk at the address."""
+
+
+class MediaSystem(MediaPlane, Protocol):
+    """The media of a server."""
+
+    async def stats(self) -> dict[str, int]:
+        """What is held and was done, by name, for `gauges`."""
+
+    async def stop(self) -> None:
+        """Ends it."""
+
+
+class Server:
+    """Everything that runs in the control process. Made by `start`, ended by `stop`.
+
+    The methods called `_make…`, `_start…` and `_equip` are what `outdial.testing.rehearsal` does
+    in another way: without a network, in time of its own.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
-        self.clock = SystemClock()
+        self.clock = clock or SystemClock()
         self._stack = contextlib.AsyncExitStack()
 
     @classmethod
     async def start(cls, settings: Settings) -> Server:
         """Starts every part, the HTTP API last. Raises ConfigError."""
         server = cls(settings)
-        try:
-            await server._start()
-        except BaseException:
-            await server._stack.aclose()
-            raise
+        await server.begin()
         return server
+
+    async def begin(self) -> None:
+        """Starts every part of one that was only made. Raises ConfigError."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
 
     async def _start(self) -> None:
         settings, clock, stack = self.settings, self.clock, self._stack
@@ -104,22 +132,14 @@ class Server:
         if self.member is not None:
             stack.push_async_callback(self._leave, self.member)
         keys = await KeyRing.open(self.store, settings, clock)
-        client = HttpClient(policy, signer=Signing.open(settings.webhooks, clock))
+        client = self._make_client(policy)
         stack.push_async_callback(client.close)
-        self.media = await WorkerPool.start(_media_settings(settings), clock)
+        self.media = await self._start_media()
         stack.push_async_callback(self.media.stop)
         speech, sounds = await self._start_speech(client)
         self.trunks, routers = await self._start_trunks(speech)
 
-        self.sip = await SipEndpoint.start(
-            settings.sip,
-            on_invite=(lambda leg: reception.take(leg)) if settings.numbers else None,
-            clock=clock,
-        )
-        stack.push_async_callback(self.sip.close)
-        plane = SipPlane(settings.sip, self.trunks, self.sip, clock)
-        stack.callback(plane.close)
-        plane.watch()
+        plane = await self._start_signalling(lambda leg: self.reception.take(leg))
 
         self.deliverer = Deliverer(
             self.store,
@@ -133,28 +153,30 @@ class Server:
         self.http = HttpServer(host.strip("[]"), int(port))
         stack.push_async_callback(self.http.stop)
         self.url = f"http://{host}:{self.http.port}"
-        services = Services(
-            settings=settings,
-            clock=clock,
-            journal=journal,
-            signalling=plane,
-            media=self.media,
-            http=client,
-            speech=speech,
-            sounds=sounds,
-            routes=Routes(self.trunks),
-            channels=Channels(self.trunks, clock.monotonic()),
-            recordings=recordings,
-            public_url=settings.http.public_url.rstrip("/") or self.url,
-            check_destination=lambda number, field: check_destination(
-                number, settings.limits, field, sim=settings.sim.enabled
-            ),
-            tasks=Tasks(),
-            sdp_session_id=partial(secrets.randbits, 62),
-            lease=self.member,
+        services = self._equip(
+            Services(
+                settings=settings,
+                clock=clock,
+                journal=journal,
+                signalling=plane,
+                media=self.media,
+                http=client,
+                speech=speech,
+                sounds=sounds,
+                routes=Routes(self.trunks),
+                channels=Channels(self.trunks, clock.monotonic()),
+                recordings=recordings,
+                public_url=settings.http.public_url.rstrip("/") or self.url,
+                check_destination=lambda number, field: check_destination(
+                    number, settings.limits, field, sim=settings.sim.enabled
+                ),
+                tasks=Tasks(),
+                sdp_session_id=partial(secrets.randbits, 62),
+                lease=self.member,
+            )
         )
         self.calls = Registry(services, self.store, self.member)
-        reception = Reception(services, self.calls, plane.trunk_of)
+        self.reception = Reception(services, self.calls, plane.trunk_of)
         gauges = Gauges(self.sip.agent, self.media, self.deliverer)
         collectors: list[Collector] = [gauges]
         if self.member is not None:
@@ -182,12 +204,34 @@ class Server:
             self.member.serve(self.calls, self.deliverer)
         await self.http.start(app)
 
+    def _make_client(self, policy: AddressPolicy) -> HttpClient:
+        return HttpClient(policy, signer=Signing.open(self.settings.webhooks, self.clock))
+
+    async def _start_media(self) -> MediaSystem:
+        return await WorkerPool.start(_media_settings(self.settings), self.clock)
+
+    async def _start_signalling(self, take: Callable[[IncomingLeg], None]) -> Trunking:
+        """`take` gets the calls towards us."""
+        sip, stack = self.settings.sip, self._stack
+        self.sip = await SipEndpoint.start(
+            sip, on_invite=take if self.settings.numbers else None, clock=self.clock
+        )
+        stack.push_async_callback(self.sip.close)
+        plane = SipPlane(sip, self.trunks, self.sip, self.clock)
+        stack.callback(plane.close)
+        plane.watch()
+        return plane
+
+    def _equip(self, services: Services) -> Services:
+        """What sessions stand on, before anything stands on it."""
+        return services
+
     async def _start_speech(self, client: HttpClient) -> tuple[Speech, Sounds]:
         settings, stack = self.settings, self._stack
         cache = ClipCache(settings.storage.cache, settings.storage.cache_max_mb * 1_000_000)
         await cache.start()
         stack.push_async_callback(cache.stop)
-        pool = HelperPool()
+        pool = self.helpers = HelperPool()
         stack.push_async_callback(pool.stop)
         speech = Speech(settings.speech, cache, pool)
         stack.push_async_callback(speech.stop)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from outdial.media.plane import WorkerPool
 from outdial.sip.core.agent import Agent
 from outdial.webhooks.deliver import Deliverer
 
@@ -39,10 +38,16 @@ _MEDIA_COUNTERS = {
 }
 
 
+class MediaStatistics(Protocol):
+    """The part of media.plane.WorkerPool that is read here."""
+
+    async def stats(self) -> dict[str, int]: ...
+
+
 class Gauges(Collector):
     """Read at every scrape; `refresh` first, because the workers have to be asked."""
 
-    def __init__(self, agent: Agent, media: WorkerPool, deliverer: Deliverer) -> None:
+    def __init__(self, agent: Agent, media: MediaStatistics, deliverer: Deliverer) -> None:
         self._agent = agent
         self._media = media
         self._deliverer = deliverer

@@ -112,6 +112,11 @@ class HelperPool:
         """The processes that run now."""
         return [helper.pid for helper in (*self._idle, *self._busy)]
 
+    @property
+    def is_working(self) -> bool:
+        """Whether a job runs or waits."""
+        return self._waiting > 0
+
     async def run(
         self,
         head: frames.Head,

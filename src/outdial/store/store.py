@@ -79,6 +79,11 @@ class Store:
         if self._backend.transactions is not None:
             self._backend.transactions.fence(node, on_taken)
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a transaction is under way: somebody may be waiting for the disk."""
+        return self._writer.is_writing
+
     async def check(self) -> None:
         """Writes nothing and waits for it: raises StoreUnavailable when writing fails now."""
         await self._writer.submit([])

@@ -77,6 +77,11 @@ class Writer:
         """Operations that wait or are being written."""
         return len(self._waiting) + len(self._group)
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a transaction is under way."""
+        return self._is_writing
+
     def submit(self, rows: Rows, within_s: float = 0.0) -> asyncio.Future[None]:
         """Writes the rows together; the future is done when they are on the disk.
 
