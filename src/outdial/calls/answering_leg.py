@@ -12,7 +12,7 @@ from outdial.calls.callbacks import Subscription
 from outdial.calls.endings import of_refusal
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.services import Services
-from outdial.calls.states import Event, State
+from outdial.calls.states import Event
 from outdial.errors import (
     MediaUnavailable,
     NegotiationError,
@@ -124,12 +124,9 @@ class AnsweringLeg(CallLeg):
         except StoreUnavailable:
             self._services.journal.write(change)
 
-    def hang_up(self, ending: Ending) -> None:
-        """Ends the leg: BYE after the answer, a refusal before it. Idempotent."""
-        if self.state is State.ANSWERED or self.is_over:
-            super().hang_up(ending)
-        else:
-            self._refuse(ending.sip_code or _REFUSED, ending)
+    def _withdraw(self, ending: Ending) -> None:
+        """Refuses the call."""
+        self._refuse(ending.sip_code or _REFUSED, ending)
 
     def _refuse(self, status: int, ending: Ending) -> None:
         self._incoming.reject(status)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from outdial import ids
 from outdial.calls.callbacks import Subscription
+from outdial.calls.dialled_leg import DialledLeg
 from outdial.calls.digits import forward_to
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.services import Services
@@ -69,7 +70,7 @@ class Bridge:
         """
         media = self._parent.media
         self._ring_back()
-        legs: list[CallLeg] = []
+        legs: list[DialledLeg] = []
         try:
             for party in parties:
                 legs.append(await self._leg(party))
@@ -96,7 +97,7 @@ class Bridge:
         self._parent.note("dial.ended", status=end.status, leg=end.sid, seconds=end.duration_s)
         return end
 
-    async def _leg(self, party: Party) -> CallLeg:
+    async def _leg(self, party: Party) -> DialledLeg:
         """A new leg, durably stored."""
         parent, plan = self._parent.call, party.plan
         now = self._services.clock.now()
@@ -114,7 +115,7 @@ class Bridge:
         subscription = party.subscribe(call.sid)
         if subscription is not None and subscription.lane.root_sid == call.sid:
             call.request = subscription.to_json()
-        leg = CallLeg(self._services, call, plan, subscription, near=self._parent.media)
+        leg = DialledLeg(self._services, call, plan, subscription, near=self._parent.media)
         storing = self._services.tasks.start(self._store(leg), f"store {call.sid}")
         try:
             problem = await asyncio.shield(storing)
@@ -140,8 +141,8 @@ class Bridge:
         return None
 
     async def _first_answer(
-        self, legs: Sequence[CallLeg], parties: Sequence[Party]
-    ) -> CallLeg | None:
+        self, legs: Sequence[DialledLeg], parties: Sequence[Party]
+    ) -> DialledLeg | None:
         """Rings them; the first to take the call is bridged and the others are released."""
         if len(legs) == 1:
             legs[0].on_early_media = lambda: self._join(legs[0])

@@ -1,4 +1,4 @@
-"""One outgoing leg from its first INVITE to its last packet, on whichever trunk takes it.
+"""One leg of a call, whoever placed it: `dialled_leg` and `answering_leg` lead it to the answer.
 
 A leg has exactly one terminal event, whatever happens, and says why it ended. Signalling and media
 call the listeners below; what follows from an event happens before the listener returns, and is
@@ -12,30 +12,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from outdial import log
 from outdial.calls.audio import Audio
 from outdial.calls.callbacks import Subscription
-from outdial.calls.endings import may_try_next_trunk, of_full_trunks, of_rejection, of_release
+from outdial.calls.endings import of_release
 from outdial.calls.history import History
 from outdial.calls.kept_dialog import KeptDialog
 from outdial.calls.ladder import Ladder
-from outdial.calls.numbers import for_trunk
 from outdial.calls.recording import Recordings
 from outdial.calls.services import Services
 from outdial.calls.states import Event, State
 from outdial.calls.timers import Timers
-from outdial.config import Trunk
 from outdial.errors import (
     MediaUnavailable,
     NegotiationError,
     RemoteProtocolError,
-    StoreConflict,
-    StoreUnavailable,
 )
 from outdial.legs import (
-    Answered,
-    Codec,
-    DialTarget,
     Digit,
     DigitInfo,
     Ending,
@@ -50,7 +42,6 @@ from outdial.legs import (
     Rejected,
     Released,
     Reoffer,
-    Ringing,
     SignallingEvent,
     SignallingLeg,
     Source,
@@ -58,18 +49,13 @@ from outdial.legs import (
 )
 from outdial.store.records import CallRecord, Change
 
-CANCEL_WAIT_S = 2.0
-"""How long a cancelled INVITE may take to confirm before the call is over without it."""
 LAST_WORDS_WAIT_S = 2.0
 """How long the media worker may take to close a recording and give its counters."""
 TIMELINE_LINGER_S = 10.0
 """How long after the end callbacks are still noted on the timeline."""
-STORE_RETRY_S = 1.0
 
 _ELSEWHERE = Ending(Outcome.CANCELED, "normal-clearing", Source.OUTDIAL)
 """Nobody sees it: the node that has the call says how that ends."""
-
-_log = log.get("leg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +74,7 @@ class LegPlan:
 
 
 class CallLeg:
-    """One leg. `place` rings it; `ended` gives the reason when it is over."""
+    """One leg. `place` leads it to its answer; `ended` gives the reason when it is over."""
 
     def __init__(
         self,
@@ -111,7 +97,6 @@ class CallLeg:
         self.retired: asyncio.Future[None] = loop.create_future()
         self._talks: asyncio.Future[bool] = loop.create_future()
         """Whether audio flows; False when the leg is over before any did."""
-        self._attempt: asyncio.Future[Rejected | Answered] | None = None
         self._signalling: SignallingLeg | None = None
         self._audio: Audio | None = None
         self._decided: Ending | None = None
@@ -124,15 +109,12 @@ class CallLeg:
             call, services.journal, self._timers, lambda text: self.note("warning", text=text)
         )
         self._signalling_over = True
-        self._early_answer: bytes | None = None
         self.is_elsewhere = False
         """Whether another node has taken the call out of the queue."""
         self.channel = ""
         """The trunk one of whose channels the leg holds."""
         self.on_digit: Callable[[str, str], None] | None = None
         """Called with each digit and its source: rfc4733, in-band or info."""
-        self.on_early_media: Callable[[], None] | None = None
-        """Set by whoever lets the caller hear it; without it early media is not taken."""
 
     # ------------------------------------------------------------------ what others ask
 
@@ -165,29 +147,16 @@ class CallLeg:
         """
         return self._transition(Event.DIAL, {})
 
+    async def place(self) -> bool:
+        """Waits until it is answered, or rings for an application that answers it (True); False:
+        it is over."""
+        return not self.is_over
+
     def free_channel(self, *, unused: bool = False) -> None:
         """Gives its trunk's channel back; `unused`: nothing was dialled on it."""
         if self.channel:
             channel, self.channel = self.channel, ""
             self._services.channels.give_back(channel, unused=unused)
-
-    async def place(self) -> bool:
-        """Rings until somebody answers (True) or the leg is over (False)."""
-        try:
-            self._timers.start("ring", self._plan.timeout_s, self._ring_expired)
-            if self.state is not State.QUEUED or await self._begin():
-                await self._await_lease()
-                if not self.is_over:
-                    await self._try_trunks()
-        except MediaUnavailable as error:
-            self._end(Ending(Outcome.FAILED, "media-failure", Source.OUTDIAL, detail=str(error)))
-        except Exception:
-            _log.exception("leg.defect", call=self.sid)
-            self._drop_signalling()
-            self._end(Ending(Outcome.FAILED, "internal-error", Source.OUTDIAL))
-        finally:
-            self._timers.cancel("ring")
-        return self.state is State.ANSWERED and not self.is_over
 
     async def answer(self) -> bool:
         """Whether it is answered and audio flows, once that is settled; a leg that somebody else
@@ -202,12 +171,12 @@ class CallLeg:
             self._decided = ending
             self._drop_signalling()
             self._end(ending)
-        elif self._signalling is None:
-            self._end(ending)
         else:
-            self._decided = ending
-            self._drop_signalling()
-            self._timers.start("cancel", CANCEL_WAIT_S, self._cancel_unconfirmed)
+            self._withdraw(ending)
+
+    def _withdraw(self, ending: Ending) -> None:
+        """Ends a leg that was not answered."""
+        self._end(ending)
 
     def abandon(self, ending: Ending, at: float, ladder: Sequence[TracedMessage] = ()) -> None:
         """A leg of an earlier process, last heard of then: over at once.
@@ -240,138 +209,16 @@ class CallLeg:
         """A line on the timeline."""
         self.timeline.note(kind, data)
 
-    # ------------------------------------------------------------------ dialling
-
-    async def _begin(self) -> bool:
-        """Makes the dialling durable before anything leaves; False when the leg ended first."""
-        change = self._transition(Event.DIAL, {})
-        while not self.is_over:
-            try:
-                await self._services.journal.durable(change)
-            except StoreUnavailable as error:
-                _log.warning("leg.waits_for_store", call=self.sid, error=str(error))
-                await asyncio.sleep(STORE_RETRY_S)
-            except StoreConflict:
-                self.forget()
-            else:
-                return not self.is_over
-        return False
-
-    async def _await_lease(self) -> None:
-        """This process may have been stopped since the commit, and the call be another node's."""
-        lease = self._services.lease
-        while lease is not None and not lease.holds_lease and not self.is_over:
-            try:
-                await lease.confirm()
-            except StoreUnavailable:
-                await asyncio.sleep(STORE_RETRY_S)
-            else:
-                return
-
-    async def _try_trunks(self) -> None:
-        routes: tuple[Trunk | None, ...] = (
-            (None,)
-            if self._plan.uri
-            else self._services.routes.to(self._plan.number, self._plan.trunk)
-        )
-        ending = Ending(
-            Outcome.FAILED,
-            "no-route",
-            Source.OUTDIAL,
-            detail=f"no trunk takes {self._plan.number}: see trunks.prefixes in the settings",
-        )
-        for place, trunk in enumerate(self._own_channel_first(routes)):
-            if trunk is not None and not self._take_channel(trunk):
-                ending = of_full_trunks(self._plan.number) if place == 0 else ending
-                self.note("trunk.full", trunk=trunk.name)
-                continue
-            result = await self._dial(trunk)
-            if isinstance(result, Answered):
-                return
-            if self._decided is not None:
-                ending = replace(self._decided, sip_code=result.status)
-                break
-            ending = of_rejection(result)
-            if self.is_over or not may_try_next_trunk(result) or place == len(routes) - 1:
-                break
-            self.note(
-                "trunk.failed",
-                trunk=trunk.name if trunk else "",
-                status=result.status,
-                reason=result.reason,
-            )
-        self._end(ending)
-
-    def _own_channel_first(self, routes: tuple[Trunk | None, ...]) -> list[Trunk | None]:
-        return sorted(routes, key=lambda trunk: trunk is None or trunk.name != self.channel)
-
-    def _take_channel(self, trunk: Trunk) -> bool:
-        """A channel of the trunk in place of the one it holds; False when there is none."""
-        if trunk.name != self.channel:
-            self.free_channel()
-            now = self._services.clock.monotonic()
-            if not self._services.channels.take_at_once(trunk.name, now):
-                return False
-            self.channel = trunk.name
-        return True
-
-    async def _dial(self, trunk: Trunk | None) -> Rejected | Answered:
-        services, plan = self._services, self._plan
-        if self._audio is None:
-            self._audio = Audio(
-                services.media.open(self.sid, self._on_media, self._near),
-                [Codec[name] for name in services.settings.media.codecs],
-                services.sdp_session_id(),
-            )
-        self._attempt = self._loop.create_future()
-        self._signalling_over = False
-        if trunk is not None:
-            self.call.trunk = trunk.name
-        target = DialTarget(
-            leg_id=self.sid,
-            trunk=trunk.name if trunk else "",
-            number=for_trunk(plan.number, trunk.number_format) if trunk else "",
-            caller_id=for_trunk(plan.caller_id, trunk.number_format) if trunk else plan.caller_id,
-            caller_name=plan.caller_name,
-            uri=plan.uri,
-        )
-        offer = self._audio.offer(learn_address=trunk is not None and trunk.nat)
-        dialled = services.signalling.dial(target, offer, self._on_signalling, self._ladder.add)
-        self._signalling = dialled
-        self._dialog.dialled(dialled)
-        return await self._attempt
-
-    def _ring_expired(self) -> None:
-        if self.state is not State.ANSWERED:
-            self.hang_up(
-                Ending(
-                    Outcome.NO_ANSWER,
-                    "no-answer",
-                    Source.OUTDIAL,
-                    detail=f"nobody answered within {self._plan.timeout_s:g} s",
-                )
-            )
-
-    def _cancel_unconfirmed(self) -> None:
-        if self._attempt is not None and not self._attempt.done():
-            self._attempt.set_result(Rejected(487, "Request Terminated", local=True))
-
     # ------------------------------------------------------------------ signalling events
 
     def _on_signalling(self, event: SignallingEvent) -> None:
         match event:
-            case Ringing():
-                self._on_ringing(event)
-            case Answered():
-                self._on_answered(event)
             case Rejected():
                 self._signalling_over = True
-                self._resolve_attempt(event)
                 self._retire_if_done()
             case Released():
                 self._signalling_over = True
                 self._end(self._decided or of_release(event))
-                self._resolve_attempt(Rejected(487, "Request Terminated", local=True))
                 self._retire_if_done()
             case Reoffer():
                 self._on_reoffer(event)
@@ -380,66 +227,11 @@ class CallLeg:
             case DigitInfo():
                 self._on_digit(event.digit, "info")
 
-    def _on_ringing(self, event: Ringing) -> None:
-        if self.is_over or self._decided is not None:
-            return
-        if self.state is State.DIALLING and event.status != 181:
-            data = {"status": event.status, "trunk": self.call.trunk}
-            self._write(Event.RING, data, **self._dialog.changes())
-        if event.sdp is None or self._audio is None:
-            return
-        self._early_answer = event.sdp
-        if self.on_early_media is not None:
-            try:
-                self._audio.accept(event.sdp)
-            except (NegotiationError, RemoteProtocolError) as error:
-                self.note("warning", text=f"early media not usable: {error}")
-            else:
-                self.on_early_media()
-
-    def _on_answered(self, event: Answered) -> None:
-        audio = self._audio
-        if audio is None or self.is_over or self._decided is not None:
-            self._drop_signalling()
-            return
-        problem = self._agree(audio, event.sdp or self._early_answer)
-        if problem:
-            self._decided = Ending(
-                Outcome.FAILED, "incompatible-destination", Source.CALLEE, 200, problem
-            )
-            self._drop_signalling()
-            self._end(self._decided)
-        else:
-            fields = self._dialog.changes()
-            change = self._transition(Event.ANSWER, {"trunk": self.call.trunk}, **fields)
-            self._dialog.answered(change, self._ack_sent)
-        self._resolve_attempt(event)
-
-    def _ack_sent(self) -> None:
-        """Our ACK has left. A phone that sees audio before it takes that for somebody else's."""
-        if self._audio is None or self.is_over:
-            return
-        self._audio.begin()
-        self._attend(self._audio)
-        self._talks.set_result(True)
-
     def _attend(self, audio: Audio) -> None:
         """What an answered leg's audio is watched for."""
         audio.media.watch_silence(self._services.settings.media.silence_timeout_s)
         if self._plan.record:
             self.recordings.whole(audio.media)
-
-    def _agree(self, audio: Audio, answer: bytes | None) -> str:
-        """Takes the answer; what is wrong with it, or ""."""
-        if answer is None:
-            return "neither the 200 nor a provisional response had an SDP answer"
-        if self._signalling is not None and self._signalling.peer is not None:
-            audio.signalling_address = self._signalling.peer[0]
-        try:
-            audio.accept(answer, later=True)
-        except (NegotiationError, RemoteProtocolError) as error:
-            return str(error)
-        return ""
 
     def _on_reoffer(self, event: Reoffer) -> None:
         if self._audio is None or self._signalling is None:
@@ -464,10 +256,6 @@ class CallLeg:
             self._audio.accept(event.sdp)
         except (NegotiationError, RemoteProtocolError) as error:
             self.note("warning", text=f"answer to our offer not usable: {error}")
-
-    def _resolve_attempt(self, result: Rejected | Answered) -> None:
-        if self._attempt is not None and not self._attempt.done():
-            self._attempt.set_result(result)
 
     def _drop_signalling(self) -> None:
         if self._signalling is not None:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from outdial import ids, log
 from outdial.calls import codes
 from outdial.calls.admission import Admission, Ticket
-from outdial.calls.callbacks import Subscription
 from outdial.calls.conferences import Conferences
-from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.leg import CallLeg
 from outdial.calls.peers import HANG_UP, Peers
 from outdial.calls.queues import Queues
 from outdial.calls.quota import Quota
 from outdial.calls.repeats import Repeatable
 from outdial.calls.request import CallRequest
+from outdial.calls.resuming import resume
 from outdial.calls.services import Services
 from outdial.calls.session import Session
 from outdial.calls.standing import Standings
@@ -47,12 +47,6 @@ _BY_API = Ending(
 _CANCELLED_BY_API = Ending(
     Outcome.CANCELED, "originator-cancel", Source.CALLER, detail="cancelled through the API"
 )
-_EXPIRED = Ending(
-    Outcome.FAILED,
-    "expired-in-queue",
-    Source.OUTDIAL,
-    detail="Outdial was away for longer than the call's timeout before it could be dialled",
-)
 _WAITED_TOO_LONG = Ending(
     Outcome.FAILED,
     "expired-in-queue",
@@ -64,12 +58,6 @@ _NOT_ACKNOWLEDGED = Ending(
     "not-acknowledged",
     Source.OUTDIAL,
     detail="the record answered so late that the post was refused; it was not dialled",
-)
-_CRASHED = Ending(
-    Outcome.FAILED,
-    "server-restart",
-    Source.OUTDIAL,
-    detail="Outdial was stopped hard and found the call unfinished when it came back",
 )
 _SHUTDOWN = Ending(
     Outcome.COMPLETED, "server-shutdown", Source.OUTDIAL, detail="Outdial was stopped"
@@ -287,7 +275,12 @@ class Registry:
         await self._store.flush()
         for call in await self._store.unfinished_calls():
             if not self._services.journal.is_open(call.sid):
-                await self._resume(call, is_claimed=call.sid in claimed)
+                is_claimed = call.sid in claimed
+                session = await resume(
+                    self._services, self._store, call, self._keep, is_claimed=is_claimed
+                )
+                if session is not None:
+                    self._wait(session)
         if self._ready:
             self._admit()
 
@@ -440,52 +433,6 @@ class Registry:
         if self._admit_timer is not None:
             self._admit_timer.cancel()
             self._admit_timer = None
-
-    async def _resume(self, call: CallRecord, *, is_claimed: bool = False) -> None:
-        """A call found unfinished: one that was never dialled is dialled, any other is over."""
-        now = self._services.clock.now()
-        history = await self._store.events(call.sid)
-        next_seq = history[-1].seq + 1 if history else 0
-        is_first = call.parent_sid == call.sid
-        request = _request_of(call) if is_first else None
-        if call.state == State.QUEUED.value and request is not None:
-            session = Session(self._services, call, request, self._keep, next_seq)
-            self._keep(session.leg)
-            if now - call.created_at > request.timeout_s and not is_claimed:
-                session.leg.hang_up(_EXPIRED)
-            else:
-                self._wait(session)
-            return
-        if is_first:
-            subscription = Subscription.of_request(request, call.sid) if request else None
-        else:
-            subscription = await self._subscription_of_second(call)
-        if subscription is not None:
-            subscription.lane.resume_at(int(now))
-        plan = LegPlan(call.to_number, call.from_number)
-        leg = CallLeg(self._services, call, plan, subscription, next_seq=next_seq)
-        self._keep(leg)
-        ladder = await self._store.ladder(call.sid) if call.dialog is not None else ()
-        leg.abandon(_CRASHED, history[-1].at if history else call.created_at, ladder)
-
-    async def _subscription_of_second(self, call: CallRecord) -> Subscription | None:
-        """A leg of a Dial has its own callbacks, if any; one of a click-to-call its parent's."""
-        if "status_callback" in call.request:
-            return Subscription.of_leg(call.request, call.sid)
-        parent = await self._store.call(call.parent_sid)
-        request = None if parent is None else _request_of(parent)
-        if request is None or request.url:
-            return None
-        return Subscription.of_request(request, call.parent_sid)
-
-
-def _request_of(call: CallRecord) -> CallRequest | None:
-    """What was asked for. A record that cannot be read must not keep the server from starting."""
-    try:
-        return CallRequest.from_json(call.request)
-    except (KeyError, TypeError) as error:
-        _log.error("request.unreadable", call=call.sid, error=repr(error))
-        return None
 
 
 def _admission(services: Services) -> Admission[Session]:

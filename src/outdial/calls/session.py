@@ -8,6 +8,7 @@ from collections.abc import Callable
 from outdial import log
 from outdial.calls.bridge import Bridge, Party
 from outdial.calls.callbacks import Subscription
+from outdial.calls.dialled_leg import DialledLeg
 from outdial.calls.endings import of_refusal
 from outdial.calls.host import LegHost
 from outdial.calls.leg import CallLeg, LegPlan
@@ -55,7 +56,7 @@ class Session:
             timeout_s=request.timeout_s,
             record=request.record,
         )
-        self.leg = leg or CallLeg(services, call, plan, self._subscription, next_seq=next_seq)
+        self.leg = leg or DialledLeg(services, call, plan, self._subscription, next_seq=next_seq)
 
     async def run(self) -> None:
         """Until the call is over."""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from doubles.world import Page, World
+from outdial.calls.dialled_leg import DialledLeg
 from outdial.calls.host import LegHost
-from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.leg import LegPlan
 from outdial.errors import FetchError
 from outdial.store.records import CallRecord
 
@@ -47,7 +48,7 @@ def host(web: MoodyWeb) -> tuple[LegHost, World]:
     object.__setattr__(world.services, "http", web)
     call = CallRecord(SID, SID, "outbound", "12025550100", "12025550123", "", "queued", 0.0)
     plan = LegPlan(number="12025550123", caller_id="12025550100")
-    leg = CallLeg(world.services, call, plan, None)
+    leg = DialledLeg(world.services, call, plan, None)
     return LegHost(world.services, leg, lambda leg: None), world
 
 

@@ -9,8 +9,9 @@ import pytest
 from doubles.legs import ANSWER, FakeSignallingLeg
 from doubles.world import World, until
 from outdial.calls import kept_dialog
+from outdial.calls.dialled_leg import DialledLeg
 from outdial.calls.journal import URGENT_S
-from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.leg import LegPlan
 from outdial.calls.timers import Timers
 from outdial.config import Trunk
 from outdial.legs import Answered, Ending, Outcome, Rejected, Reoffer, Ringing, Source
@@ -48,7 +49,7 @@ class LegWorld(World):
     def __init__(self, *trunks: Trunk) -> None:
         super().__init__(*trunks)
         call = CallRecord(SID, SID, "outbound", "12025550100", "12025550123", "", "queued", 0.0)
-        self.leg = CallLeg(self.services, call, LegPlan("12025550123", "12025550100"), None)
+        self.leg = DialledLeg(self.services, call, LegPlan("12025550123", "12025550100"), None)
         self.placing: asyncio.Future[bool] | None = None
 
     async def dialled(self, count: int = 1) -> FakeSignallingLeg:

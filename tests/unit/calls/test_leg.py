@@ -8,9 +8,10 @@ import pytest
 
 from doubles.legs import ANSWER
 from doubles.world import World, until
-from outdial.calls import leg as leg_module
+from outdial.calls import dialled_leg
 from outdial.calls.callbacks import Lane, Subscription
-from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.dialled_leg import DialledLeg
+from outdial.calls.leg import LegPlan
 from outdial.calls.request import STATUS_EVENTS
 from outdial.calls.states import State
 from outdial.config import Trunk
@@ -45,7 +46,7 @@ class LegWorld(World):
             "http://app.test/events", STATUS_EVENTS, "POST", "S3", "order=77", Lane(SID, "x")
         )
         plan = LegPlan("12025550123", "12025550100", record=record, timeout_s=timeout_s)
-        self.leg = CallLeg(self.services, call, plan, subscription)
+        self.leg = DialledLeg(self.services, call, plan, subscription)
 
     async def answered(self) -> None:
         placing = asyncio.ensure_future(self.leg.place())
@@ -170,7 +171,7 @@ async def test_no_answer_is_cancelled() -> None:
 async def test_a_cancel_that_nobody_confirms_ends_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(leg_module, "CANCEL_WAIT_S", 0.01)
+    monkeypatch.setattr(dialled_leg, "CANCEL_WAIT_S", 0.01)
     world = LegWorld(timeout_s=0.01)
     placing = asyncio.ensure_future(world.leg.place())
     far = await world.signalling.next_leg()

@@ -188,7 +188,7 @@ async def test_without_a_lease_a_node_is_not_ready() -> None:
 async def test_a_leg_asks_again_before_it_dials_when_the_lease_is_in_doubt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("outdial.calls.leg.STORE_RETRY_S", 0.01)
+    monkeypatch.setattr("outdial.calls.dialled_leg.STORE_RETRY_S", 0.01)
     world = await started()
     world.peers.holds_lease = False
     world.peers.is_away = True

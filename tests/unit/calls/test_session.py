@@ -10,6 +10,7 @@ import pytest
 
 from doubles.legs import ANSWER, FakeSignallingLeg
 from doubles.world import Page, World, until
+from outdial.calls.dialled_leg import DialledLeg
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.request import STATUS_EVENTS, CallRequest
 from outdial.calls.session import Session
@@ -682,7 +683,7 @@ async def test_postcall_is_stored_and_told_after_a_crash() -> None:
     (kept,) = [c.fields for c in world.store.changes if "request" in c.fields]
     stored = {**world.request.to_json(), **kept["request"]}
     assert CallRequest.from_json(stored) == world.request
-    later = CallLeg(
+    later = DialledLeg(
         world.services, replace(call, request=stored, state="answered"), LegPlan("1", "2"), None
     )
     later.abandon(Ending(Outcome.FAILED, "server-restart", Source.OUTDIAL), 5.0)

@@ -1,0 +1,285 @@
+"""One leg that we place, from its first INVITE to its answer, on whichever trunk takes it.
+
+Everything after the answer is as on a leg that somebody else placed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from outdial import log
+from outdial.calls.audio import Audio
+from outdial.calls.callbacks import Subscription
+from outdial.calls.endings import may_try_next_trunk, of_full_trunks, of_rejection
+from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.numbers import for_trunk
+from outdial.calls.services import Services
+from outdial.calls.states import Event, State
+from outdial.config import Trunk
+from outdial.errors import (
+    MediaUnavailable,
+    NegotiationError,
+    RemoteProtocolError,
+    StoreConflict,
+    StoreUnavailable,
+)
+from outdial.legs import (
+    Answered,
+    Codec,
+    DialTarget,
+    Ending,
+    MediaLeg,
+    Outcome,
+    Rejected,
+    Released,
+    Ringing,
+    SignallingEvent,
+    Source,
+)
+from outdial.store.records import CallRecord
+
+CANCEL_WAIT_S = 2.0
+"""How long a cancelled INVITE may take to confirm before the call is over without it."""
+STORE_RETRY_S = 1.0
+
+_log = log.get("leg")
+
+
+class DialledLeg(CallLeg):
+    """One leg. `place` rings it."""
+
+    def __init__(
+        self,
+        services: Services,
+        call: CallRecord,
+        plan: LegPlan,
+        subscription: Subscription | None,
+        near: MediaLeg | None = None,
+        next_seq: int = 0,
+    ) -> None:
+        super().__init__(services, call, plan, subscription, near, next_seq)
+        self._attempt: asyncio.Future[Rejected | Answered] | None = None
+        self._early_answer: bytes | None = None
+        self.on_early_media: Callable[[], None] | None = None
+        """Set by whoever lets the caller hear it; without it early media is not taken."""
+
+    async def place(self) -> bool:
+        """Rings until somebody answers (True) or the leg is over (False)."""
+        try:
+            self._timers.start("ring", self._plan.timeout_s, self._ring_expired)
+            if self.state is not State.QUEUED or await self._begin():
+                await self._await_lease()
+                if not self.is_over:
+                    await self._try_trunks()
+        except MediaUnavailable as error:
+            self._end(Ending(Outcome.FAILED, "media-failure", Source.OUTDIAL, detail=str(error)))
+        except Exception:
+            _log.exception("leg.defect", call=self.sid)
+            self._drop_signalling()
+            self._end(Ending(Outcome.FAILED, "internal-error", Source.OUTDIAL))
+        finally:
+            self._timers.cancel("ring")
+        return self.state is State.ANSWERED and not self.is_over
+
+    def _withdraw(self, ending: Ending) -> None:
+        """CANCEL, if anything has left."""
+        if self._signalling is None:
+            self._end(ending)
+        else:
+            self._decided = ending
+            self._drop_signalling()
+            self._timers.start("cancel", CANCEL_WAIT_S, self._cancel_unconfirmed)
+
+    # ------------------------------------------------------------------ dialling
+
+    async def _begin(self) -> bool:
+        """Makes the dialling durable before anything leaves; False when the leg ended first."""
+        change = self._transition(Event.DIAL, {})
+        while not self.is_over:
+            try:
+                await self._services.journal.durable(change)
+            except StoreUnavailable as error:
+                _log.warning("leg.waits_for_store", call=self.sid, error=str(error))
+                await asyncio.sleep(STORE_RETRY_S)
+            except StoreConflict:
+                self.forget()
+            else:
+                return not self.is_over
+        return False
+
+    async def _await_lease(self) -> None:
+        """This process may have been stopped since the commit, and the call be another node's."""
+        lease = self._services.lease
+        while lease is not None and not lease.holds_lease and not self.is_over:
+            try:
+                await lease.confirm()
+            except StoreUnavailable:
+                await asyncio.sleep(STORE_RETRY_S)
+            else:
+                return
+
+    async def _try_trunks(self) -> None:
+        routes: tuple[Trunk | None, ...] = (
+            (None,)
+            if self._plan.uri
+            else self._services.routes.to(self._plan.number, self._plan.trunk)
+        )
+        ending = Ending(
+            Outcome.FAILED,
+            "no-route",
+            Source.OUTDIAL,
+            detail=f"no trunk takes {self._plan.number}: see trunks.prefixes in the settings",
+        )
+        for place, trunk in enumerate(self._own_channel_first(routes)):
+            if trunk is not None and not self._take_channel(trunk):
+                ending = of_full_trunks(self._plan.number) if place == 0 else ending
+                self.note("trunk.full", trunk=trunk.name)
+                continue
+            result = await self._dial(trunk)
+            if isinstance(result, Answered):
+                return
+            if self._decided is not None:
+                ending = replace(self._decided, sip_code=result.status)
+                break
+            ending = of_rejection(result)
+            if self.is_over or not may_try_next_trunk(result) or place == len(routes) - 1:
+                break
+            self.note(
+                "trunk.failed",
+                trunk=trunk.name if trunk else "",
+                status=result.status,
+                reason=result.reason,
+            )
+        self._end(ending)
+
+    def _own_channel_first(self, routes: tuple[Trunk | None, ...]) -> list[Trunk | None]:
+        return sorted(routes, key=lambda trunk: trunk is None or trunk.name != self.channel)
+
+    def _take_channel(self, trunk: Trunk) -> bool:
+        """A channel of the trunk in place of the one it holds; False when there is none."""
+        if trunk.name != self.channel:
+            self.free_channel()
+            now = self._services.clock.monotonic()
+            if not self._services.channels.take_at_once(trunk.name, now):
+                return False
+            self.channel = trunk.name
+        return True
+
+    async def _dial(self, trunk: Trunk | None) -> Rejected | Answered:
+        services, plan = self._services, self._plan
+        if self._audio is None:
+            self._audio = Audio(
+                services.media.open(self.sid, self._on_media, self._near),
+                [Codec[name] for name in services.settings.media.codecs],
+                services.sdp_session_id(),
+            )
+        self._attempt = self._loop.create_future()
+        self._signalling_over = False
+        if trunk is not None:
+            self.call.trunk = trunk.name
+        target = DialTarget(
+            leg_id=self.sid,
+            trunk=trunk.name if trunk else "",
+            number=for_trunk(plan.number, trunk.number_format) if trunk else "",
+            caller_id=for_trunk(plan.caller_id, trunk.number_format) if trunk else plan.caller_id,
+            caller_name=plan.caller_name,
+            uri=plan.uri,
+        )
+        offer = self._audio.offer(learn_address=trunk is not None and trunk.nat)
+        dialled = services.signalling.dial(target, offer, self._on_signalling, self._ladder.add)
+        self._signalling = dialled
+        self._dialog.dialled(dialled)
+        return await self._attempt
+
+    def _ring_expired(self) -> None:
+        if self.state is not State.ANSWERED:
+            self.hang_up(
+                Ending(
+                    Outcome.NO_ANSWER,
+                    "no-answer",
+                    Source.OUTDIAL,
+                    detail=f"nobody answered within {self._plan.timeout_s:g} s",
+                )
+            )
+
+    def _cancel_unconfirmed(self) -> None:
+        if self._attempt is not None and not self._attempt.done():
+            self._attempt.set_result(Rejected(487, "Request Terminated", local=True))
+
+    # ------------------------------------------------------------------ signalling events
+
+    def _on_signalling(self, event: SignallingEvent) -> None:
+        match event:
+            case Ringing():
+                self._on_ringing(event)
+            case Answered():
+                self._on_answered(event)
+            case Rejected():
+                super()._on_signalling(event)
+                self._resolve_attempt(event)
+            case Released():
+                super()._on_signalling(event)
+                self._resolve_attempt(Rejected(487, "Request Terminated", local=True))
+            case _:
+                super()._on_signalling(event)
+
+    def _on_ringing(self, event: Ringing) -> None:
+        if self.is_over or self._decided is not None:
+            return
+        if self.state is State.DIALLING and event.status != 181:
+            data = {"status": event.status, "trunk": self.call.trunk}
+            self._write(Event.RING, data, **self._dialog.changes())
+        if event.sdp is None or self._audio is None:
+            return
+        self._early_answer = event.sdp
+        if self.on_early_media is not None:
+            try:
+                self._audio.accept(event.sdp)
+            except (NegotiationError, RemoteProtocolError) as error:
+                self.note("warning", text=f"early media not usable: {error}")
+            else:
+                self.on_early_media()
+
+    def _on_answered(self, event: Answered) -> None:
+        audio = self._audio
+        if audio is None or self.is_over or self._decided is not None:
+            self._drop_signalling()
+            return
+        problem = self._agree(audio, event.sdp or self._early_answer)
+        if problem:
+            self._decided = Ending(
+                Outcome.FAILED, "incompatible-destination", Source.CALLEE, 200, problem
+            )
+            self._drop_signalling()
+            self._end(self._decided)
+        else:
+            fields = self._dialog.changes()
+            change = self._transition(Event.ANSWER, {"trunk": self.call.trunk}, **fields)
+            self._dialog.answered(change, self._ack_sent)
+        self._resolve_attempt(event)
+
+    def _ack_sent(self) -> None:
+        """Our ACK has left. A phone that sees audio before it takes that for somebody else's."""
+        if self._audio is None or self.is_over:
+            return
+        self._audio.begin()
+        self._attend(self._audio)
+        self._talks.set_result(True)
+
+    def _agree(self, audio: Audio, answer: bytes | None) -> str:
+        """Takes the answer; what is wrong with it, or ""."""
+        if answer is None:
+            return "neither the 200 nor a provisional response had an SDP answer"
+        if self._signalling is not None and self._signalling.peer is not None:
+            audio.signalling_address = self._signalling.peer[0]
+        try:
+            audio.accept(answer, later=True)
+        except (NegotiationError, RemoteProtocolError) as error:
+            return str(error)
+        return ""
+
+    def _resolve_attempt(self, result: Rejected | Answered) -> None:
+        if self._attempt is not None and not self._attempt.done():
+            self._attempt.set_result(result)
