@@ -164,7 +164,12 @@ class Conference:
     def _record(self, attendee: Attendee) -> None:
         sid = ids.new(ids.RECORDING)
         record = RecordingRecord(
-            sid, attendee.leg.sid, f"{sid}.wav", self._services.clock.now(), channels=1
+            sid=sid,
+            call_sid=attendee.leg.sid,
+            path=f"{sid}.wav",
+            created_at=self._services.clock.now(),
+            channels=1,
+            kind="conference",
         )
         path = str(self._services.recordings / record.path)
         try:

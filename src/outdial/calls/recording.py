@@ -39,6 +39,7 @@ class Recording:
             path=f"{sid}.wav",
             created_at=recordings.services.clock.now(),
             channels=plan.channels,
+            kind="call" if plan.channels == WHOLE_CHANNELS else "message",
         )
         media.record(plan)
         recordings.timeline.note("recording.started", {"recording": sid})

@@ -105,6 +105,42 @@ class RecordingRecord:
     channels: int = 2
     size_bytes: int | None = None
     error: str = ""
+    kind: str = "call"
+    """call: all that is said on it; message: what Record takes; conference: the whole room."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFilter:
+    """What `recording_page` selects; None and "" select all."""
+
+    call_sid: str = ""
+    kind: str = ""
+    created_after: float | None = None
+    created_before: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPage:
+    """A page of recordings, newest first, and the cursor of the next ("" on the last)."""
+
+    recordings: tuple[RecordingRecord, ...]
+    next_cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class NumberRecord:
+    """A number of ours that the API manages, as `config.Number` is one of the settings."""
+
+    number: str
+    """E.164 digits."""
+    url: str
+    method: str = "POST"
+    fallback_url: str = ""
+    status_callback: str = ""
+    status_callback_events: tuple[str, ...] = ("completed",)
+    record: bool = False
+    created_at: float = 0.0
+    updated_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,17 @@ store was opened on, and may raise StoreUnavailable, after which it may simply b
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Callable, Iterable, Sequence
 
 from outdial import ids
 from outdial.clock import Clock
 from outdial.legs import TracedMessage
-from outdial.store import rows
+from outdial.store import cursors, rows
+from outdial.store.archive import Archive
 from outdial.store.backends import Backend, open_backend
 from outdial.store.expiry import Expiry
 from outdial.store.groups import Rows
+from outdial.store.numbers import Numbers
 from outdial.store.queries import NOT_A_CURSOR, Queries
 from outdial.store.records import (
     CallFilter,
@@ -55,6 +55,10 @@ class Store:
         self._readers = backend.readers
         self.expiry = Expiry(backend)
         """What forgets."""
+        self.archive = Archive(backend)
+        """Recordings, as many as there are."""
+        self.numbers = Numbers(backend)
+        """Numbers of ours that the API manages."""
 
     @classmethod
     async def open(cls, url: str, clock: Clock, *, serving: bool = False) -> Store:
@@ -190,12 +194,13 @@ class Store:
 
         `cursor` is a page's `next_cursor`; "" starts. Raises ValueError for any other text.
         """
-        before = _read_cursor(cursor) if cursor else None
+        before = cursors.read(cursor) if cursor else None
         bound = self._queries.list_calls(wanted or CallFilter(), before, limit + 1)
         found = await self._readers.fetch(bound, rows.call_record)
         if len(found) <= limit:
             return CallPage(tuple(found), "")
-        return CallPage(tuple(found[:limit]), _write_cursor(found[limit - 1]))
+        last = found[limit - 1]
+        return CallPage(tuple(found[:limit]), cursors.write(last.created_at, last.sid))
 
     async def unfinished_calls(self) -> list[CallRecord]:
         """Calls of this node that have not ended, oldest first."""
@@ -309,20 +314,6 @@ class Store:
         """The call's recordings, oldest first."""
         bound = self._queries.recordings_of_call.bind(sid=call_sid)
         return await self._readers.fetch(bound, rows.recording_record)
-
-
-def _write_cursor(call: CallRecord) -> str:
-    text = f"{call.created_at!r} {call.sid}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[float, str]:
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        at, sid = base64.b64decode(padded, altchars=b"-_", validate=True).decode().split(" ")
-        return float(at), sid
-    except (ValueError, binascii.Error):
-        raise ValueError("not a cursor that a page of calls gave") from None
 
 
 def _read_number(cursor: str) -> int:

@@ -211,6 +211,22 @@ recordings = Table(
     Column("channels", Integer, nullable=False),
     Column("size_bytes", Integer),
     Column("error", Text, nullable=False),
+    Column("kind", Text, nullable=False, server_default="call"),
 )
 Index("recordings_of_call", recordings.c.call_sid)
 Index("recordings_age", recordings.c.created_at)
+
+numbers = Table(
+    "numbers",
+    metadata,
+    Column("number", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("fallback_url", Text, nullable=False),
+    Column("status_callback", Text, nullable=False),
+    Column("status_callback_events", Text, nullable=False),
+    Column("record", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)
+"""Numbers of ours that the API manages; those of the settings are not here."""

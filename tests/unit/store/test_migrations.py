@@ -14,9 +14,10 @@ from sqlalchemy import create_engine, inspect
 from outdial.clock import SystemClock
 from outdial.errors import StoreUnavailable
 from outdial.store import postgresql, revisions, sqlite, tables
+from outdial.store.records import NumberRecord, RecordingFilter
 from outdial.store.store import Store
 
-RELEASED = ["0001"]
+RELEASED = ["0001", "0002"]
 """The revisions that somebody's database may be at. Add each one that is released."""
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -80,6 +81,8 @@ DATA: dict[str, Rows] = {
     }
 }  # fmt: skip
 """What stands in a database of that revision, in the columns that it had."""
+_STATES = [(CALL["sid"], 0), (OTHER["sid"], 0), (CALL["sid"], 2)]
+DATA["0002"] = DATA["0001"] | {"feed": [{"call_sid": sid, "seq": seq} for sid, seq in _STATES]}
 
 
 async def fill(url: str, revision: str) -> None:
@@ -132,7 +135,9 @@ async def test_what_an_earlier_version_wrote_is_there_and_new_things_work(
     assert [(one.position, one.params, one.tries) for one in pending] == [(0, (("a", "b"),), ())]
     assert [message.raw for message in await store.ladder(call.sid)] == [b"ab\xff\x00"]
     assert [key.name for key in await store.keys()] == ["dev"]
-    assert [one.sid for one in await store.recordings(call.sid)] == ["RE1"]
+    assert [(one.sid, one.kind) for one in await store.recordings(call.sid)] == [("RE1", "call")]
+    assert (await store.archive.page(RecordingFilter(kind="message"))).recordings == ()
+    await store.numbers.add(NumberRecord("18005550100", "http://x/"))
     feed = await store.feed()
     assert [(one.event.call_sid, one.event.seq) for one in feed] == [
         (CALL["sid"], 0), (OTHER["sid"], 0), (CALL["sid"], 2),
