@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from outdial import log
 from outdial.api.app import create_app
 from outdial.api.server import HttpServer
+from outdial.calls.called_numbers import CalledNumbers
 from outdial.calls.channels import Channels
 from outdial.calls.journal import Journal
 from outdial.calls.numbers import check_destination, normalise
@@ -176,7 +177,8 @@ class Server:
             )
         )
         self.calls = Registry(services, self.store, self.member)
-        self.reception = Reception(services, self.calls, plane.trunk_of)
+        numbers = CalledNumbers(settings.numbers, self.store.numbers, clock)
+        self.reception = Reception(services, self.calls, plane.trunk_of, numbers)
         gauges = Gauges(self.sip.agent, self.media, self.deliverer)
         collectors: list[Collector] = [gauges]
         if self.member is not None:
@@ -185,6 +187,7 @@ class Server:
             calls=self.calls,
             store=self.store,
             replays=Replays(self.store, self.deliverer, clock),
+            numbers=numbers,
             keys=keys,
             settings=settings,
             check_url=lambda url: check_url(url, policy),
@@ -213,9 +216,7 @@ class Server:
     async def _start_signalling(self, take: Callable[[IncomingLeg], None]) -> Trunking:
         """`take` gets the calls towards us."""
         sip, stack = self.settings.sip, self._stack
-        self.sip = await SipEndpoint.start(
-            sip, on_invite=take if self.settings.numbers else None, clock=self.clock
-        )
+        self.sip = await SipEndpoint.start(sip, on_invite=take, clock=self.clock)
         stack.push_async_callback(self.sip.close)
         plane = SipPlane(sip, self.trunks, self.sip, self.clock)
         stack.callback(plane.close)

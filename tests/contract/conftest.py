@@ -12,17 +12,20 @@ from typing import Any
 import aiohttp
 import pytest
 
+from doubles.numbers import StoredNumbers
 from outdial import ids
 from outdial.api import record
 from outdial.api.app import create_app
 from outdial.api.server import HttpServer
 from outdial.calls import codes
+from outdial.calls.called_numbers import CalledNumbers
 from outdial.calls.conferences import Conferences
 from outdial.calls.queues import Queues
 from outdial.calls.repeats import Repeatable
 from outdial.calls.request import CallRequest
 from outdial.calls.standing import Standing, Standings
-from outdial.config import Limits, Settings, Storage
+from outdial.clock import SystemClock
+from outdial.config import Limits, Number, Settings, Storage
 from outdial.errors import Refused, StoreConflict
 from outdial.legs import TracedMessage
 from outdial.net.addresses import AddressPolicy, check_url
@@ -69,6 +72,7 @@ class Record:
     ready: bool = True
     conferences: Conferences = field(default_factory=Conferences)
     queues: Queues = field(default_factory=Queues)
+    numbers: StoredNumbers = field(default_factory=StoredNumbers)
 
     async def place(
         self, request: CallRequest, key_name: str, repeatable: Repeatable | None = None
@@ -277,11 +281,13 @@ async def running(
     """The API under those limits, recordings in that folder; what it reads may be a real store."""
     lists = lists or Record()
     policy = AddressPolicy(["127.0.0.0/8"])
-    settings = Settings(limits=limits, storage=Storage(recordings=str(folder)))
+    given = [Number(number="18005550100", url="https://app.example.com/given.xml")]
+    settings = Settings(limits=limits, storage=Storage(recordings=str(folder)), numbers=given)
     app = create_app(
         calls=lists,
         store=store or lists,
         replays=lists,
+        numbers=CalledNumbers(given, lists.numbers, SystemClock()),
         keys=lists,
         settings=settings,
         check_url=lambda url: check_url(url, policy),

@@ -15,6 +15,7 @@ from outdial.api.intake import Intake
 from outdial.api.keys import Keys
 from outdial.api.rate import PostRate
 from outdial.api.record import Record, Replays
+from outdial.calls.called_numbers import CalledNumbers
 from outdial.calls.checks import Rules
 from outdial.calls.service import CallService
 from outdial.clock import Clock, SystemClock
@@ -49,6 +50,7 @@ def create_app(
     calls: CallService,
     store: Record,
     replays: Replays,
+    numbers: CalledNumbers,
     keys: Keys,
     settings: Settings,
     check_url: Callable[[str], None],
@@ -84,7 +86,7 @@ def create_app(
     problems.install(app)
     recordings = Path(settings.storage.recordings).absolute()
     own = (
-        v1.router(intake, store, replays, keys, recordings, clock),
+        v1.router(intake, store, replays, numbers, keys, recordings, clock),
         health.router(calls, counters, refresh),
     )
     for router in (*own, *extra):

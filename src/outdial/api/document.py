@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from outdial.api import bodies, calls, deliveries, forms, meetings, problems, schemas
+from outdial.api import bodies, calls, deliveries, forms, meetings, numbers, problems, schemas
 
 V2_PATH = "/didforsaleapi/index.php/api/V2/CallTermination/"
 
@@ -22,6 +22,7 @@ _ONLY_HERE: Sequence[type[BaseModel]] = (
     *calls.BODIES,
     *deliveries.BODIES,
     *meetings.BODIES,
+    *numbers.BODIES,
     schemas.Problem,
     schemas.Accepted,
     schemas.Rejection,

@@ -32,8 +32,11 @@ _PORT = (
     "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"  # 65535
 )
 _REST = r"[/?#][^\u0000-\u0020\u007f-\u009f\u2028\u2029\\]*"
-URL = rf"^(?: *|[Hh][Tt][Tt][Pp][Ss]?://(?:{_NAME}|{_IPV4}|{_IPV6})(?::(?:{_PORT}))?(?:{_REST})?)$"
-"""An absolute http or https URL without user or password, or nothing."""
+_ABSOLUTE = rf"[Hh][Tt][Tt][Pp][Ss]?://(?:{_NAME}|{_IPV4}|{_IPV6})(?::(?:{_PORT}))?(?:{_REST})?"
+REQUIRED_URL = rf"^{_ABSOLUTE}$"
+"""An absolute http or https URL without user or password."""
+URL = rf"^(?: *|{_ABSOLUTE})$"
+"""The same, or nothing."""
 TEXT = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
 """Anything but control characters and line breaks."""
 DIGITS = "^[0-9*#A-DwW]*$"

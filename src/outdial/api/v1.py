@@ -14,10 +14,12 @@ from outdial.api.deliveries import DeliveryRoutes
 from outdial.api.feed import FeedRoutes
 from outdial.api.intake import Intake
 from outdial.api.meetings import MeetingRoutes
+from outdial.api.numbers import NumberRoutes
 from outdial.api.record import Record, Replays
 from outdial.api.recordings import RecordingRoutes
 from outdial.api.timeline import TimelineRoutes
 from outdial.api.usage import UsageRoutes
+from outdial.calls.called_numbers import CalledNumbers
 from outdial.clock import Clock
 
 _KEY_PLACE = "send it as Authorization: Bearer KEY"
@@ -30,6 +32,7 @@ def router(
     intake: Intake,
     record: Record,
     replays: Replays,
+    numbers: CalledNumbers,
     key_ring: keys.Keys,
     recordings: Path,
     clock: Clock,
@@ -45,6 +48,7 @@ def router(
     TimelineRoutes(record).add_to(routes)
     FeedRoutes(record, intake.calls).add_to(routes)
     DeliveryRoutes(intake, record, replays).add_to(routes)
+    NumberRoutes(intake, numbers).add_to(routes)
     RecordingRoutes(record, recordings).add_to(routes)
     UsageRoutes(record, intake.calls, clock).add_to(routes)
     MeetingRoutes(intake.calls, clock, intake.max_body_bytes).add_to(routes)

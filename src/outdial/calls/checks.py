@@ -111,6 +111,29 @@ def check(values: Values, spelling: Spelling, rules: Rules) -> CallRequest:
     )
 
 
+def check_url(url: str, field: str, rules: Rules) -> None:
+    """Whether an application or a callback may be there. Raises Refused: 400, 403 or 422."""
+    if _CONTROL.search(url):
+        message = f"{field} must not hold control characters or line breaks"
+        raise Refused(400, codes.BAD_VALUE, message, field=field)
+    try:
+        rules.check_url(url)
+    except FetchError as error:
+        if error.kind == "refused-address":
+            message = f"{field} is refused: {error}"
+            raise Refused(403, codes.REFUSED_ADDRESS, message, field=field) from None
+        message = f"{field} is not usable: {error}; it must be like https://example.com/app.xml"
+        raise Refused(400, codes.BAD_VALUE, message, field=field) from None
+    try:
+        overrides.split(url)
+    except overrides.BadOverrides as error:
+        message = (
+            f"{field} has connection overrides that are wrong: {error}; right is, for example, "
+            "https://example.com/app#rc=2&rp=5xx,ct&rt=3000"
+        )
+        raise Refused(422, codes.BAD_OVERRIDE, message, field=field) from None
+
+
 class _Given:
     """Reads one kind of value each."""
 
@@ -160,28 +183,8 @@ class _Given:
 
     def url(self, name: str, rules: Rules) -> str:
         value = self.text(name, MAX_URL)
-        if not value:
-            return ""
-        try:
-            rules.check_url(value)
-        except FetchError as error:
-            if error.kind == "refused-address":
-                problem = f"is refused: {error}"
-                raise self._refuse(name, codes.REFUSED_ADDRESS, problem) from None
-            raise self._refuse(
-                name,
-                codes.BAD_VALUE,
-                f"is not usable: {error}; it must be like https://example.com/app.xml",
-            ) from None
-        try:
-            overrides.split(value)
-        except overrides.BadOverrides as error:
-            raise self._refuse(
-                name,
-                codes.BAD_OVERRIDE,
-                f"has connection overrides that are wrong: {error}; right is, for example, "
-                "https://example.com/app#rc=2&rp=5xx,ct&rt=3000",
-            ) from None
+        if value:
+            check_url(value, self._spelling[name], rules)
         return value
 
     def method(self, name: str) -> str:

@@ -40,12 +40,18 @@ UNKNOWN_MEMBER = 40408
 """No call with that sid is in the conference."""
 UNKNOWN_QUEUE = 40409
 """There is no queue with that name or sid."""
+UNKNOWN_NUMBER = 40410
+"""It is not one of the numbers that calls are taken for."""
 BAD_METHOD = 40501
 """The path does not take this HTTP method."""
 SLOW_BODY = 40801
 """The body did not arrive in time."""
 STILL_PENDING = 40902
 """The callback was neither delivered nor given up yet: it is being tried."""
+NUMBER_TAKEN = 40903
+"""The number is one of those that calls are taken for already."""
+NUMBER_OF_SETTINGS = 40904
+"""The number stands in the settings: only there can it be changed."""
 TOO_LARGE = 41301
 """The body is larger than `http.max_body_bytes`."""
 BAD_TYPE = 41501

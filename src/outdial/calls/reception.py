@@ -6,21 +6,21 @@ Signalling has let pass only what comes from a trunk's address; here the number 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 from outdial import ids, log
 from outdial.calls.answering_leg import AnsweringLeg
 from outdial.calls.callbacks import Subscription
+from outdial.calls.called_numbers import CalledNumbers
 from outdial.calls.leg import CallLeg
 from outdial.calls.numbers import normalise
 from outdial.calls.request import CallRequest
 from outdial.calls.services import Services
 from outdial.calls.states import Event, State, following
-from outdial.config import Number
 from outdial.errors import Refused, StoreUnavailable
 from outdial.legs import IncomingLeg
-from outdial.store.records import CallRecord
+from outdial.store.records import CallRecord, NumberRecord
 
 _LONGEST_CALLER = 64
 _UNSAFE = re.compile(r"[^\w+*#.@ -]")
@@ -44,37 +44,53 @@ class Reception:
     """Takes incoming legs. `trunk_of` names the trunk at an address."""
 
     def __init__(
-        self, services: Services, host: Host, trunk_of: Callable[[str], str | None]
+        self,
+        services: Services,
+        host: Host,
+        trunk_of: Callable[[str], str | None],
+        numbers: CalledNumbers,
     ) -> None:
         self._services = services
         self._host = host
         self._trunk_of = trunk_of
-        self._numbers = _by_digits(services.settings.numbers)
+        self._numbers = numbers
 
     def take(self, incoming: IncomingLeg) -> None:
         """A call has arrived. Returns at once."""
-        number = self._numbers.get(_digits(incoming.called))
         trunk = self._trunk_of(incoming.source[0])
-        if number is None or trunk is None:
-            _log.info("call refused", called=incoming.called, trunk=trunk, reason="unknown number")
-            incoming.reject(404)
+        if trunk is None:
+            _log.info("call refused", called=incoming.called, reason="no trunk")
+            incoming.reject(403)
         elif not self._host.has_room:
             incoming.reject(503, "", _BUSY_SERVER)
         else:
             name = f"incoming {incoming.sip_call_id}"
-            self._services.tasks.start(self._take(incoming, number, trunk), name)
+            self._services.tasks.start(self._find_and_take(incoming, trunk), name)
 
-    async def _take(self, incoming: IncomingLeg, number: Number, trunk: str) -> None:
+    async def _find_and_take(self, incoming: IncomingLeg, trunk: str) -> None:
+        try:
+            number = await self._numbers.find(incoming.called)
+        except StoreUnavailable as error:
+            _log.warning("call refused", called=incoming.called, reason=str(error))
+            incoming.reject(503, "", _BUSY_SERVER)
+            return
+        if number is None:
+            _log.info("call refused", called=incoming.called, trunk=trunk, reason="unknown number")
+            incoming.reject(404)
+        else:
+            await self._take(incoming, number, trunk)
+
+    async def _take(self, incoming: IncomingLeg, number: NumberRecord, trunk: str) -> None:
         services = self._services
         now = services.clock.now()
         request = CallRequest(
-            to=_digits(incoming.called),
+            to=number.number,
             from_=_caller(incoming.caller_id),
             url=number.url,
             method=number.method,
             fallback_url=number.fallback_url,
             status_callback=number.status_callback,
-            status_callback_events=tuple(number.status_callback_events),
+            status_callback_events=number.status_callback_events,
             record=number.record,
             caller_name=_UNSAFE.sub("", incoming.caller_name)[:_LONGEST_CALLER],
         )
@@ -103,18 +119,6 @@ class Reception:
             incoming.reject(503, "", _BUSY_SERVER)
             return
         self._host.host(call, request, leg)
-
-
-def _by_digits(numbers: list[Number]) -> Mapping[str, Number]:
-    return {_digits(number.number): number for number in numbers}
-
-
-def _digits(written: str) -> str:
-    """A number as settings and trunks may write it, as E.164 digits; others as they are."""
-    try:
-        return normalise(written, "number")
-    except Refused:
-        return written.removeprefix("+")
 
 
 def _caller(written: str) -> str:

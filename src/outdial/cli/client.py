@@ -50,6 +50,10 @@ class Client:
         """The JSON answer to a JSON body. Raises ApiError."""
         return self._ask("POST", path, json.dumps(body).encode())
 
+    def delete(self, path: str) -> None:
+        """Raises ApiError."""
+        self._ask("DELETE", path, None)
+
     def _ask(self, method: str, path: str, body: bytes | None) -> Any:
         headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
         if body is not None:
@@ -87,7 +91,7 @@ class Client:
 
     def _read(self, status: int, data: bytes) -> Any:
         try:
-            answer = json.loads(data)
+            answer = json.loads(data) if status != 204 else {}
         except ValueError:
             answer = None
         if not isinstance(answer, dict):

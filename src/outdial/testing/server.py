@@ -185,6 +185,10 @@ class OutdialServer:
         """The JSON answer to a JSON body. Raises HTTPError on 400 and above."""
         return self._ask("POST", path, json.dumps(body).encode())
 
+    def delete(self, path: str) -> None:
+        """Raises HTTPError on 400 and above."""
+        self._fetch("DELETE", path, None)
+
     def place_call(self, **params: Any) -> str:
         """Posts to the V2 API with the key; returns the call's sid."""
         answer = self.post(

@@ -211,6 +211,26 @@ def test_nobody_has_other_numbers(house: House) -> None:
     assert (result.exit_code, result.successful) == (0, 1), result.complaints
 
 
+def test_a_number_of_the_api_is_taken_at_once_and_after_a_crash(house: House) -> None:
+    number = "18005550142"
+    path = f"/v1/numbers/{number}"
+    made = house.outdial.post(
+        "/v1/numbers", {"number": number, "url": house.web.serve("/bye.xml", "<Response/>")}
+    )
+    assert made["source"] == "api"
+    result = house.call(number, "caller-refused", status="603")
+    assert result.exit_code == 0, result.complaints
+    house.outdial.kill()
+    house.outdial.start()
+    house.outdial.post(path, {"url": house.web.serve("/says.xml", SAYS)})
+    result = house.call(number, "caller-hung-up-on")
+    assert result.exit_code == 0, result.complaints
+    assert house.ended(number)["outcome"] == "completed"
+    house.outdial.delete(path)
+    result = house.call(number, "caller-refused", status="404")
+    assert result.exit_code == 0, result.complaints
+
+
 def test_strangers_are_refused(house: House) -> None:
     result = house.call(HELLO, "caller-refused", host=STRANGER, status="403")
     assert (result.exit_code, result.successful) == (0, 1), result.complaints

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
+from doubles.numbers import StoredNumbers
 from doubles.world import Page, World, until
 from outdial.calls.answering_leg import AnsweringLeg
+from outdial.calls.called_numbers import CalledNumbers
 from outdial.calls.leg import CallLeg
 from outdial.calls.reception import Reception
 from outdial.calls.request import CallRequest
 from outdial.calls.session import Session
 from outdial.config import Number, Settings
 from outdial.legs import Answered
-from outdial.store.records import CallRecord
+from outdial.store.records import CallRecord, NumberRecord
 from outdial.testing.legs import OFFER, FakeIncomingLeg
 
 APP = "http://app.test/start"
@@ -35,7 +37,9 @@ class InboundWorld(World):
         self.has_room = True
         self.session: Session | None = None
         self.running: asyncio.Task[None] | None = None
-        self.reception = Reception(self.services, self, {"127.0.0.1": "carrier"}.get)
+        self.numbers = StoredNumbers()
+        numbers = CalledNumbers([ours], self.numbers, self.services.clock)
+        self.reception = Reception(self.services, self, {"127.0.0.1": "carrier"}.get, numbers)
 
     def host(self, call: CallRecord, request: CallRequest, leg: CallLeg) -> None:
         self.session = Session(self.services, call, request, lambda _: None, leg=leg)
@@ -242,6 +246,7 @@ async def test_an_unknown_number_is_refused_and_leaves_no_call(called: str) -> N
     world = InboundWorld()
     incoming = FakeIncomingLeg(called if called else "0")
     world.reception.take(incoming)
+    await until(lambda: incoming.statuses)
     assert incoming.statuses == [404]
     assert not world.store.calls
 
@@ -258,7 +263,47 @@ async def test_from_elsewhere_than_a_trunk_it_is_refused() -> None:
     incoming = a_call()
     incoming.source = ("192.0.2.66", 5060)
     world.reception.take(incoming)
-    assert incoming.statuses == [404]
+    assert incoming.statuses == [403]
+
+
+async def test_a_number_of_the_api_is_taken_as_soon_as_it_is_there() -> None:
+    world = InboundWorld()
+    world.web.pages[OTHER] = Page(b"<Response><Hangup/></Response>")
+    early = a_call("+18005550177")
+    world.reception.take(early)
+    await until(lambda: early.statuses)
+    assert early.statuses == [404]
+    await world.numbers.add(
+        NumberRecord("18005550177", OTHER, "GET", "", "http://app.test/events", ("completed",))
+    )
+    call = await world.called(a_call("8005550177"))
+    await world.over()
+    assert call.to_number == "18005550177"
+    assert [request[:2] for request in world.web.requests] == [("GET", OTHER)]
+    await until(lambda: world.told() == ["completed"])
+    await world.numbers.remove("18005550177")
+    late = a_call("18005550177")
+    world.reception.take(late)
+    await until(lambda: late.statuses)
+    assert late.statuses == [404]
+
+
+async def test_a_number_of_the_settings_needs_no_store_and_goes_before_the_apis() -> None:
+    world = InboundWorld("<Hangup/>")
+    await world.numbers.add(NumberRecord("18005550100", OTHER))
+    world.numbers.away = True
+    await world.called(a_call())
+    await world.over()
+    assert [request[1] for request in world.web.requests] == [APP]
+
+
+async def test_when_the_store_cannot_say_whose_number_it_is_the_carrier_comes_back() -> None:
+    world = InboundWorld()
+    world.numbers.away = True
+    incoming = a_call("18005550177")
+    world.reception.take(incoming)
+    await until(lambda: incoming.sent)
+    assert incoming.sent == [(503, ("Retry-After", "5"))]
 
 
 async def test_when_there_is_no_room_or_no_store_the_carrier_is_told_to_come_back() -> None:

@@ -74,3 +74,13 @@ async def test_numbers_are_there_when_the_store_is_opened_again(url: str) -> Non
     store = await Store.open(url, SystemClock())
     assert await store.numbers.behind("", 10) == [FULL]
     await store.close()
+
+
+async def test_a_number_is_there_on_every_server_at_once(url: str) -> None:
+    here, there = [await Store.open(url, SystemClock()) for _ in range(2)]
+    await here.numbers.add(FULL)
+    assert await there.numbers.number(FULL.number) == FULL
+    await there.numbers.remove(FULL.number)
+    assert await here.numbers.number(FULL.number) is None
+    for store in (here, there):
+        await store.close()
