@@ -252,13 +252,44 @@ def test_a_member_that_says_nothing_hears_and_alone_hears_silence() -> None:
     assert power_at(heard[1], 500) == pytest.approx(8000, rel=0.05)
 
 
-def test_too_loud_a_sum_is_cut_and_only_for_those_who_hear_it() -> None:
+def test_too_loud_a_sum_is_turned_down_and_only_for_those_who_hear_it() -> None:
     loud = array("h", [30000] * FRAME * 10).tobytes()
     heard = Table(*[rtp.PCMU] * 3).say({0: loud, 1: loud, 2: array("h", [-30000] * 1600).tobytes()})
     # Two loud ones are at the top; a loud one and its opposite cancel out.
     assert max(array("h", heard[2])) > 32000
     assert max(map(abs, array("h", heard[0]))) < 1200
     assert min(array("h", heard[2])) > 0
+
+
+def distortion(samples: bytes, *frequencies_hz: int) -> float:
+    """How much of the power is of none of these frequencies."""
+    values = array("h", samples)
+    power = sum(value * value for value in values) / len(values)
+    wanted = sum(power_at(samples, hz) ** 2 / 2 for hz in frequencies_hz)
+    return max(0.0, 1 - wanted / power)
+
+
+def test_five_who_shout_are_not_distorted() -> None:
+    heard = Table(*[rtp.PCMU] * 6).say({n: tone(hz, 600, 16000) for n, hz in enumerate(HZ)})
+    settled = [samples[16 * 200 : 16 * 600] for samples in heard]
+    for listener, samples in enumerate(settled):
+        others = [hz for n, hz in enumerate(HZ) if n != listener]
+        assert distortion(samples, *others) < 0.002
+        assert max(map(abs, array("h", samples))) > 28000, "as loud as it can be"
+    sums = map(sum, zip(*(array("h", tone(hz, 400, 16000)) for hz in HZ), strict=True))
+    cut = array("h", [min(32124, max(-32124, value)) for value in sums]).tobytes()
+    assert distortion(cut, *HZ) > 0.02, "as it would be if it were cut"
+
+
+def test_the_first_shout_is_not_cut_either_and_afterwards_it_is_as_loud_as_before() -> None:
+    table = Table(*[rtp.PCMA] * 3)
+    quiet, loud = tone(400, 300, 4000), tone(400, 300, 20000)
+    heard = table.say({0: quiet + loud + quiet * 2, 1: bytes(16 * 300) + tone(600, 300, 20000)})[2]
+    shout = heard[16 * 300 : 16 * 600]
+    assert distortion(shout, 400, 600) < 0.02
+    assert max(map(abs, array("h", shout))) <= 32256
+    assert power_at(heard[16 * 100 : 16 * 300], 400) == pytest.approx(4000, rel=0.05)
+    assert power_at(heard[-16 * 200 :], 400) == pytest.approx(4000, rel=0.05)
 
 
 def test_as_many_voices_as_fit_are_summed_without_loss() -> None:

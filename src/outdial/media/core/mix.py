@@ -2,7 +2,7 @@
 
 The sum is made once, and each speaker's own part is taken out of it again for him; those who are
 silent share one encoded frame. In 32-bit samples with room for 64 voices at full scale nothing is
-cut before the end: what is too loud is cut only in what a member hears.
+cut before the end, and what is too loud in the end is turned down: see `limiter`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ from typing import Final
 
 from outdial.media.core import g711, rtp
 from outdial.media.core.jitter import FRAME, JitterBuffer
+from outdial.media.core.limiter import Limiter
 from outdial.media.core.pcm import audioop
 
 VOICES: Final = 64
 """That fit into a sum at full scale."""
+LOUDEST: Final = (32124 << 16) // VOICES
+"""What G.711 can say in a sum."""
 
 
 class Member:
     """One who speaks and hears."""
 
-    __slots__ = ("_out", "buffer", "hears_cues", "law", "muted", "own")
+    __slots__ = ("_out", "buffer", "hears_cues", "law", "limiter", "muted", "own")
 
     def __init__(self, law: int, *, muted: bool = False, hears_cues: bool = True) -> None:
         self.buffer = JitterBuffer()
@@ -32,6 +35,8 @@ class Member:
         self.hears_cues = hears_cues
         self.own: bytes | None = None
         """What of the present sum is not for this member."""
+        self.limiter = Limiter(LOUDEST)
+        """Of what the member hears while it speaks."""
         self._out = bytearray()
 
     def hear(self, payload: bytes, most: int) -> None:
@@ -79,13 +84,18 @@ class Cue:
 class Mix:
     """A room."""
 
-    __slots__ = ("_cues", "members", "total")
+    __slots__ = ("_cues", "_heard", "_limited", "_limiter", "members", "total")
 
     def __init__(self) -> None:
         self.members: list[Member] = []
         self.total: bytes | None = None
-        """Of the last frame, as `encode` takes it; None: silence."""
+        """The sum of the last frame; None: silence."""
         self._cues: list[Cue] = []
+        self._limiter = Limiter(LOUDEST)
+        """Of what everybody hears who says nothing."""
+        self._limited: bytes | None = None
+        self._heard: dict[int, bytes] = {}
+        """That, for the last frame, in the laws in which it was wanted."""
 
     def add_cue(self, cue: Cue) -> None:
         """Plays it from the next frame on, over the one that plays already."""
@@ -99,6 +109,8 @@ class Mix:
             if said is None or member.muted:
                 member.own = None
                 continue
+            if member.own is None:
+                member.limiter.gain = 1.0
             member.own = own = _decode(said, member.buffer.law)
             total = own if total is None else audioop.add(total, own, 4)
         for cue in self._cues[:]:
@@ -112,29 +124,39 @@ class Mix:
                 if member is cue.unheard_by or not member.hears_cues:
                     member.own = part if member.own is None else audioop.add(member.own, part, 4)
         self.total = total
+        self._limited = None
+        self._heard.clear()
+
+    def heard(self, law: int) -> bytes:
+        """What one hears of the last frame who says nothing."""
+        if self.total is None:
+            return g711.SILENT_FRAME[law]
+        if self._limited is None:
+            self._limited = self._limiter.limit(self.total)
+        if law not in self._heard:
+            self._heard[law] = _encode(self._limited, law)
+        return self._heard[law]
 
     def frames(self) -> list[bytes]:
         """What each member hears of the last frame, in the member's law, in their order."""
         total = self.total
         if total is None:
             return [g711.SILENT_FRAME[member.law] for member in self.members]
-        shared: dict[int, bytes] = {}
         heard = []
         for member in self.members:
             own, law = member.own, member.law
             if own is total:
                 heard.append(g711.SILENT_FRAME[law])
             elif own is not None:
-                heard.append(encode(audioop.add(total, audioop.mul(own, 4, -1), 4), law))
+                others = audioop.add(total, audioop.mul(own, 4, -1), 4)
+                heard.append(_encode(member.limiter.limit(others), law))
             else:
-                if law not in shared:
-                    shared[law] = encode(total, law)
-                heard.append(shared[law])
+                heard.append(self.heard(law))
         return heard
 
 
-def encode(total: bytes, law: int) -> bytes:
-    """A sum as G.711; what is over full scale is cut."""
+def _encode(total: bytes, law: int) -> bytes:
+    """A sum as G.711."""
     loud = audioop.mul(total, 4, VOICES)
     law_of = audioop.lin2ulaw if law == rtp.PCMU else audioop.lin2alaw
     payload: bytes = law_of(loud, 4)

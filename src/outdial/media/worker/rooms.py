@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from outdial.media.core import rtp
-from outdial.media.core.mix import Cue, Member, Mix, encode
+from outdial.media.core.mix import Cue, Member, Mix
 
 if TYPE_CHECKING:
     from outdial.media.worker.recorder import Recording
@@ -61,10 +61,10 @@ class Room:
             self._record(now)
 
     def _record(self, now: float) -> None:
-        total, at = self._mix.total, self._timestamp
+        at = self._timestamp
         self._timestamp = (at + FRAME) & 0xFFFFFFFF
-        if total is not None:
-            payload = encode(total, rtp.PCMU)
+        if self._mix.total is not None:
+            payload = self._mix.heard(rtp.PCMU)
             for recording in self.recordings:
                 recording.heard(at, rtp.PCMU, payload, now)
         for recording in [r for r in self.recordings if now >= r.next_at]:
