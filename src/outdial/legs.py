@@ -423,8 +423,9 @@ class MediaLeg(Protocol):
     def bridge(self, other: MediaLeg) -> None:
         """Each now sends what the other receives, RFC 4733 included; both legs must be started.
 
-        A leg plays its queue in preference to the bridge. Both legs live on one worker when the
-        second was opened with `near`.
+        A leg plays its queue in preference to the bridge; but ringback ends with the first sound
+        that the other receives. Both legs live on one worker when the second was opened with
+        `near`.
         """
 
     def unbridge(self) -> None:

@@ -70,7 +70,8 @@ def test_the_parameters_of_callbacks_are_there_in_the_order_sent() -> None:
 
 def test_the_parameters_of_document_requests_are_there_in_the_order_sent() -> None:
     table = page("callbacks.md").split("## Requests for documents")[1].split("The `action`")[0]
-    host = cast(Any, SimpleNamespace(_leg=SimpleNamespace(call=ended_call(), state=State.ANSWERED)))
+    leg = SimpleNamespace(call=ended_call(), state=State.ANSWERED, is_over=False)
+    host = cast(Any, SimpleNamespace(_leg=leg))
     sent = LegHost._standard_params(host)
     assert re.findall(r"^\| `(\w+)` \|", table, re.M) == [name for name, _ in sent]
 

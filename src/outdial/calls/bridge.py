@@ -1,7 +1,7 @@
 """Rings other parties for an answered leg and bridges the first that answers.
 
-What the person on the answered leg hears: ringback at once, the far side's early media if it sends
-any, then the party. When one side hangs up, the other is released.
+What the person on the answered leg hears: ringback at once, the far side's early media from its
+first packet on, then the party. When one side hangs up, the other is released.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from outdial.calls.digits import forward_to
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.services import Services
 from outdial.calls.states import State
-from outdial.didml.run.host import DialEnd
+from outdial.didml.run.host import DialEnd, Gone
 from outdial.errors import StoreUnavailable
 from outdial.legs import Ending, Outcome, Source
 from outdial.store.records import CallRecord
@@ -35,6 +35,11 @@ _PARENT_GONE_EARLY = Ending(
 _LOST_THE_RACE = Ending(
     Outcome.CANCELED, "originator-cancel", Source.OUTDIAL, detail="somebody else answered first"
 )
+_ANSWERED_TOO_LATE = Ending(
+    Outcome.COMPLETED, "normal-clearing", Source.OUTDIAL, detail="somebody else took the call"
+)
+_MOST_TELLING = (Outcome.NO_ANSWER, Outcome.BUSY, Outcome.CANCELED)
+"""Of several that were rung in vain: what is said first of all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +49,12 @@ class Party:
     plan: LegPlan
     subscribe: Callable[[str], Subscription | None]
     time_limit_s: float = 14400.0
+    """Of the conversation."""
     send_digits: str = ""
     whisper: Callable[[CallLeg], Awaitable[bool]] | None = None
     """Spoken to who answers before the bridge: whether the call is taken."""
+    record: bool = False
+    """The conversation, as a recording of this leg: what is said before is between us two."""
 
 
 class Bridge:
@@ -62,11 +70,14 @@ class Bridge:
         self._parent = parent
         self._on_leg = on_leg
         self._bridged: CallLeg | None = None
+        self._chosen: CallLeg | None = None
+        """Who took the call."""
 
-    async def connect(self, parties: Sequence[Party]) -> DialEnd:
+    async def connect(self, parties: Sequence[Party], gone: Gone | None = None) -> DialEnd:
         """Rings all at once and returns when the bridge is over or nobody could be had.
 
-        Cancelled (the parent is gone): every leg is released before the cancellation goes on.
+        Cancelled (the parent is gone): every leg is released before the cancellation goes on, and
+        `gone` is told the end.
         """
         media = self._parent.media
         self._ring_back()
@@ -77,9 +88,12 @@ class Bridge:
             chosen = await self._first_answer(legs, parties)
             if chosen is None:
                 return self._told(_failure(legs))
-            ending = await asyncio.shield(chosen.ended)
-            end = DialEnd(ending.outcome.value, chosen.sid, duration_s(chosen.call))
-            return self._told(replace(end, recording_url=await _recording_url(chosen)))
+            return self._told(await _of_conversation(chosen))
+        except asyncio.CancelledError:
+            if gone is not None and self._parent.is_over:
+                telling = self._tell_gone(gone, legs[-1].sid if legs else "")
+                self._services.tasks.start(telling, f"end of dial {self._parent.sid}")
+            raise
         except StoreUnavailable as error:
             self._parent.note("warning", text=f"the second leg could not be stored: {error}")
             return DialEnd("failed")
@@ -91,6 +105,14 @@ class Bridge:
             for leg in legs:
                 answered = leg.state is State.ANSWERED
                 leg.hang_up(_PARENT_GONE if answered else _PARENT_GONE_EARLY)
+
+    async def _tell_gone(self, gone: Gone, last_sid: str) -> None:
+        """The parent has hung up: says what became of the Dial."""
+        if self._chosen is None:
+            end = DialEnd(Outcome.CANCELED.value, last_sid)
+        else:
+            end = await _of_conversation(self._chosen)
+        gone(self._told(end))
 
     def _told(self, end: DialEnd) -> DialEnd:
         """The end, told on the parent's timeline."""
@@ -145,7 +167,7 @@ class Bridge:
     ) -> DialledLeg | None:
         """Rings them; the first to take the call is bridged and the others are released."""
         if len(legs) == 1:
-            legs[0].on_early_media = lambda: self._join(legs[0])
+            legs[0].on_early_media = lambda: self._join_early(legs[0])
         ringing = {
             self._services.tasks.start(_ring(leg, party, self._part), f"place {leg.sid}"): (
                 leg,
@@ -159,7 +181,7 @@ class Bridge:
                 leg, party = ringing.pop(task)
                 if task.result():
                     for other, _ in ringing.values():
-                        other.hang_up(_LOST_THE_RACE)
+                        _dismiss(other)
                     await self._answered(leg, party)
                     return leg
         return None
@@ -168,6 +190,12 @@ class Bridge:
         if party.send_digits and party.whisper is None:
             await leg.media.send_digits(party.send_digits)
         self._join(leg)
+        self._chosen = leg
+        if leg.is_over:
+            return
+        leg.limit(party.time_limit_s)
+        if party.record:
+            leg.recordings.whole(leg.media)
 
     def _ring_back(self) -> None:
         self._parent.media.tone(f"ringback:{self._services.settings.media.country}")
@@ -180,12 +208,20 @@ class Bridge:
             self._ring_back()
 
     def _join(self, leg: CallLeg) -> None:
-        """Audio both ways from here on."""
+        """Audio both ways from here on, and no ringback."""
+        if not self._parent.is_over:
+            self._parent.media.stop_playing()
+        self._join_early(leg)
+
+    def _join_early(self, leg: CallLeg) -> None:
+        """Audio both ways; ringback goes on until the leg's network sends something.
+
+        Many a carrier promises early media and then sends none (RFC 3960 section 3.2).
+        """
         if self._bridged is leg or leg.is_over or self._parent.is_over:
             return
         self._bridged = leg
         parent = self._parent
-        parent.media.stop_playing()
         parent.media.bridge(leg.media)
         parent.on_digit = forward_to(leg)
         leg.on_digit = forward_to(parent)
@@ -216,6 +252,18 @@ async def _ring(leg: CallLeg, party: Party, part: Callable[[CallLeg], None]) -> 
     return not whispering.cancelled() and whispering.result()
 
 
+def _dismiss(leg: CallLeg) -> None:
+    """Somebody else has taken the call."""
+    leg.hang_up(_ANSWERED_TOO_LATE if leg.state is State.ANSWERED else _LOST_THE_RACE)
+
+
+async def _of_conversation(leg: CallLeg) -> DialEnd:
+    """What a Dial came to whose leg was connected and is over."""
+    ending = await asyncio.shield(leg.ended)
+    end = DialEnd(ending.outcome.value, leg.sid, duration_s(leg.call))
+    return replace(end, recording_url=await _recording_url(leg))
+
+
 async def _recording_url(leg: CallLeg) -> str:
     """Where the recording of a leg that is over can be fetched; "" when there is none."""
     recording = leg.recordings.of_everything
@@ -226,14 +274,19 @@ async def _recording_url(leg: CallLeg) -> str:
 
 
 def _failure(legs: Sequence[CallLeg]) -> DialEnd:
-    """What to say of a Dial that nobody answered: what the last leg says."""
-    if not legs:
-        return DialEnd("failed")
-    last = legs[-1]
-    outcome = last.ended.result().outcome if last.ended.done() else Outcome.FAILED
-    if last.call.answered_at is not None:
+    """What to say of a Dial that nobody took: of several what is worth trying again first."""
+    became = [(_why_not(leg), leg) for leg in legs]
+    for outcome in (*_MOST_TELLING, Outcome.FAILED):
+        for why_not, leg in reversed(became):
+            if why_not is outcome:
+                return DialEnd(outcome.value, leg.sid)
+    return DialEnd(Outcome.FAILED.value)
+
+
+def _why_not(leg: CallLeg) -> Outcome:
+    """Why a leg that was rung was not connected."""
+    if leg.call.answered_at is not None:
         # Somebody answered and did not take the call.
-        outcome = Outcome.NO_ANSWER
-    if outcome is Outcome.COMPLETED:
-        outcome = Outcome.FAILED
-    return DialEnd(outcome.value, last.sid)
+        return Outcome.NO_ANSWER
+    outcome = leg.ended.result().outcome if leg.ended.done() else Outcome.FAILED
+    return Outcome.FAILED if outcome is Outcome.COMPLETED else outcome

@@ -135,8 +135,17 @@ class Conference:
             self.is_ending = True
             for other in self.attendees.values():
                 other.dismiss("ended")
-        if not self.attendees:
+        if self.is_ending or not self.attendees:
             self._room.close()
+
+    def end_of_dial(self, attendee: Attendee, reason: str = "") -> DialEnd:
+        """What the Dial of an attendee came to that leaves now for that reason."""
+        return DialEnd(
+            "failed" if reason == "no-media" else "completed",
+            duration_s=round(self._services.clock.now() - attendee.joined_at),
+            recording_url=self.recording_url if attendee.plan.record else "",
+            conference_sid=self.sid,
+        )
 
     def mute(self, attendee: Attendee, muted: bool) -> None:
         """Whether the others do not hear it."""
@@ -152,9 +161,8 @@ class Conference:
     @property
     def recording_url(self) -> str:
         """Where the recording can be fetched, once the conference is over; "" without one."""
-        if self._recording is None:
-            return ""
-        return f"{self._services.public_url}/v1/recordings/{self._recording.sid}.wav"
+        sid = self.recording_sid
+        return f"{self._services.public_url}/v1/recordings/{sid}.wav" if sid else ""
 
     @property
     def recording_sid(self) -> str | None:
@@ -178,6 +186,7 @@ class Conference:
             attendee.leg.note("warning", text=f"the conference is not recorded: {error}")
             return
         self._recording, self._recorder = record, attendee.leg
+        attendee.leg.recordings.name_conference(sid, self.recording_url)
         attendee.leg.note("recording.started", recording=sid)
 
     def _on_media(self, event: MediaEvent) -> None:
@@ -200,6 +209,7 @@ class Conference:
         leg = self._recorder
         if leg is not None and not leg.is_over:
             if error:
+                leg.recordings.forget_conference()
                 leg.note("recording.failed", recording=record.sid, error=error)
             else:
                 leg.note("recording.done", recording=record.sid, ms=duration_ms)
@@ -244,6 +254,10 @@ class Conferences:
                 reason = await attendee.over
         except TimeoutError:
             reason = "time-limit"
+        except asyncio.CancelledError:
+            if plan.gone is not None and leg.is_over:
+                plan.gone(conference.end_of_dial(attendee))
+            raise
         finally:
             holding = attendee.stop_waiting()
             conference.leave(attendee, reason)
@@ -251,9 +265,4 @@ class Conferences:
                 del self._by_name[plan.name]
             if holding is not None:
                 await asyncio.gather(holding, return_exceptions=True)
-        return DialEnd(
-            "failed" if reason == "no-media" else "completed",
-            duration_s=round(services.clock.now() - attendee.joined_at),
-            recording_url=conference.recording_url if plan.record else "",
-            conference_sid=conference.sid,
-        )
+        return conference.end_of_dial(attendee, reason)

@@ -151,7 +151,8 @@ class LegHost:
         if not parties:
             return DialEnd("failed")
         try:
-            return await Bridge(self._services, self._leg, self._on_leg).connect(parties)
+            bridge = Bridge(self._services, self._leg, self._on_leg)
+            return await bridge.connect(parties, plan.gone)
         finally:
             self._listen_again()
 
@@ -243,7 +244,7 @@ class LegHost:
             ("CallerName", call.caller_name),
             ("callSid", call.sid),
             ("Direction", call.direction),
-            ("CallStatus", self._leg.state.value),
+            ("CallStatus", "completed" if self._leg.is_over else self._leg.state.value),
         )
 
     def _party(self, leg: DialLeg) -> Party | None:
@@ -256,17 +257,17 @@ class LegHost:
             else:
                 number = normalise(leg.number, "Number")
                 self._services.check_destination(number, "Number")
-            caller_id = normalise(leg.caller_id, "callerid") if leg.caller_id else self._caller_id()
         except Refused as refused:
             self.note("dial.refused", text=refused.message)
             return None
-        plan = LegPlan(number, caller_id, uri=uri, timeout_s=leg.timeout_s, record=leg.record)
+        caller_id = self._caller_id(leg.caller_id)
         return Party(
-            plan,
+            LegPlan(number, caller_id, uri=uri, timeout_s=leg.timeout_s),
             lambda sid: _subscription(leg, sid),
             leg.time_limit_s,
             leg.send_digits,
             partial(self._whisper, leg) if leg.url else None,
+            leg.record,
         )
 
     async def _whisper(self, leg: DialLeg, called: CallLeg) -> bool:
@@ -294,8 +295,13 @@ class LegHost:
         """A bare host is called as the dialled number at that host (spec 4.9)."""
         return f"sip:{self._leg.call.to_number}@{host}"
 
-    def _caller_id(self) -> str:
-        """Whom a second leg shows by default: the caller ID of this one (spec 4.7)."""
+    def _caller_id(self, wanted: str) -> str:
+        """Whom a second leg shows: by default the caller ID of this one (spec 4.7)."""
+        if wanted:
+            try:
+                return normalise(wanted, "callerid")
+            except Refused as refused:
+                self.note("warning", text=f"{refused.message}; the call's own is shown instead")
         return self._leg.call.from_number
 
 

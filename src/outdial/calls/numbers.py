@@ -164,11 +164,14 @@ def costly(number: str) -> str:
 
 
 def for_trunk(number: str, number_format: str) -> str:
-    """E.164 digits as a trunk wants them: ``e164``, ``+e164`` or ``national``.
+    """E.164 digits as a trunk wants them: ``e164``, ``+e164`` or ``national``. What is no number,
+    such as a caller's "anonymous", stays as it is.
 
     National is the significant number without country code, with the country's trunk prefix where
     it has one that is dialled (0 in most of Europe, none in North America).
     """
+    if not number.isdecimal():
+        return number
     if number_format == "+e164":
         return "+" + number
     if number_format == "national":

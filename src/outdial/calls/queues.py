@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from outdial import ids
 from outdial.calls.digits import forward_to
-from outdial.didml.run.host import DialEnd, QueuePlan
+from outdial.didml.run.host import DialEnd, Gone, QueuePlan
 from outdial.errors import MediaUnavailable
 from outdial.legs import MediaEvent, Room
 
 if TYPE_CHECKING:
     from outdial.calls.leg import CallLeg
+    from outdial.calls.recording import Recording
     from outdial.calls.services import Services
 
 MOST_REMEMBERED = 1000
@@ -54,7 +55,9 @@ class Conversation:
         self.connected: asyncio.Future[None] = _future()
         self.over: asyncio.Future[str] = _future()
         """Who ended it."""
-        self.recording_url = ""
+        self.began_at = 0.0
+        """Wall time of the connection."""
+        self.recording: Recording | None = None
         self._services = services
         self._room: Room | None = None
 
@@ -74,7 +77,8 @@ class Conversation:
             self.end("no-media")
             return
         if self.plan.record:
-            self.recording_url = caller.recordings.whole(caller.media).url
+            self.recording = caller.recordings.conversation(caller.media)
+        self.began_at = self._services.clock.now()
         self.connected.set_result(None)
 
     def _join(self) -> None:
@@ -92,10 +96,23 @@ class Conversation:
         if self.over.done():
             return
         self.over.set_result(by)
+        if self.recording is not None:
+            self.recording.stop()
         if self._room is not None:
             self._room.close()
         elif self.connected.done() and not self.agent.is_over:
             self.agent.media.unbridge()
+
+    async def end_of_dial(self) -> DialEnd:
+        """What the agent's Dial came to, once it is over."""
+        seconds = round(self._services.clock.now() - self.began_at)
+        recording_url = ""
+        if self.recording is not None and not (await self.recording.end()).error:
+            await self.recording.keep()
+            recording_url = self.recording.url
+        return DialEnd(
+            "completed", self.caller.sid, seconds, recording_url, queue_sid=self.queue_sid
+        )
 
 
 class Queue:
@@ -212,25 +229,32 @@ class Queues:
         """Takes the first caller, and returns after the conversation or when nobody came."""
         queue = self._named(plan.name)
         leg.media.tone(f"ringback:{services.settings.media.country}")
-        conversation = await _first_to_speak(services, leg, plan, queue)
+        try:
+            conversation = await _first_to_speak(services, leg, plan, queue)
+        except asyncio.CancelledError:
+            if plan.gone is not None and leg.is_over:
+                plan.gone(DialEnd("canceled", queue_sid=queue.sid))
+            raise
         if conversation is None:
             leg.media.stop_playing()
             return DialEnd("no-answer", queue_sid=queue.sid)
-        began = services.clock.now()
         try:
             async with asyncio.timeout(plan.time_limit_s):
                 await asyncio.shield(conversation.over)
         except TimeoutError:
             conversation.end("time-limit")
+        except asyncio.CancelledError:
+            if plan.gone is not None and leg.is_over:
+                telling = _tell_gone(conversation, plan.gone)
+                services.tasks.start(telling, f"end of dial {leg.sid}")
+            raise
         finally:
             conversation.end("agent")
-        return DialEnd(
-            "completed",
-            conversation.caller.sid,
-            round(services.clock.now() - began),
-            conversation.recording_url,
-            queue_sid=queue.sid,
-        )
+        return await conversation.end_of_dial()
+
+
+async def _tell_gone(conversation: Conversation, gone: Gone) -> None:
+    gone(await conversation.end_of_dial())
 
 
 async def _taken(queue: Queue, waiting: Waiting, hold: Hold) -> Conversation:

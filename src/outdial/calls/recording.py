@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import NamedTuple
 
 from outdial import ids
 from outdial.calls.journal import Timeline
@@ -131,22 +132,35 @@ class Recording:
         self._done.set_result(TakeEnd(event.duration_ms, self.is_discarded, event.error))
 
 
+class Told(NamedTuple):
+    """A recording as callbacks name it."""
+
+    sid: str
+    url: str
+
+
 class Recordings:
     """All of a leg's."""
 
-    __slots__ = ("_all", "_whole", "services", "timeline")
+    __slots__ = ("_all", "_conference", "_whole", "services", "timeline")
 
     def __init__(self, services: Services, timeline: Timeline) -> None:
         self.services = services
         self.timeline = timeline
         self._all: dict[str, Recording] = {}
         self._whole: Recording | None = None
+        self._conference: Told | None = None
+        """Of a conference, which this leg asked for."""
 
     def whole(self, media: MediaLeg) -> Recording:
         """Everything from now on, left what the far end says and right what it hears; once."""
         if self._whole is None:
             self._whole = self._start(media, WHOLE_CHANNELS, LONGEST_S, 0.0)
         return self._whole
+
+    def conversation(self, media: MediaLeg) -> Recording:
+        """The same, but until it is stopped: one of the conversations that the leg has."""
+        return self._start(media, WHOLE_CHANNELS, LONGEST_S, 0.0)
 
     @property
     def of_everything(self) -> Recording | None:
@@ -166,6 +180,14 @@ class Recordings:
         recording = self._all[sid] = Recording(self, media, plan)
         return recording
 
+    def name_conference(self, sid: str, url: str) -> None:
+        """That of a conference is made on behalf of this leg."""
+        self._conference = Told(sid, url)
+
+    def forget_conference(self) -> None:
+        """It could not be written."""
+        self._conference = None
+
     def done(self, event: RecordingDone) -> None:
         """One of them is complete on disk, or could not be written."""
         recording = self._all.get(event.recording_id)
@@ -180,12 +202,14 @@ class Recordings:
                 recording.complete(RecordingDone(recording.sid, path, 0, 0, error))
 
     @property
-    def told(self) -> Recording | None:
-        """The one that the leg's last callback names: of everything, else the last message."""
+    def told(self) -> Told | None:
+        """The one that the leg's last callback names: of everything, else the last message or
+        conversation, else that of a conference, which may go on."""
         usable = [r for r in self._all.values() if _is_usable(r)]
-        if self._whole in usable:
-            return self._whole
-        return usable[-1] if usable else None
+        if not usable:
+            return self._conference
+        named = self._whole if self._whole in usable else usable[-1]
+        return Told(named.sid, named.url)
 
     @property
     def error(self) -> str:

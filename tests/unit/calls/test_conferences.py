@@ -71,6 +71,20 @@ async def test_who_hangs_up_leaves_with_a_beep_and_the_last_one_closes_it() -> N
     assert len(world.services.tasks) == 0
 
 
+async def test_who_hangs_up_has_the_action_told() -> None:
+    world = Callers()
+    one = await world.call(room(dial='action="/0/after"'), after="<Say>never</Say>")
+    two = await world.call(room())
+    await until(lambda: is_in(one, world) and is_in(two, world))
+    one.hang_up()
+    await one.over()
+    await until(lambda: world.asked(one))
+    (params,) = world.asked(one)
+    assert (params["DialCallStatus"], params["CallStatus"]) == ("completed", "completed")
+    assert params["ConferenceSid"] == conference(world).sid
+    assert "play woman en: never" not in one.media.done
+
+
 async def test_a_bare_conference_is_one_too() -> None:
     world = Callers()
     one = await world.call("<Conference>sales</Conference>")

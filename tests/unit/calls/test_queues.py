@@ -235,9 +235,50 @@ async def test_the_conversation_is_recorded_as_a_recording_of_who_waited() -> No
     await until(lambda: "record" in caller.media.done)
     caller.hang_up()
     await desk.over()
-    (record,) = world.store.recordings
+    # Stored when the conversation is over, and once more at the end of the call.
+    record, again = world.store.recordings
+    assert record is again
     assert (record.call_sid, record.channels) == (caller.sid, 2)
     assert world.asked(desk)[0]["RecordingUrl"].endswith(f"/{record.sid}.wav")
+
+
+async def test_the_recording_is_over_with_the_conversation_and_the_next_has_its_own() -> None:
+    world = Callers()
+    caller = await world.call(ENQUEUE * 2 + "<Pause>60000</Pause>")
+    urls = []
+    for number in (1, 2):
+        desk = await world.call(
+            agent(f'record="on" timelimit="1" action="/{number}/after"'), after="<Say>done</Say>"
+        )
+        await until(lambda: caller.media.done.count("record") == number)  # noqa: B023
+        assert caller.media.done.count("stop recording") == number - 1
+        desk.hang_up()
+        await desk.over()
+        await until(lambda: world.asked(desk))  # noqa: B023
+        urls.append(world.asked(desk)[0]["RecordingUrl"])
+    assert caller.media.done.count("stop recording") == 2
+    assert not caller.is_over
+    assert len(set(urls)) == 2
+    stored = [f"http://outdial.test/v1/recordings/{one.sid}.wav" for one in world.store.recordings]
+    assert stored == urls, "they can be fetched, though the caller is still there"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "status"), [("", "canceled"), (ENQUEUE, "completed")], ids=["empty", "talking"]
+)
+async def test_an_agent_who_hangs_up_has_the_action_told(waiting: str, status: str) -> None:
+    world = Callers()
+    caller = await world.call(waiting or "<Pause>60000</Pause>")
+    desk = await world.call(agent('action="/1/after"'), after="<Say>never</Say>")
+    await until(lambda: support(world).agents or "bridge" in desk.media.done)
+    desk.hang_up()
+    await desk.over()
+    await until(lambda: world.asked(desk))
+    (params,) = world.asked(desk)
+    assert (params["DialCallStatus"], params["CallStatus"]) == (status, "completed")
+    assert params["DialCallSid"] == (caller.sid if waiting else "")
+    assert params["QueueSid"] == support(world).sid
+    assert "play woman en: never" not in desk.media.done
 
 
 async def test_enqueue_in_a_dial_and_its_wait_document(monkeypatch: pytest.MonkeyPatch) -> None:

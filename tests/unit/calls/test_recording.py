@@ -104,7 +104,29 @@ async def test_silence_is_no_reason_not_to_keep_a_whole_call(world: Recorded) ->
     whole = world.recordings.whole(world.stream)
     whole.stop()
     await whole.end()
-    assert world.recordings.told is whole
+    assert world.recordings.told == (whole.sid, whole.url)
+
+
+async def test_a_conversation_is_on_a_recording_of_its_own(world: Recorded) -> None:
+    first, second = (world.recordings.conversation(world.stream) for _ in range(2))
+    assert first.sid != second.sid
+    assert world.recordings.of_everything is None
+    second.stop()
+    await second.end()
+    assert not first.is_complete
+    assert world.recordings.told == (second.sid, second.url)
+
+
+async def test_a_conferences_recording_is_told_when_there_is_no_other(world: Recorded) -> None:
+    world.recordings.name_conference("RE1", "http://outdial.test/RE1.wav")
+    assert world.recordings.told == ("RE1", "http://outdial.test/RE1.wav")
+    world.stream.sound_ms = 0
+    whole = world.recordings.whole(world.stream)
+    whole.stop()
+    await whole.end()
+    assert world.recordings.told == (whole.sid, whole.url)
+    world.recordings.forget_conference()
+    assert world.recordings.told == (whole.sid, whole.url)
 
 
 async def test_what_is_thrown_away_leaves_no_file(world: Recorded) -> None:

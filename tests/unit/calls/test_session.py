@@ -272,8 +272,9 @@ async def test_early_media_of_the_second_leg_is_heard() -> None:
     b = await world.signalling.next_leg(2)
     b.say(Ringing(183, "Session Progress", ANSWER))
     assert world.heard() == ["tone ringback:us", "bridge"]
+    assert "stop" not in world.media.legs[0].done, "ringback, until there is something to hear"
     b.answers(Answered(ANSWER))
-    await until(lambda: world.others[0].call.answered_at is not None)
+    await until(lambda: "stop" in world.media.legs[0].done)
     assert world.heard().count("bridge") == 1
     b.say(Released(by_far_end=True))
     await world.over()
@@ -334,6 +335,112 @@ async def test_dial_rings_several_and_takes_the_first() -> None:
     await world.over()
     assert sorted(leg.call.outcome or "" for leg in world.others) == ["canceled", "completed"]
     assert world.heard()[-1] == "play woman en: after"
+
+
+async def test_of_two_who_answer_at_once_one_is_connected_and_the_other_hung_up_on() -> None:
+    world = SessionWorld(
+        document=b"<Response><Dial><Number>12025550111</Number><Number>12025550112</Number>"
+        b"</Dial></Response>"
+    )
+    await world.answered()
+    both = [await world.signalling.next_leg(number) for number in (2, 3)]
+    for far in both:
+        far.answers(Answered(ANSWER))
+    await until(lambda: any(far.hung_up for far in both))
+    (winner,) = [far for far in both if not far.hung_up]
+    assert world.heard().count("bridge") == 1
+    winner.say(Released(by_far_end=True))
+    await world.over()
+    ends = {leg.call.to_number: (leg.call.outcome, leg.call.detail) for leg in world.others}
+    assert ends.pop(winner.target.number) == ("completed", "the callee hung up")
+    assert list(ends.values()) == [("completed", "somebody else took the call")]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "told", "whose"),
+    [
+        ((486, 404), "busy", 0),
+        ((404, 486), "busy", 1),
+        ((480, 486), "no-answer", 0),
+        ((503, 404), "failed", 1),
+        ((486, 486), "busy", 1),
+    ],
+)
+async def test_of_several_that_fail_the_most_telling_reason_is_told(
+    statuses: tuple[int, int], told: str, whose: int
+) -> None:
+    world = SessionWorld(
+        document=b'<Response><Dial action="/after"><Number>12025550111</Number>'
+        b"<Number>12025550112</Number></Dial></Response>"
+    )
+    world.web.pages["http://app.test/after"] = Page(b"<Response/>")
+    await world.answered()
+    for number, status in enumerate(statuses, 2):
+        (await world.signalling.next_leg(number)).say(Rejected(status, "No"))
+    await world.over()
+    params = world.web.requests[-1][2]
+    assert (params["DialCallStatus"], params["DialCallSid"]) == (told, world.others[whose].sid)
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"), [(False, "canceled"), (True, "completed")], ids=["ringing", "talking"]
+)
+async def test_a_caller_who_hangs_up_has_the_action_told(answers: bool, status: str) -> None:
+    world = SessionWorld(
+        document=b'<Response><Dial action="/after" record="on">12025550111</Dial></Response>'
+    )
+    world.web.pages["http://app.test/after"] = Page(b"<Response><Say>never</Say></Response>")
+    a = await world.answered()
+    b = await world.signalling.next_leg(2)
+    if answers:
+        b.answers(Answered(ANSWER))
+        await until(lambda: "bridge" in world.heard())
+    a.say(Released(by_far_end=True))
+    await until(lambda: len(world.web.requests) == 2)
+    await until(lambda: not len(world.services.tasks))
+    await world.over()
+    params = world.web.requests[-1][2]
+    assert (params["DialCallStatus"], params["CallStatus"]) == (status, "completed")
+    assert params["DialCallSid"] == world.others[0].sid
+    assert params["DialCallDuration"] == "0"
+    assert ("RecordingUrl" in params) == answers
+    assert "play woman en: never" not in world.heard()
+    (ended,) = [e.data for e in world.store.timeline if e.kind == "verb.ended"]
+    assert ended["result"] == status
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shown"),
+    [("1 (202) 555-0177", "12025550177"), ("5", "12025550100"), ("", "12025550100")],
+)
+async def test_a_caller_id_that_is_no_number_is_not_shown(wanted: str, shown: str) -> None:
+    world = SessionWorld(
+        document=f'<Response><Dial callerid="{wanted}">12025550111</Dial></Response>'.encode()
+    )
+    await world.answered()
+    b = await world.signalling.next_leg(2)
+    assert b.target.caller_id == shown
+    assert ("warning" in world.store.kinds()) == (wanted == "5")
+    b.say(Rejected(486, "Busy Here"))
+    await world.over()
+
+
+async def test_the_time_limit_is_that_of_the_conversation() -> None:
+    world = WhisperWorld(SCREEN, attributes='maxlength="1"')
+    await world.answered()
+    b = await world.signalling.next_leg(2)
+    b.answers(Answered(ANSWER))
+    await until(lambda: world.heard(1))
+    await asyncio.sleep(0.6)
+    b.say(DigitInfo("1", 160))
+    await until(lambda: "bridge" in world.heard())
+    began = asyncio.get_running_loop().time()
+    await world.over()
+    assert asyncio.get_running_loop().time() - began >= 1.0
+    assert (world.others[0].call.cause, world.after()["DialCallStatus"]) == (
+        "time-limit",
+        "completed",
+    )
 
 
 async def test_dial_to_a_refused_destination_rings_nobody() -> None:
@@ -635,6 +742,23 @@ async def test_the_caller_who_hangs_up_during_a_whisper_ends_it() -> None:
     await until(lambda: len(world.services.tasks) == 0)
     await world.over()
     assert b.hung_up
+
+
+async def test_a_recording_begins_with_the_conversation_and_not_with_the_whisper() -> None:
+    world = WhisperWorld(SCREEN, numbers=2, attributes='record="on"')
+    await world.answered()
+    first, second = await world.signalling.next_leg(2), await world.signalling.next_leg(3)
+    for far in (first, second):
+        far.answers(Answered(ANSWER))
+    await until(lambda: world.heard(1) and world.heard(2))
+    second.say(DigitInfo("1", 160))
+    await until(lambda: "bridge" in world.heard())
+    done = world.media.legs[2].done
+    assert done.index("record") > done.index("play woman en: Connecting")
+    assert "record" not in world.media.legs[1].done
+    second.say(Released(by_far_end=True))
+    await world.over()
+    assert [leg.call.recording_sid is None for leg in world.others] == [True, False]
 
 
 async def test_early_media_is_not_heard_during_a_whisper() -> None:

@@ -144,14 +144,14 @@ def test_who_hangs_up_has_left_a_message_and_action_is_notified() -> None:
     assert call.params is None
     ((url, method, params),) = call.told
     assert (url, method, params["RecordingDuration"], params["fileID"]) == (SAVED, "POST", "4", "x")
-    assert call.takes[0].did == ["keep"]
+    assert call.takes[0].did == ["stop", "keep"]
     assert call.ended["result"] == "recorded"
 
 
 def test_who_hangs_up_without_a_word_has_left_none() -> None:
     call = Speaker(says=(0.0,), keys={2: HANG_UP}).run()
     assert call.told == []
-    assert call.takes[0].did == ["discard"]
+    assert call.takes[0].did == ["stop", "discard"]
     assert call.ended["result"] == "empty"
 
 
@@ -164,7 +164,7 @@ def test_without_action_nobody_is_told() -> None:
     call = Speaker(says=(60.0,), keys={4: HANG_UP})
     call.documents["start"] = "<Record/>"
     assert call.run().told == []
-    assert call.takes[0].did == ["keep"]
+    assert call.takes[0].did == ["stop", "keep"]
 
 
 # ------------------------------------------------------------------ confirmrecording

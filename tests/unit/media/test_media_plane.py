@@ -294,6 +294,25 @@ async def test_a_play_wins_over_the_bridge_and_unbridge_ends_it(
         assert payload == SILENCE
 
 
+async def test_ringback_gives_way_to_the_first_sound_of_the_other_end(
+    pool: WorkerPool, far: FarEnd, other_far: FarEnd
+) -> None:
+    one = pool.open("CA1", Listener())
+    two = pool.open("CA2", Listener(), near=one)
+    one.start(far.params())
+    two.start(other_far.params())
+    ringing = asyncio.ensure_future(one.tone("ringback:us"))
+    one.bridge(two)
+    await far.until(lambda _, payload: len(set(payload)) > 20)
+    other_far.send(two, dtmf.payload("6", 800, end=True), pt=101)
+    await pool.stats()
+    assert not ringing.done(), "a digit is no sound"
+    other_far.send(two, b"\x21" * 160)
+    assert await ringing is PlayEnd.STOPPED
+    await far.until(lambda _, payload: payload == b"\x21" * 160)
+    await far.until(lambda _, payload: payload == SILENCE)
+
+
 async def test_a_digit_reaches_a_bridged_end_that_takes_no_events(
     pool: WorkerPool, far: FarEnd, other_far: FarEnd
 ) -> None:

@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
-from outdial.didml.run.host import ConferencePlan, DialEnd, DialLeg, DialPlan, Host, QueuePlan
+from outdial.didml.run.host import (
+    ConferencePlan,
+    DialEnd,
+    DialLeg,
+    DialPlan,
+    Gone,
+    Host,
+    Params,
+    QueuePlan,
+)
 from outdial.didml.run.outcome import CONTINUE, DocumentRequest, Goto, Next
 from outdial.didml.verbs import Conference, Dial, Number, Queue, Sip
 
 
 async def run(verb: Dial, host: Host) -> Next:
-    """Dials; afterwards the answer of `action` takes over, or the next verb runs."""
-    end = await _connect(verb, host)
-    host.note("verb.ended", verb="Dial", result=end.status, sid=end.sid, duration_s=end.duration_s)
+    """Dials; afterwards the answer of `action` takes over, or the next verb runs.
+
+    When the caller hangs up, which is how most conversations end, `action` is told all the same.
+    """
+
+    def gone(end: DialEnd) -> None:
+        _note(end, host)
+        if verb.action:
+            host.notify(verb.action, verb.method, _params(end))
+
+    end = await _connect(verb, host, gone)
+    _note(end, host)
     if not verb.action:
         return CONTINUE
+    return Goto(DocumentRequest(verb.action, verb.method, tuple(_params(end))))
+
+
+def _note(end: DialEnd, host: Host) -> None:
+    host.note("verb.ended", verb="Dial", result=end.status, sid=end.sid, duration_s=end.duration_s)
+
+
+def _params(end: DialEnd) -> Params:
+    """What `action` is told."""
     params = [
         ("DialCallStatus", end.status),
         ("DialCallSid", end.sid),
         ("DialCallDuration", str(end.duration_s)),
     ]
-    params += [
+    return params + [
         (name, value)
         for name, value in (
             ("RecordingUrl", end.recording_url),
@@ -27,10 +54,9 @@ async def run(verb: Dial, host: Host) -> Next:
         )
         if value
     ]
-    return Goto(DocumentRequest(verb.action, verb.method, tuple(params)))
 
 
-async def _connect(verb: Dial, host: Host) -> DialEnd:
+async def _connect(verb: Dial, host: Host, gone: Gone) -> DialEnd:
     match verb.targets[0]:
         case Conference() as room:
             return await host.confer(
@@ -45,6 +71,7 @@ async def _connect(verb: Dial, host: Host) -> DialEnd:
                     max_participants=room.max_participants,
                     record=verb.record if room.record is None else room.record,
                     time_limit_s=float(verb.time_limit_s),
+                    gone=gone,
                 )
             )
         case Queue() as queue:
@@ -56,11 +83,12 @@ async def _connect(verb: Dial, host: Host) -> DialEnd:
                     timeout_s=float(verb.timeout_s),
                     time_limit_s=float(verb.time_limit_s),
                     record=verb.record,
+                    gone=gone,
                 )
             )
         case _:
             callees = (t for t in verb.targets if isinstance(t, Number | Sip))
-            return await host.dial(DialPlan(tuple(_leg(target, verb) for target in callees)))
+            return await host.dial(DialPlan(tuple(_leg(target, verb) for target in callees), gone))
 
 
 def _leg(target: Number | Sip, dial: Dial) -> DialLeg:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from outdial.didml.run.keys import Keys
@@ -100,6 +100,7 @@ class DialPlan:
     """Whom Dial rings: all at once, the first to answer is bridged, the rest are cancelled."""
 
     legs: tuple[DialLeg, ...]
+    gone: Gone | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ class ConferencePlan:
     max_participants: int = 40
     record: bool = False
     time_limit_s: float = 14400.0
+    gone: Gone | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ class QueuePlan:
     time_limit_s: float = 14400.0
     record: bool = False
     """Whether the conversation is recorded, as a recording of the leg that waited."""
+    gone: Gone | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,10 @@ class DialEnd:
     """Of the leg's recording; "" when there is none."""
     conference_sid: str = ""
     queue_sid: str = ""
+
+
+Gone = Callable[[DialEnd], None]
+"""Called when the caller has hung up during a Dial, with what became of it: no answer is needed."""
 
 
 class Host(Protocol):

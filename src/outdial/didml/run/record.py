@@ -62,10 +62,10 @@ async def _take(verb: Record, host: Host, take: Take) -> TakeEnd:
     try:
         await asyncio.wait((ended, pressed), return_when=asyncio.FIRST_COMPLETED)
     finally:
+        take.stop()
         ended.cancel()
         pressed.cancel()
         await asyncio.gather(ended, pressed, return_exceptions=True)
-    take.stop()
     return await take.end()
 
 

@@ -99,6 +99,7 @@ ROW = VerbRow(
         "came by; with several servers on one database each has its own.",
         "Keys pressed in a conference are not heard by the others and go nowhere. Its recording "
         "is one channel, everybody together, and belongs to the call that asked for it; "
-        "`RecordingUrl` can be fetched once the conference is over.",
+        "`RecordingUrl`, and `RecordingURL` on that call's `completed` callback, can be fetched "
+        "once the conference is over.",
     ),
 )

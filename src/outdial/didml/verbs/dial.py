@@ -98,4 +98,14 @@ ROW = VerbRow(
     ),
     children=frozenset({"number", "sip", "queue", "enqueue", "conference"}),
     aliases=("Forward",),
+    notes=(
+        "The caller hears ringback at once. Where one party alone is rung and its network sends "
+        "early media, the caller hears that from its first packet on. During the conversation "
+        "each hears the other, and keys pass both ways.",
+        "When several answer at the same moment one is connected and the others are hung up on.",
+        "When the caller hangs up, `action` is told so and its answer thrown away: "
+        "`DialCallStatus` is `completed` if the two were connected, else `canceled`.",
+        "`timeout` is for ringing and `timelimit` for the conversation: at its end this call goes "
+        "on with `action` or the next verb.",
+    ),
 )

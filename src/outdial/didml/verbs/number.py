@@ -118,5 +118,8 @@ ROW = VerbRow(
         "Of several numbers that ring at once the others go on ringing during a whisper: the "
         "first whose document ends without Hangup is connected. If nobody takes the call "
         "`DialCallStatus` is `no-answer`.",
+        "`maxlength` and `record` begin with the conversation: what `url` says to the called party "
+        "is on no recording of it, and neither is anything of those who were not connected.",
+        "A `callerid` that is no telephone number is left out with a warning.",
     ),
 )

@@ -53,5 +53,7 @@ ROW = VerbRow(
         "When the caller hangs up, this call goes on with the Dial's `action` or the next verb: "
         "`DialCallStatus` is `completed`, `DialCallSid` the caller's id. When nobody came within "
         "`timeout` it is `no-answer`. Either way there is `QueueSid`.",
+        "With `record` on the Dial each conversation is a recording of its own, of the call that "
+        "waited; it can be fetched when `action` is requested.",
     ),
 )

@@ -11,10 +11,20 @@ from outdial.media.core.dtmf import EventSender
 class Sound:
     """A sound in both laws, the place reached in it, and how often it is still to be played."""
 
-    __slots__ = ("alaw", "endless", "length", "loops", "play", "position", "ulaw")
+    __slots__ = ("alaw", "endless", "gives_way", "length", "loops", "play", "position", "ulaw")
 
-    def __init__(self, play: int, ulaw: memoryview, alaw: memoryview, loops: int) -> None:
+    def __init__(
+        self,
+        play: int,
+        ulaw: memoryview,
+        alaw: memoryview,
+        loops: int,
+        *,
+        gives_way: bool = False,
+    ) -> None:
         self.play = play
+        self.gives_way = gives_way
+        """It is over with the first sound of who is bridged to the stream."""
         self.ulaw = ulaw
         self.alaw = alaw
         self.length = min(len(ulaw), len(alaw))

@@ -295,10 +295,14 @@ class Worker:
         play, _, (name,) = wire.unpack_play(payload, 1)
         sound = self._rendered(name)
         loops = 0 if tones.find(name, self._country).endless else 1
-        self._play(
-            self._streams[number],
-            Sound(play, memoryview(sound.ulaw), memoryview(sound.alaw), loops),
+        item = Sound(
+            play,
+            memoryview(sound.ulaw),
+            memoryview(sound.alaw),
+            loops,
+            gives_way=name.partition(":")[0] == "ringback",
         )
+        self._play(self._streams[number], item)
 
     def _rendered(self, name: str) -> tones.Rendered:
         key = name if ":" in name else f"{name}:{self._country}"

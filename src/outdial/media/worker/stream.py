@@ -230,6 +230,14 @@ class Stream:
         for play in self.playlist.clear():
             self.emit(wire.PLAYED, self.stream, wire.pack_played(play, wire.STOPPED))
 
+    def gives_way(self) -> bool:
+        """Whether what plays is over because there is something to relay: ringback is."""
+        item = self.playlist.current
+        if not isinstance(item, Sound) or not item.gives_way:
+            return False
+        self.stop_playing()
+        return True
+
     def bridge(self, other: Stream) -> None:
         """Each sends what the other receives."""
         for stream in (self, other):
@@ -435,7 +443,9 @@ class Stream:
                 timestamp, pt, bytes(data[start:size]), newest=order != reception.OLD
             )
         peer = self.peer
-        if peer is None or peer.playlist.current is not None or not (peer.sends and self.listening):
+        if peer is None or not (peer.sends and self.listening):
+            return False
+        if peer.playlist.current is not None and not (is_audio and peer.gives_way()):
             return False
         return peer.relay(data, view, size, second, sequence, timestamp, now)
 
