@@ -237,7 +237,6 @@ async def _ring(leg: CallLeg, party: Party, part: Callable[[CallLeg], None]) -> 
     """Whether somebody answered and takes the call."""
     if not await leg.place() or not await leg.answer():
         return False
-    leg.limit(party.time_limit_s)
     if party.whisper is None:
         return True
     part(leg)
