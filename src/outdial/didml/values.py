@@ -30,6 +30,10 @@ class Kind:
     """For the reference, e.g. ``integer, 0-1000``."""
     convert: Callable[[str, str], Any]
     """``(text, base_url) -> value``; raises Unfit."""
+    words: tuple[str, ...] = ()
+    """All that it takes, when that is a few words."""
+    range: tuple[int, int] | None = None
+    """The least and the most, of a number that is moved to the nearer of them."""
 
 
 _TRUE = frozenset({"1", "on", "yes", "true"})
@@ -75,7 +79,8 @@ def integer(lowest: int, highest: int, unit: str = "") -> Kind:
         # Python refuses to read thousands of digits; twenty are already out of every range.
         return _clamped(int(text[:20]), lowest, highest)
 
-    return Kind(f"integer{' ' + unit if unit else ''}, {lowest}-{highest}", convert)
+    name = f"integer{' ' + unit if unit else ''}, {lowest}-{highest}"
+    return Kind(name, convert, range=(lowest, highest))
 
 
 def seconds_as_ms(longest_s: int) -> Kind:
@@ -86,7 +91,7 @@ def seconds_as_ms(longest_s: int) -> Kind:
             raise Unfit(f"{quote(text)} is not a number of seconds")
         return _clamped(round(float(text) * 1000), 1, longest_s * 1000)
 
-    return Kind(f"seconds, to {longest_s}", convert)
+    return Kind(f"seconds, to {longest_s}", convert, range=(1, longest_s * 1000))
 
 
 def text_to(longest: int) -> Kind:
@@ -113,7 +118,7 @@ def choice(*names: str, **aliases: str) -> Kind:
 
     shown = ", ".join(f"`{name}`" for name in names)
     also = ", ".join(f"`{alias}` = `{name}`" for alias, name in aliases.items())
-    return Kind(f"{shown} ({also})" if also else shown, convert)
+    return Kind(f"{shown} ({also})" if also else shown, convert, words=(*names, *aliases))
 
 
 def _boolean(text: str, base_url: str) -> bool:
@@ -198,7 +203,9 @@ def _text(text: str, base_url: str) -> str:
     return " ".join(text.split())
 
 
-BOOLEAN = Kind("`on`, `off` (also 1/0, yes/no, true/false)", _boolean)
+BOOLEAN = Kind(
+    "`on`, `off` (also 1/0, yes/no, true/false)", _boolean, words=(*sorted(_TRUE), *sorted(_FALSE))
+)
 URL = Kind("URL, relative to the document's", _url)
 METHOD = choice("POST", "GET")
 LANGUAGE = Kind("language code, e.g. `en`, `es`", _language)
@@ -206,6 +213,6 @@ PHONE = Kind("phone number", _phone)
 SIP = Kind("host or SIP URI", _sip)
 DIGITS = Kind("`0`-`9` `*` `#` `A`-`D`, `w` 0.5 s, `W` 1 s", _digits)
 KEYS = Kind("any of `0`-`9`, `*`, `#`", _keys)
-EVENTS = Kind("any of `initiated`, `ringing`, `answered`, `completed`", _events)
+EVENTS = Kind("any of `initiated`, `ringing`, `answered`, `completed`", _events, words=_EVENTS)
 QUEUE_NAME = Kind("letters and digits, to 64", _queue_name)
 TEXT = Kind("text", _text)

@@ -52,9 +52,10 @@ class Pressed:
 class Ear:
     """Use it as a context manager. It answers nobody until `say`, `babble` or `press` is called."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, port: int = 0) -> None:
+        """`port` 0: a free one."""
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind((host, 0))
+        self._socket.bind((host, port))
         self._socket.settimeout(0.05)
         self._packets: list[Packet] = []
         self._other = 0
@@ -80,6 +81,11 @@ class Ear:
         if self._babbling is not None:
             self._babbling.join()
         self._socket.close()
+
+    @property
+    def host(self) -> str:
+        """For the SDP, as `port`."""
+        return str(self._socket.getsockname()[0])
 
     @property
     def port(self) -> int:
