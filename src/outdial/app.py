@@ -25,7 +25,9 @@ from outdial.api.app import create_app
 from outdial.api.server import HttpServer
 from outdial.calls.called_numbers import CalledNumbers
 from outdial.calls.channels import Channels
+from outdial.calls.gateway import Gateway
 from outdial.calls.journal import Journal
+from outdial.calls.messages import Messages
 from outdial.calls.numbers import check_destination, normalise
 from outdial.calls.reception import Reception
 from outdial.calls.registry import Registry
@@ -40,6 +42,7 @@ from outdial.gauges import Gauges
 from outdial.keys import KeyRing
 from outdial.legs import IncomingLeg, MediaPlane, SignallingPlane
 from outdial.media.plane import WorkerPool, parse_ports
+from outdial.messages import MessagePlane
 from outdial.net.addresses import AddressPolicy, check_url
 from outdial.net.client import HttpClient
 from outdial.nodes.member import Member
@@ -48,6 +51,7 @@ from outdial.nodes.name import node_name
 from outdial.sim.http import heard_router
 from outdial.sim.main import beside, start_carrier
 from outdial.sip.endpoint import SipEndpoint, parse_listener
+from outdial.sip.messenger import Messenger
 from outdial.sip.plane import SipPlane
 from outdial.speech.cache import ClipCache
 from outdial.speech.pool import HelperPool
@@ -104,6 +108,8 @@ class Server:
         self.settings = settings
         self.clock = clock or SystemClock()
         self._stack = contextlib.AsyncExitStack()
+        self.messenger: MessagePlane | None = None
+        """What takes short messages to the trunks."""
 
     @classmethod
     async def start(cls, settings: Settings) -> Server:
@@ -154,6 +160,22 @@ class Server:
         self.http = HttpServer(host.strip("[]"), int(port))
         stack.push_async_callback(self.http.stop)
         self.url = f"http://{host}:{self.http.port}"
+        routes = Routes(self.trunks)
+
+        def check(number: str, field: str) -> None:
+            check_destination(number, settings.limits, field, sim=settings.sim.enabled)
+
+        self.messages = Messages(
+            settings.sms,
+            store=self.store,
+            journal=journal,
+            routes=routes,
+            plane=self.messenger,
+            gateway=Gateway(client, settings.sms) if settings.sms.gateway_url else None,
+            clock=clock,
+            check_destination=check,
+            lease=self.member,
+        )
         services = self._equip(
             Services(
                 settings=settings,
@@ -164,15 +186,14 @@ class Server:
                 http=client,
                 speech=speech,
                 sounds=sounds,
-                routes=Routes(self.trunks),
+                routes=routes,
                 channels=Channels(self.trunks, clock.monotonic()),
                 recordings=recordings,
                 public_url=settings.http.public_url.rstrip("/") or self.url,
-                check_destination=lambda number, field: check_destination(
-                    number, settings.limits, field, sim=settings.sim.enabled
-                ),
+                check_destination=check,
                 tasks=Tasks(),
                 sdp_session_id=partial(secrets.randbits, 62),
+                messages=self.messages,
                 lease=self.member,
             )
         )
@@ -199,6 +220,7 @@ class Server:
         normalise("12025550100", "")
         await self.deliverer.start()
         stack.push_async_callback(self.deliverer.stop)
+        stack.push_async_callback(self.messages.stop)
         await self.calls.start()
         sweeper = Sweeper(self.store.expiry, settings.retention, recordings, clock)
         sweeper.start()
@@ -220,6 +242,7 @@ class Server:
         stack.push_async_callback(self.sip.close)
         plane = SipPlane(sip, self.trunks, self.sip, self.clock)
         stack.callback(plane.close)
+        self.messenger = Messenger(self.sip, plane)
         plane.watch()
         return plane
 
@@ -260,6 +283,7 @@ class Server:
         if self.member is not None:
             await self.member.retire()
         await self.calls.drain(drain_s, hurry)
+        await self.messages.stop()
         if not hurry.is_set():
             # How the last calls ended is told now, if the receivers are there, and not only at
             # the next start.

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from outdial import config_checks as checks
-from outdial import config_file
+from outdial import config_file, template
 
 
 class _Section(BaseModel):
@@ -260,6 +260,52 @@ class Number(_Section):
     """Whether the calls are recorded from the answer on."""
 
 
+class Sms(_Section):
+    """Short messages of the Sms verb: over the trunks by SIP MESSAGE, or through a gateway."""
+
+    gateway_url: Annotated[str, AfterValidator(checks.optional_url)] = ""
+    """An HTTP gateway that takes the messages in place of the trunks; `{to}`, `{from}`, `{text}`,
+    `{sid}` and `{callsid}` stand for a message's values. Empty: the trunks do."""
+    gateway_method: Literal["POST", "PUT", "GET"] = "POST"
+    """How the gateway is asked; GET sends no body."""
+    gateway_content_type: str = template.FORM
+    """Of the body: application/x-www-form-urlencoded, application/json, application/xml, text/xml
+    or text/plain. Values are escaped for it."""
+    gateway_body: str = "from={from}&to={to}&text={text}"
+    """The body, with places for values as in `gateway_url`."""
+    gateway_headers: list[Annotated[SecretStr, AfterValidator(checks.secret_header)]] = []
+    """Further header lines, such as "Authorization: Bearer ...", each a secret."""
+    gateway_expects: str = ""
+    """What the gateway's answer must contain, besides a status from 200 to 299, for a message to
+    count as sent; for gateways that report failures with status 200."""
+    gateway_timeout_s: float = Field(10.0, gt=0, le=60)
+    """The gateway must have answered within."""
+    messages_per_second: float = Field(10.0, gt=0)
+    """Messages sent a second; more wait."""
+    messages_per_call: int = Field(10, ge=1)
+    """Messages of one call; more are refused."""
+    max_characters: int = Field(1600, ge=1, le=10_000)
+    """Longest text; longer ones are refused."""
+    expire_s: float = Field(3600.0, gt=0)
+    """A message that could not be sent for so long, e.g. over a restart, is not sent any more."""
+
+    @model_validator(mode="after")
+    def _template_is_right(self) -> Sms:
+        if not self.gateway_url:
+            return self
+        template.check_url(self.gateway_url)
+        body = "" if self.gateway_method == "GET" else self.gateway_body
+        if body:
+            try:
+                template.check_body(body, self.gateway_content_type)
+            except ValueError as problem:
+                raise ValueError(f"gateway_body: {problem}") from None
+        for place in ("{to}", "{text}"):
+            if place not in self.gateway_url + body:
+                raise ValueError(f"{place} is in neither gateway_url nor the body that is sent")
+        return self
+
+
 class Sim(_Section):
     """The simulated phones."""
 
@@ -296,6 +342,7 @@ class Settings(BaseModel):
     keys: list[Key] = []
     trunks: list[Trunk] = []
     numbers: list[Number] = []
+    sms: Sms = Sms()
     sim: Sim = Sim()
     log: Log = Log()
 

@@ -15,6 +15,7 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - what is not secret of it
 """What a secret for signing requests begins with."""
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+:[ \t]*[^\x00-\x08\x0a-\x1f\x7f]+")
 _BRACKETED = re.compile(r"\[([^\]]*)\](?::(.*))?", re.DOTALL)
 
 
@@ -166,6 +167,13 @@ def webhook_secret(secret: SecretStr) -> SecretStr:
     """A secret for signing requests."""
     webhook_key(secret.get_secret_value())
     return secret
+
+
+def secret_header(line: SecretStr) -> SecretStr:
+    """A header line, ``Name: value``."""
+    if _HEADER.fullmatch(line.get_secret_value()) is None:
+        raise ValueError('is not a header line; write e.g. "Authorization: Bearer ..."')
+    return line
 
 
 def not_registering(register: bool) -> bool:

@@ -19,6 +19,7 @@ DELIVERY = "DE"
 KEY = "KE"
 NODE = "ND"
 REQUEST = "RQ"
+MESSAGE = "SM"
 
 _SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
 
@@ -48,6 +49,11 @@ def of_event(call_sid: str, seq: int) -> str:
 def of_delivery(call_sid: str, seq: int, place: int = 0) -> str:
     """The id of the callback that tells of that event; `place` counts those of one event."""
     return f"{DELIVERY}{call_sid[2:26]}{place:02x}{seq:06x}"
+
+
+def of_message(call_sid: str, seq: int) -> str:
+    """The id of the short message that the call's event number `seq` asks for."""
+    return f"{MESSAGE}{call_sid[2:26]}{seq:08x}"
 
 
 def calls_of(sid: str) -> tuple[str, str]:

@@ -17,6 +17,8 @@ from outdial.didml.run.host import (
     Host,
     Params,
     QueuePlan,
+    SmsEnd,
+    SmsPlan,
     TakeEnd,
 )
 from outdial.didml.run.keys import Keys
@@ -144,6 +146,8 @@ class FakeHost:
         self.whole_recordings = 0
         self.told: list[tuple[str, str, dict[str, str]]] = []
         """Notifications with their parameters."""
+        self.texts: list[tuple[SmsPlan, float]] = []
+        self.text_end = SmsEnd("SM1", "queued")
         self.postcalls: list[tuple[str, str]] = []
         self.afterwards: list[asyncio.Task[None]] = []
         self.answers = 0
@@ -218,6 +222,10 @@ class FakeHost:
 
     def postcall(self, url: str, method: str) -> None:
         self.postcalls.append((url, method))
+
+    async def send_text(self, plan: SmsPlan, wait_s: float) -> SmsEnd:
+        self.texts.append((plan, wait_s))
+        return self.text_end
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         self.afterwards.append(asyncio.get_running_loop().create_task(work))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from outdial.errors import MediaUnavailable, StoreConflict, StoreUnavailable
@@ -32,6 +32,7 @@ from outdial.store.records import (
     DeliveryRecord,
     EventRecord,
     IdempotencyRecord,
+    MessageRecord,
     RecordingRecord,
 )
 from outdial.testing.legs import FakeRoom
@@ -281,6 +282,8 @@ class FakeStore:
     timeline: list[EventRecord] = field(default_factory=list)
     ladders: dict[str, int] = field(default_factory=dict)
     recordings: list[RecordingRecord] = field(default_factory=list)
+    messages: dict[str, MessageRecord] = field(default_factory=dict)
+    """Short messages as they were last written."""
     repeats: dict[tuple[str, str], IdempotencyRecord] = field(default_factory=dict)
     node: str = ""
     elsewhere: set[str] = field(default_factory=set)
@@ -316,8 +319,12 @@ class FakeStore:
             self.changes.append(change)
             self.timeline.extend(change.events)
             self.recordings.extend(change.recordings)
+            self.messages.update({message.sid: replace(message) for message in change.messages})
             future.set_result(None)
         return future
+
+    async def unfinished_messages(self) -> list[MessageRecord]:
+        return [replace(m) for m in self.messages.values() if m.ended_at is None]
 
     def note(self, event: EventRecord) -> None:
         self.timeline.append(event)

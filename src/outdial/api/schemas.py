@@ -19,6 +19,7 @@ from outdial.webhooks.payloads import SECRET_PARAM, duration_s
 State = Literal["queued", "dialling", "ringing", "answered", "completed"]
 Outcome = Literal["completed", "busy", "no-answer", "failed", "canceled"]
 Event = Literal["initiated", "ringing", "answered", "completed"]
+DeliveryEvent = Literal["initiated", "ringing", "answered", "completed", "sms"]
 Method = Literal["GET", "POST"]
 DeliveryState = Literal["pending", "done", "dead"]
 Dead = Literal["dead"]
@@ -256,7 +257,7 @@ class Delivery(BaseModel):
 
     id: str
     call_sid: str
-    event: Event
+    event: DeliveryEvent = Field(description="What is told of; sms is a text message's end.")
     url: str
     method: Method
     state: DeliveryState

@@ -27,6 +27,8 @@ from outdial.didml.run.host import (
     Fetched,
     Params,
     QueuePlan,
+    SmsEnd,
+    SmsPlan,
     Take,
 )
 from outdial.didml.run.keys import Keys
@@ -226,6 +228,15 @@ class LegHost:
         """See Host."""
         kept = Postcall(url, method).keep_with(self._leg.call)
         self._services.journal.write(Change(self._leg.sid, kept))
+
+    async def send_text(self, plan: SmsPlan, wait_s: float) -> SmsEnd:
+        """See Host."""
+        messages = self._services.messages
+        if messages is None:
+            return SmsEnd("", "failed", "nothing is set up that sends messages")
+        leg, before = self._leg, self._leg.texts
+        leg.texts += 1
+        return await messages.send(leg.call, leg.timeline, plan, before, wait_s)
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """See Host."""

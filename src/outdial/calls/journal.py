@@ -118,6 +118,14 @@ class Journal:
         """No more notes for that call."""
         self._timelines.pop(sid, None)
 
+    def timeline(self, sid: str) -> Timeline | None:
+        """The timeline of a call that is live, or was until a moment ago."""
+        return self._timelines.get(sid)
+
+    def note_late(self, sid: str, kind: str, data: Mapping[str, Any]) -> None:
+        """A note for a call whose timeline is closed; nobody waits for it."""
+        self._late_notes.start(self._note_late(sid, kind, data), f"note {kind} {sid}")
+
     def is_open(self, sid: str) -> bool:
         """Whether the call is live, or was until a moment ago."""
         return sid in self._timelines
@@ -198,8 +206,7 @@ class Journal:
         if timeline is not None:
             timeline.note(kind, data)
         else:
-            late = self._note_late(delivery.call_sid, kind, data)
-            self._late_notes.start(late, f"note {delivery.id}")
+            self.note_late(delivery.call_sid, kind, data)
 
     async def _note_late(self, sid: str, kind: str, data: Mapping[str, Any]) -> None:
         """A note for a call whose timeline was closed, behind its last event.

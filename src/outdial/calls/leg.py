@@ -113,6 +113,8 @@ class CallLeg:
         """Whether another node has taken the call out of the queue."""
         self.channel = ""
         """The trunk one of whose channels the leg holds."""
+        self.texts = 0
+        """How many short messages its documents have asked for."""
         self.on_digit: Callable[[str, str], None] | None = None
         """Called with each digit and its source: rfc4733, in-band or info."""
 

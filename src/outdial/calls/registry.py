@@ -281,6 +281,8 @@ class Registry:
                 )
                 if session is not None:
                     self._wait(session)
+        if self._services.messages is not None:
+            await self._services.messages.take_up()
         if self._ready:
             self._admit()
 

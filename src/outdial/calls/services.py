@@ -10,6 +10,7 @@ from typing import Protocol
 from outdial.calls.channels import Channels
 from outdial.calls.conferences import Conferences
 from outdial.calls.journal import Journal
+from outdial.calls.messages import Messages
 from outdial.calls.peers import Lease
 from outdial.calls.queues import Queues
 from outdial.calls.routes import Routes
@@ -92,5 +93,7 @@ class Services:
     """A fresh session id for an SDP origin line."""
     conferences: Conferences = field(default_factory=Conferences)
     queues: Queues = field(default_factory=Queues)
+    messages: Messages | None = None
+    """None: no short messages can be sent."""
     lease: Lease | None = None
     """None: nobody else is on the database."""

@@ -20,6 +20,10 @@ class Tasks:
     def __len__(self) -> int:
         return len(self._tasks)
 
+    def running(self) -> list[asyncio.Task[Any]]:
+        """Those that are not done."""
+        return list(self._tasks)
+
     def start(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Runs the coroutine; a failure is logged under the name."""
         task = asyncio.get_running_loop().create_task(work, name=name)

@@ -26,6 +26,7 @@ from outdial.didml.run import (
     redirect,
     reject,
     say,
+    sms,
 )
 from outdial.didml.run.host import Fetched, Host
 from outdial.didml.run.outcome import DocumentRequest, Goto, HangUp, Next
@@ -43,6 +44,7 @@ from outdial.didml.verbs import (
     Redirect,
     Reject,
     Say,
+    Sms,
     Verb,
 )
 from outdial.errors import DocumentError, FetchError, MediaUnavailable
@@ -60,10 +62,11 @@ RUNNERS: dict[type[Verb], Callable[[Any, Host], Awaitable[Next]]] = {
     Postcall: postcall.run,
     Dial: dial.run,
     Enqueue: enqueue.run,
+    Sms: sms.run,
 }
 """One module a verb; the dataclass chooses it."""
 
-BEFORE_THE_ANSWER: tuple[type[Verb], ...] = (Pause, Redirect, Hangup, Reject, Postcall)
+BEFORE_THE_ANSWER: tuple[type[Verb], ...] = (Pause, Redirect, Hangup, Reject, Postcall, Sms)
 """What needs no audio: a call towards us rings on while these run."""
 
 _EMPTY = Document(())

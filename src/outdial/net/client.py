@@ -118,6 +118,7 @@ class HttpClient:
         connect_timeout_s: float | None = None,
         read_timeout_s: float | None = None,
         trace: Trace | None = None,
+        once: bool = False,
     ) -> HttpResponse:
         """One request and its whole answer.
 
@@ -126,6 +127,7 @@ class HttpClient:
         parameters are not sent again. `message_id` is the webhook-id, a new one when it is "".
         Within `timeout_s` a connection may take `connect_timeout_s` and the answer may pause for
         `read_timeout_s`. `trace` is told what was sent and came, also when that is not all.
+        `once`: nothing is sent a second time, not even where the method allows it.
 
         Raises FetchError for everything but an answer; an answer of any status is returned.
         """
@@ -154,9 +156,8 @@ class HttpClient:
                 lines += self._signature(message_id, path, body, trace)
             request = _encode(method, origin, path, lines, content_type, body)
             try:
-                answer = await _exchange(
-                    pool, origin, request, method in _REPEATABLE, limits, trace
-                )
+                repeatable = method in _REPEATABLE and not once
+                answer = await _exchange(pool, origin, request, repeatable, limits, trace)
             except TimeoutError as late:
                 message = str(late) or f"no complete answer within {timeout_s:g} s"
                 raise FetchError("timeout", message) from None

@@ -17,10 +17,12 @@ from outdial.clock import Clock, SystemClock
 from outdial.config import Sip
 from outdial.errors import ConfigError
 from outdial.legs import TracedMessage, TraceListener
+from outdial.messages import MessageResult
 from outdial.sip.core.agent import Agent, Caps, Invited
 from outdial.sip.core.authorization import Credentials
 from outdial.sip.core.dialog_data import DialogData
 from outdial.sip.core.hop import Hop
+from outdial.sip.core.instant_message import InstantMessage, Sending
 from outdial.sip.core.invite_client import Invitation, OutgoingCall
 from outdial.sip.core.invite_server import IncomingCall
 from outdial.sip.core.parser import is_keep_alive
@@ -83,6 +85,7 @@ class SipEndpoint:
         self._tcp: dict[str, TcpPool] = {}
         self._legs: dict[OutgoingCall | IncomingCall, Leg] = {}
         self._probes: dict[Probe, Callable[[ProbeResult], None]] = {}
+        self._messages: dict[Sending, Callable[[MessageResult], None]] = {}
         self._wakeup: asyncio.TimerHandle | None = None
         self._wakes_at = 0.0
         self._tick_s = settings.t1_ms / 1000 / _TICKS_IN_T1
@@ -201,6 +204,17 @@ class SipEndpoint:
         self._probes[self.agent.probe(uri, hop, self.now)] = done
         self.flush()
 
+    def message(
+        self,
+        message: InstantMessage,
+        done: Callable[[MessageResult], None],
+        trace: TraceListener | None,
+    ) -> None:
+        """Sends MESSAGE; `done` is called once."""
+        wire_trace = None if trace is None else self.tracer(trace)
+        self._messages[self.agent.message(message, self.now, wire_trace)] = done
+        self.flush()
+
     def tracer(self, trace: TraceListener) -> Callable[[bool, Hop, bytes], None]:
         """The listener as the agent calls it."""
         now = self.clock.now
@@ -274,6 +288,8 @@ class SipEndpoint:
                 self._invited(owner, event)
             elif isinstance(owner, Probe) and isinstance(event, ProbeResult):
                 self._probes.pop(owner)(event)
+            elif isinstance(owner, Sending) and isinstance(event, MessageResult):
+                self._messages.pop(owner)(event)
         except Exception:
             _log.exception("a listener raised", event=repr(event)[:200])
 

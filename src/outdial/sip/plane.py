@@ -165,6 +165,10 @@ class SipPlane:
         name = self.trunk_of(host)
         return None if name is None else self._trunks[name].credentials
 
+    def line(self, trunk_name: str) -> TrunkLine | None:
+        """The trunk of that name."""
+        return self._trunks.get(trunk_name)
+
     def trunk_states(self) -> list[TrunkState]:
         """What is known of each trunk, in the order of the settings."""
         return [trunk.state for trunk in self._trunks.values()]
@@ -273,11 +277,8 @@ class SipPlane:
         offer: bytes,
         hops: Sequence[Hop],
     ) -> None:
-        settings = trunk.settings
-        uri = f"sip:{user_part(target.number)}@{settings.address}"
-        if settings.transport != "udp":
-            uri += f";transport={settings.transport}"
-        self._invite(leg, target, offer, uri, hops, trunk.credentials, nat=settings.nat)
+        uri, nat = trunk.uri(target.number), trunk.settings.nat
+        self._invite(leg, target, offer, uri, hops, trunk.credentials, nat=nat)
 
     def _invite(
         self,
@@ -293,9 +294,7 @@ class SipPlane:
         if not hops:
             leg.fail(Rejected(503, "No listener for that transport", local=True))
             return
-        caller = user_part(target.caller_id)
-        host = hops[0].local.rpartition(":")[0]
-        address = f"sip:{caller}@{host}" if caller else "sip:anonymous@anonymous.invalid"
+        address = address_of(target.caller_id, hops[0])
         invitation = Invitation(
             call_id=leg.sip_call_id,
             uri=uri,
@@ -317,6 +316,12 @@ class SipPlane:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def address_of(number: str, hop: Hop) -> str:
+    """The number at our end of the hop, for From; "" is somebody who is not named."""
+    user, host = user_part(number), hop.local.rpartition(":")[0]
+    return f"sip:{user}@{host}" if user else "sip:anonymous@anonymous.invalid"
 
 
 def _at(invitation: Invitation, hop: Hop) -> Invitation:

@@ -10,6 +10,7 @@ from outdial.clock import Clock
 from outdial.config import Trunk
 from outdial.sip.core.authorization import Credentials
 from outdial.sip.core.hop import Hop, is_literal
+from outdial.sip.core.outline import user_part
 from outdial.sip.core.probe import ProbeResult
 from outdial.sip.endpoint import SipEndpoint
 from outdial.sip.resolver import ResolutionFailed, Resolver
@@ -60,6 +61,12 @@ class TrunkLine:
             return None
         password = self.settings.password.get_secret_value()
         return Credentials(self.settings.username, password, self.hosts)
+
+    def uri(self, number: str) -> str:
+        """The number at the trunk, as a Request-URI; `number` is in the trunk's format."""
+        settings = self.settings
+        transport = "" if settings.transport == "udp" else f";transport={settings.transport}"
+        return f"sip:{user_part(number)}@{settings.address}{transport}"
 
     def hops_known(self) -> list[Hop] | None:
         """Where it is, if no name has to be looked up for that."""

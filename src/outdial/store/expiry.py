@@ -140,7 +140,13 @@ class _Statements:
         gone = not_(exists().where(calls.sid == again))
         self.of_call = [
             self._delete(table, [table.c.call_sid == sid, gone], ["sid", "again"])
-            for table in (tables.events, tables.deliveries, tables.ladders, tables.recordings)
+            for table in (
+                tables.events,
+                tables.deliveries,
+                tables.ladders,
+                tables.recordings,
+                tables.messages,
+            )
         ]
         self.recording = self._delete(tables.recordings, [tables.recordings.c.sid == sid], ["sid"])
         self.ladder = self._delete(tables.ladders, [tables.ladders.c.call_sid == sid], ["sid"])

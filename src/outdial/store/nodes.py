@@ -42,6 +42,7 @@ _TAKE = (
 _PASS_ON = (
     "UPDATE calls SET node = $1 WHERE ended_at IS NULL AND node = ANY($2::text[])",
     "UPDATE deliveries SET node = $1 WHERE state = 'pending' AND node = ANY($2::text[])",
+    "UPDATE messages SET node = $1 WHERE ended_at IS NULL AND node = ANY($2::text[])",
     "UPDATE commands SET node = $1 WHERE node = ANY($2::text[])",
 )
 _QUEUED_ELSEWHERE = (

@@ -117,6 +117,7 @@ class Queries:
         self.replay_delivery = self._update(
             "replay_delivery", 11, tables.deliveries, ["call_sid", "id"], rows.REPLAYED_COLUMNS
         )
+        self.save_message = self._upsert("save_message", 12, tables.messages, rows.MESSAGE_COLUMNS)
         self._call_updates: dict[tuple[tuple[str, ...], tuple[str, ...]], Write] = {}
         self._call_lists: dict[tuple[str, ...], Read] = {}
         self._delivery_lists: dict[tuple[str, ...], Read] = {}
@@ -203,6 +204,17 @@ class Queries:
             select(*(tables.keys.c[name] for name in rows.KEY_COLUMNS)).order_by(
                 tables.keys.c.created_at, tables.keys.c.id
             )
+        )
+        messages = select(*(tables.messages.c[name] for name in rows.MESSAGE_COLUMNS))
+        self.messages_of_call = self._read(
+            messages.where(tables.messages.c.call_sid == bindparam("sid")).order_by(
+                tables.messages.c.created_at, tables.messages.c.sid
+            )
+        )
+        self.unfinished_messages = self._read(
+            messages.where(
+                tables.messages.c.ended_at.is_(None), tables.messages.c.node == bindparam("node")
+            ).order_by(tables.messages.c.created_at)
         )
         self.recording = self._read(recordings.where(tables.recordings.c.sid == bindparam("sid")))
         self.recordings_of_call = self._read(

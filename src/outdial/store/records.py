@@ -143,6 +143,32 @@ class NumberRecord:
     updated_at: float = 0.0
 
 
+@dataclass(slots=True)
+class MessageRecord:
+    """A short message that a call sends."""
+
+    sid: str
+    call_sid: str
+    from_number: str
+    to_number: str
+    """As the document has it when no such number can exist."""
+    body: str
+    state: str
+    """queued, sending, sent, failed"""
+    created_at: float
+    ended_at: float | None = None
+    via: str = ""
+    """The trunk that it went to, or `gateway`; "" while it has not gone."""
+    status: int | None = None
+    """SIP or HTTP status of the last answer."""
+    error: str = ""
+    """Why it failed, for a person."""
+    status_callback: str = ""
+    status_callback_method: str = "POST"
+    node: str = ""
+    """The node that sends it; "" where there is only one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What happens to a call at one moment, committed as a whole."""
@@ -156,6 +182,7 @@ class Change:
     only_if: Mapping[str, Any] = field(default_factory=dict)
     """Columns of CallRecord that must still have these values, else StoreConflict and nothing
     is written."""
+    messages: tuple[MessageRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

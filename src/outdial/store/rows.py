@@ -16,6 +16,7 @@ from outdial.store.records import (
     FeedEvent,
     IdempotencyRecord,
     KeyRecord,
+    MessageRecord,
     RecordingRecord,
 )
 
@@ -31,6 +32,7 @@ REPLAYED_COLUMNS = ["state", "attempts", "next_at", "done_at", "node"]
 LADDER_COLUMNS = tables.ladders.columns.keys()
 KEY_COLUMNS = tables.keys.columns.keys()
 RECORDING_COLUMNS = tables.recordings.columns.keys()
+MESSAGE_COLUMNS = tables.messages.columns.keys()
 FEED_COLUMNS = tables.feed.columns.keys()[1:]
 IDEMPOTENCY_COLUMNS = tables.idempotency.columns.keys()
 
@@ -47,6 +49,7 @@ _settled: Callable[[DeliveryRecord], Row] = attrgetter(*SETTLED_COLUMNS[:-1])
 idempotency_row: Callable[[IdempotencyRecord], Row] = attrgetter(*IDEMPOTENCY_COLUMNS)
 key_row: Callable[[KeyRecord], Row] = attrgetter(*KEY_COLUMNS)
 recording_row: Callable[[RecordingRecord], Row] = attrgetter(*RECORDING_COLUMNS)
+message_row: Callable[[MessageRecord], Row] = attrgetter(*MESSAGE_COLUMNS)
 
 
 def call_row(call: CallRecord) -> Row:
@@ -145,6 +148,11 @@ def key_record(row: Row) -> KeyRecord:
 def recording_record(row: Row) -> RecordingRecord:
     """The inverse of `recording_row`."""
     return RecordingRecord(*row)
+
+
+def message_record(row: Row) -> MessageRecord:
+    """The inverse of `message_row`."""
+    return MessageRecord(*row)
 
 
 def feed_event(row: Row) -> FeedEvent:

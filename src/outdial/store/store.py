@@ -32,6 +32,7 @@ from outdial.store.records import (
     FeedEvent,
     IdempotencyRecord,
     KeyRecord,
+    MessageRecord,
     RecordingRecord,
     Usage,
 )
@@ -127,6 +128,9 @@ class Store:
             written.append((update, row))
         for recording in change.recordings:
             written.append((self._queries.save_recording, rows.recording_row(recording)))
+        for message in change.messages:
+            message.node = self.node
+            written.append((self._queries.save_message, rows.message_row(message)))
         self._add(written, change.events, change.deliveries)
         return self._writer.submit(written, within_s)
 
@@ -314,6 +318,16 @@ class Store:
         """The call's recordings, oldest first."""
         bound = self._queries.recordings_of_call.bind(sid=call_sid)
         return await self._readers.fetch(bound, rows.recording_record)
+
+    async def messages(self, call_sid: str) -> list[MessageRecord]:
+        """The short messages that the call sent, oldest first."""
+        bound = self._queries.messages_of_call.bind(sid=call_sid)
+        return await self._readers.fetch(bound, rows.message_record)
+
+    async def unfinished_messages(self) -> list[MessageRecord]:
+        """Short messages of this node that are neither sent nor failed, oldest first."""
+        bound = self._queries.unfinished_messages.bind(node=self.node)
+        return await self._readers.fetch(bound, rows.message_record)
 
 
 def _read_number(cursor: str) -> int:

@@ -188,6 +188,32 @@ ladders = Table(
     Column("raw", LargeBinary, nullable=False),
 )
 
+messages = Table(
+    "messages",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("call_sid", Text, nullable=False),
+    Column("from_number", Text, nullable=False),
+    Column("to_number", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("via", Text, nullable=False),
+    Column("status", Integer),
+    Column("error", Text, nullable=False),
+    Column("status_callback", Text, nullable=False),
+    Column("status_callback_method", Text, nullable=False),
+    Column("node", Text, nullable=False, server_default=""),
+)
+Index("messages_of_call", messages.c.call_sid)
+Index(
+    "messages_unfinished",
+    messages.c.created_at,
+    sqlite_where=messages.c.ended_at.is_(None),
+    postgresql_where=messages.c.ended_at.is_(None),
+)
+
 keys = Table(
     "keys",
     metadata,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 from outdial.clock import iso8601
-from outdial.store.records import CallRecord
+from outdial.store.records import CallRecord, MessageRecord
 
 Params = tuple[tuple[str, str], ...]
 
@@ -106,6 +106,23 @@ def postcall_params(
         params.append(("RecordingURL", recording_url))
     if recording_error:
         params.append(("RecordingError", recording_error))
+    return tuple(params)
+
+
+def message_params(message: MessageRecord, *, at: float) -> Params:
+    """What became of a short message. `at`: wall time, seconds."""
+    params = [
+        ("SmsSid", message.sid),
+        ("SmsStatus", message.state),
+        ("From", message.from_number),
+        ("To", message.to_number),
+        ("callSid", message.call_sid),
+        ("Timestamp", iso8601(at)),
+    ]
+    if message.state == "failed":
+        if message.status is not None:
+            params.append(("SmsErrorCode", str(message.status)))
+        params.append(("SmsError", message.error))
     return tuple(params)
 
 

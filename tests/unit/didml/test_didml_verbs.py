@@ -35,6 +35,7 @@ BODIES = {
     "Queue": "support",
     "Enqueue": "support",
     "Conference": "Sales room",
+    "Sms": "Your table is ready.",
 }
 IN_DIAL = {"Number", "Queue", "Conference"}
 """Outside Dial they are a Dial of one, which has attributes of the same names."""
@@ -107,6 +108,12 @@ VALUES: dict[tuple[str, str], dict[str, Any]] = {
     ("Conference", "waitUrl"): {"/music": "http://app.example.test/music"},
     ("Conference", "waitMethod"): {"get": "GET"},
     ("Conference", "maxParticipants"): {"3": 3, "1": 2, "999": 250},
+    ("Sms", "to"): {"+1 (202) 555-0177": "+1 (202) 555-0177", "Ann": "Ann"},
+    ("Sms", "from"): {"12025550100": "12025550100"},
+    ("Sms", "action"): {"sent.php": "http://app.example.test/ivr/sent.php"},
+    ("Sms", "method"): {"get": "GET"},
+    ("Sms", "statusCallback"): {"/texts": "http://app.example.test/texts"},
+    ("Sms", "statusCallbackMethod"): {"Get": "GET"},
     ("Conference", "record"): {"on": True, "off": False, "TRUE": True},
 }
 BAD = {
@@ -141,10 +148,11 @@ BAD = {
     "startConferenceOnEnter": "maybe",
     "endConferenceOnExit": "never",
     "maxParticipants": "many",
+    "from": "ACME",
 }
 BAD_FOR = {("Record", "finishOnKey"): "1w"}
 """Where that is no bad value for the one verb."""
-CUT = {("Record", "fileID")}
+CUT = {("Record", "fileID"), ("Sms", "to")}
 """Texts: too much of one is cut, and there is no other bad one."""
 ROWS = [(row, attribute) for row in BUILT for attribute in row.attributes]
 

@@ -169,6 +169,29 @@ Gone = Callable[[DialEnd], None]
 """Called when the caller has hung up during a Dial, with what became of it: no answer is needed."""
 
 
+@dataclass(frozen=True, slots=True)
+class SmsPlan:
+    """A short message to send."""
+
+    text: str
+    to: str = ""
+    """As the document wrote it; "": the other party of the call."""
+    from_: str = ""
+    """"": the number of ours that is on the call."""
+    status_callback: str = ""
+    status_callback_method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class SmsEnd:
+    """What is known of a message. `status`: queued, sending, sent, failed."""
+
+    sid: str
+    status: str
+    error: str = ""
+    """Why it failed."""
+
+
 class Host(Protocol):
     """One call, as verbs see it."""
 
@@ -231,6 +254,13 @@ class Host(Protocol):
 
     def postcall(self, url: str, method: str) -> None:
         """Has the URL told the call's whole record after its end; the last one named counts."""
+
+    async def send_text(self, plan: SmsPlan, wait_s: float) -> SmsEnd:
+        """Sends a short message: it is kept when this returns, and sent once whatever happens.
+
+        Waits so long at most for what becomes of it. A message that may not or cannot be sent has
+        failed; nothing is raised.
+        """
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Goes on with the work when the call is over."""

@@ -25,6 +25,7 @@ from outdial.didml.verbs.redirect import Redirect
 from outdial.didml.verbs.reject import Reject
 from outdial.didml.verbs.say import Say
 from outdial.didml.verbs.sip import Sip
+from outdial.didml.verbs.sms import Sms
 
 __all__ = [
     "Built",
@@ -44,6 +45,7 @@ __all__ = [
     "Reject",
     "Say",
     "Sip",
+    "Sms",
     "Verb",
 ]
 
@@ -60,6 +62,7 @@ Verb = (
     | Postcall
     | Dial
     | Enqueue
+    | Sms
 )
 """What the interpreter runs."""
 

@@ -12,9 +12,11 @@ from typing import Literal, NamedTuple
 
 from outdial.errors import LocalProtocolError, RemoteProtocolError
 from outdial.legs import Rejected, SignallingEvent
+from outdial.messages import MessageResult
 from outdial.sip.core.authorization import Credentials
 from outdial.sip.core.dialog_data import DialogData
 from outdial.sip.core.hop import Hop
+from outdial.sip.core.instant_message import InstantMessage, Sending
 from outdial.sip.core.invite_client import Invitation, OutgoingCall
 from outdial.sip.core.invite_server import IncomingCall
 from outdial.sip.core.message import Request, Response
@@ -91,7 +93,8 @@ class Outgoing(NamedTuple):
 
 
 Call = OutgoingCall | IncomingCall
-AgentEvent = SignallingEvent | Invited | ProbeResult
+Owner = Call | Probe | Sending
+AgentEvent = SignallingEvent | Invited | ProbeResult | MessageResult
 Drop = Literal["malformed", "denied", "strays", "overload"]
 
 
@@ -133,7 +136,7 @@ class Agent:
         """By our tag."""
         self._orphans = Orphans(self)
         self._outgoing: list[Outgoing] = []
-        self._events: list[tuple[Call | Probe, AgentEvent]] = []
+        self._events: list[tuple[Owner, AgentEvent]] = []
         self._dropped: dict[Drop, int] = {
             "malformed": 0, "denied": 0, "strays": 0, "overload": 0
         }  # fmt: skip
@@ -158,7 +161,7 @@ class Agent:
         messages, self._outgoing = self._outgoing, []
         return messages
 
-    def events(self) -> list[tuple[Call | Probe, AgentEvent]]:
+    def events(self) -> list[tuple[Owner, AgentEvent]]:
         """What happened to whom, in order; each is given once."""
         events, self._events = self._events, []
         return events
@@ -242,6 +245,16 @@ class Agent:
         probe.send(uri, hop)
         return probe
 
+    def message(self, message: InstantMessage, now: float, trace: Trace | None = None) -> Sending:
+        """Sends a MESSAGE; a MessageResult follows."""
+        self.now = now
+        sending = Sending(self, message, trace)
+        if self.has_room:
+            sending.send()
+        else:
+            self.emit(sending, MessageResult(503, "Too Many Calls", local=True, not_taken=True))
+        return sending
+
     # ------------------------------------------------------------ for the parts of the agent
 
     @property
@@ -287,7 +300,7 @@ class Agent:
         transaction.resume()
         return transaction
 
-    def emit(self, owner: Call | Probe, event: AgentEvent) -> None:
+    def emit(self, owner: Owner, event: AgentEvent) -> None:
         """Queues an event."""
         self._events.append((owner, event))
 
