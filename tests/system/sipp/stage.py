@@ -210,7 +210,9 @@ class Stage:
         self._tcp = _lines(f"{other}.", 180, 5580000, _TCP, 1)
         self._names = (f"call{number}" for number in itertools.count(1))
         self.web = WebServer()
-        self.outdial = OutdialServer(_merged(settings or {}, f"{net}.250", self._trunks()))
+        self.host = f"{net}.250"
+        """Where the server takes calls, at port 5060."""
+        self.outdial = OutdialServer(_merged(settings or {}, self.host, self._trunks()))
         self._rest: dict[str, float] = {}
         self._descriptors: int | None = 0
         self._stack = contextlib.ExitStack()
@@ -365,6 +367,24 @@ class Scene:
             )
         )
         phone = Phone(line, sipp, ear, calls)
+        self._phones.append(phone)
+        return phone
+
+    def caller(self, number: str, rest: str = "caller-hung-up-on", **values: str) -> Phone:
+        """SIPp calls a number of ours, from a trunk of its own; `rest`: what it does then."""
+        line = self.stage.line()
+        ear = self._stack.enter_context(Ear(line.hosts[0]))
+        text = scenario(
+            "caller", called=number, rest=f"@{rest}@", ear=str(ear.port), back="4", **values
+        )
+        sipp = Sipp(
+            text,
+            host=line.hosts[0],
+            target=f"{self.stage.host}:5060",
+            timeout_s=30,
+            trace_messages=True,
+        )
+        phone = Phone(line, self._stack.enter_context(sipp), ear, calls=1)
         self._phones.append(phone)
         return phone
 

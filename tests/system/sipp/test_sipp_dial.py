@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -54,12 +55,12 @@ class Dialled:
 class Party:
     """One to be rung: a SIPp scenario and the attributes of its Number."""
 
-    def __init__(self, scenario: str, attributes: str = "", **values: str) -> None:
+    def __init__(self, scenario: str, attributes: str = "", **values: Any) -> None:
         self.scenario, self.attributes, self.values = scenario, attributes, values
 
 
 def dialled(
-    scene: Scene, *parties: Party, dial: str = "", caller: str = "answer", **values: str
+    scene: Scene, *parties: Party, dial: str = "", caller: str = "answer", **values: Any
 ) -> Dialled:
     phone = scene.phone(caller, **values)
     others = [scene.phone(party.scenario, **party.values) for party in parties]

@@ -98,7 +98,7 @@ def test_a_caller_hears_the_application_and_is_hung_up_on(house: House) -> None:
 
 
 def test_a_caller_hangs_up_in_the_middle(house: House) -> None:
-    result = house.call(HELLO, "caller-hangs-up")
+    result = house.call(HELLO, "caller-hangs-up", stay_ms="500")
     assert (result.exit_code, result.successful) == (0, 1), result.complaints
     call = house.ended(HELLO)
     assert (call["outcome"], call["hangup_source"]) == ("completed", "caller")
