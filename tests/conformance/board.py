@@ -42,11 +42,12 @@ KINDS: dict[str, dict[str, str]] = {
     "slow": {"name": "slow-ring", "ring_ms": "2000"},
     "busy": {"name": "reject", "status": "486 Busy Here"},
     "rings": {"name": "no-answer"},
+    "texts": {"name": "answers-and-takes-messages"},
 }
 """The kinds of telephone: their scenario, and its values.
 
 answers: until it is hung up on; leaves, stays: hangs up after 2.5 s, 4.5 s; slow: as answers, but
-rings for 2 s; busy; rings: until the call is given up.
+rings for 2 s; busy; rings: until the call is given up; texts: as answers, and takes text messages.
 """
 _END = audio.tone(seconds=0.1)
 TONES = {

@@ -6,12 +6,12 @@ from concurrent.futures import Future
 
 import pytest
 
-from conformance import dial, flow, gather, pause, play, record, rooms, say
+from conformance import dial, flow, gather, pause, play, record, rooms, say, sms
 from conformance.board import Board
 from conformance.cases import Case, Element, Row, attribute_of, cases_of, element_cases
 from outdial.didml.table import BY_NAME, VERBS
 
-MODULES = (say, play, pause, gather, record, flow, dial, rooms)
+MODULES = (say, play, pause, gather, record, flow, dial, rooms, sms)
 ROWS: list[Row] = [row for module in MODULES for row in module.ROWS]
 ELEMENTS: list[Element] = [element for module in MODULES for element in module.ELEMENTS]
 CASES: list[Case] = [case for row in ROWS for case in cases_of(row)]

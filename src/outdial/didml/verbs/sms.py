@@ -9,7 +9,7 @@ from outdial.didml.shown import short
 from outdial.didml.values import METHOD, PHONE, TEXT, URL, Kind, text_to
 from outdial.didml.verbs.attributes import action
 
-_ADDRESSEE = Kind("phone number", text_to(60).convert)
+_ADDRESSEE = Kind("text, a phone number", text_to(60).convert)
 """Not `PHONE`: a slip must fail the message, and not send it to the default, who is another."""
 
 
