@@ -38,7 +38,7 @@ from outdial.calls.tasks import Tasks
 from outdial.clock import Clock, SystemClock
 from outdial.config import Media, Settings, Trunk
 from outdial.errors import ConfigError, StoreUnavailable
-from outdial.gauges import Gauges
+from outdial.gauges import Gauges, Kept
 from outdial.keys import KeyRing
 from outdial.legs import IncomingLeg, MediaPlane, SignallingPlane
 from outdial.media.plane import WorkerPool, parse_ports
@@ -200,7 +200,12 @@ class Server:
         self.calls = Registry(services, self.store, self.member)
         numbers = CalledNumbers(settings.numbers, self.store.numbers, clock)
         self.reception = Reception(services, self.calls, plane.trunk_of, numbers)
-        gauges = Gauges(self.sip.agent, self.media, self.deliverer)
+        kept = Kept(
+            http_connections=client.connections,
+            api_connections=self.http.connections,
+            speech_helpers=lambda: len(self.helpers.pids),
+        )
+        gauges = Gauges(self.sip.agent, self.media, self.deliverer, kept)
         collectors: list[Collector] = [gauges]
         if self.member is not None:
             collectors.append(NodeGauges(self.member))

@@ -7,7 +7,8 @@ not has leaked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -44,13 +45,27 @@ class MediaStatistics(Protocol):
     async def stats(self) -> dict[str, int]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the process keeps open for the next who needs it, besides what calls hold."""
+
+    http_connections: Callable[[], Mapping[str, int]]
+    """The HTTP client's, by state."""
+    api_connections: Callable[[], int]
+    """Those of the HTTP server."""
+    speech_helpers: Callable[[], int]
+
+
 class Gauges(Collector):
     """Read at every scrape; `refresh` first, because the workers have to be asked."""
 
-    def __init__(self, agent: Agent, media: MediaStatistics, deliverer: Deliverer) -> None:
+    def __init__(
+        self, agent: Agent, media: MediaStatistics, deliverer: Deliverer, kept: Kept
+    ) -> None:
         self._agent = agent
         self._media = media
         self._deliverer = deliverer
+        self._kept = kept
         self._of_media: dict[str, Any] = {}
 
     async def refresh(self) -> None:
@@ -94,6 +109,16 @@ class Gauges(Collector):
         for result, count in self._deliverer.tally.items():
             attempts.add_metric([result], count)
         yield attempts
+        connections = GaugeMetricFamily(
+            "outdial_http_connections",
+            "Connections to applications, receivers and sound files, by state.",
+            labels=["state"],
+        )
+        for state, count in self._kept.http_connections().items():
+            connections.add_metric([state], count)
+        yield connections
+        yield _gauge("api_connections", "HTTP connections to us.", self._kept.api_connections())
+        yield _gauge("speech_helpers", "Processes that speak.", self._kept.speech_helpers())
         yield _gauge("tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from outdial.gauges import Gauges
+from outdial.gauges import Gauges, Kept
 from outdial.sip.core.agent import Agent
 
 _REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "api.md"
@@ -30,6 +30,7 @@ def _gauges(media: _Media) -> Gauges:
             Any,
             SimpleNamespace(held=2, under_way=1, tally={"delivered": 3, "failed": 2, "dead": 1}),
         ),
+        Kept(lambda: {"idle": 4, "busy": 1}, lambda: 7, lambda: 2),
     )
 
 
@@ -37,7 +38,15 @@ async def test_the_workers_are_asked_before_a_scrape_and_not_during_it() -> None
     media = _Media()
     gauges = _gauges(media)
     await gauges.refresh()
-    values = {sample.name: sample.value for metric in gauges.collect() for sample in metric.samples}
+    samples = [sample for metric in gauges.collect() for sample in metric.samples]
+    values = {sample.name: sample.value for sample in samples}
+    connections = {
+        sample.labels["state"]: sample.value
+        for sample in samples
+        if sample.name == "outdial_http_connections"
+    }
+    assert connections == {"idle": 4, "busy": 1}
+    assert (values["outdial_api_connections"], values["outdial_speech_helpers"]) == (7, 2)
     assert media.asked == 1
     assert values["outdial_media_streams"] == 3
     assert values["outdial_media_packets_sent_total"] == 500

@@ -59,6 +59,10 @@ class HttpServer:
                 self._task.result()
             await asyncio.sleep(0.001)
 
+    def connections(self) -> int:
+        """How many are open."""
+        return 0 if self._server is None else len(self._server.server_state.connections)
+
     async def let_followers_see(self, seconds: float = FOLLOWERS_S) -> None:
         """Goes on for so long if somebody asks again and again; nobody: returns at once."""
         if self._server is None:

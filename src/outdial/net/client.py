@@ -187,6 +187,10 @@ class HttpClient:
             f"webhook-signature: {signature}\r\n"
         )
 
+    def connections(self) -> dict[str, int]:
+        """How many are open: ``idle`` is kept for the next request, ``busy`` has one."""
+        return {"idle": 0, "busy": 0} if self._pool is None else self._pool.count()
+
     async def close(self) -> None:
         """Closes every connection; it cannot be used again."""
         if self._pool is not None:

@@ -130,6 +130,11 @@ class Pool:
         if not server.idle:
             self._forget(origin.text, server)
 
+    def count(self) -> dict[str, int]:
+        """The open connections by state."""
+        idle = sum(one.reusable for server in self._servers.values() for one in server.idle)
+        return {"idle": idle, "busy": len(self._open) - self._idle}
+
     async def close(self) -> None:
         """Closes every connection and gives up every lookup; the pool cannot be used again."""
         self._closed = True

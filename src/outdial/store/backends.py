@@ -97,6 +97,7 @@ async def _open_sqlite(
     try:
         await asyncio.to_thread(sqlite.prepare, path)
         transactions = SqliteTransactions(partial(sqlite.connect, path))
+        readers = await asyncio.to_thread(SqliteReaders, partial(sqlite.connect_readonly, path))
     except (sqlite3.Error, OSError) as problem:
         release()
         raise StoreUnavailable(f"{path} cannot be opened: {problem}") from problem
@@ -104,7 +105,6 @@ async def _open_sqlite(
         release()
         raise
     writer = Writer(transactions) if rate is None else Writer(transactions, rate=rate)
-    readers = SqliteReaders(partial(sqlite.connect_readonly, path))
     return Backend(SQLITE, writer, readers, release)
 
 

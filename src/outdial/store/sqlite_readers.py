@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import sqlite3
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -19,12 +19,25 @@ T = TypeVar("T")
 
 
 class SqliteReaders:
-    """Fulfils `backends.Readers`. `connect` opens a connection in the thread that will use it."""
+    """Fulfils `backends.Readers`. `connect` opens a connection that one thread at a time may use.
+
+    The connections are all there from the start: a descriptor that is opened once is told from one
+    that leaks. Raises sqlite3.Error when one cannot be opened.
+    """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        self._connect = connect
-        self._own = threading.local()
+        self._free: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._open: list[sqlite3.Connection] = []
+        try:
+            for _ in range(_THREADS):
+                connection = connect()
+                self._open.append(connection)
+                self._free.put(connection)
+                # SQLite opens the file, and its log, when it first reads
+                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except BaseException:
+            self._close()
+            raise
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="store-reader")
 
     async def fetch(self, bound: Bound, make: Callable[[Row], T]) -> list[T]:
@@ -38,13 +51,16 @@ class SqliteReaders:
     async def close(self) -> None:
         """Lets running queries end and closes the connections."""
         await asyncio.to_thread(self._pool.shutdown)
+        self._close()
+
+    def _close(self) -> None:
         for connection in self._open:
             connection.close()
         self._open.clear()
 
     def _fetch(self, bound: Bound, make: Callable[[Row], Any]) -> list[Any]:
-        connection = getattr(self._own, "connection", None)
-        if connection is None:
-            connection = self._own.connection = self._connect()
-            self._open.append(connection)
-        return [make(row) for row in connection.execute(*bound)]
+        connection = self._free.get()  # there are as many as threads: it never waits
+        try:
+            return [make(row) for row in connection.execute(*bound)]
+        finally:
+            self._free.put(connection)

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -228,6 +229,15 @@ class OutdialServer:
     def own_descriptors(self) -> int:
         """The open files and sockets of the control process."""
         return _count(f"/proc/{self.pid}/fd")
+
+    def open_files(self) -> list[str]:
+        """What those descriptors are, as proc(5) names them: paths, ``socket:[inode]``, ..."""
+        folder = f"/proc/{self.pid}/fd"
+        names = []
+        for number in _listed(folder):
+            with contextlib.suppress(OSError):  # closed meanwhile
+                names.append(os.readlink(f"{folder}/{number}"))
+        return sorted(names)
 
     def wait_until_back_at(self, start: Usage, timeout_s: float = 10.0, spare: int = 0) -> Usage:
         """The usage once it is not above `start` any more: nothing leaked.

@@ -54,7 +54,7 @@ module sndfile.so
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
-ctrl_tcp_listen 127.0.0.1:{control}
+ctrl_tcp_listen {control}:4444
 """
 
 
@@ -74,7 +74,7 @@ class Baresip:
         self.number = number
         self.port = port or free_port_pair()
         self.folder = Path(tempfile.mkdtemp(prefix="outdial-baresip-"))
-        self._control_port = free_port_pair()
+        self._control_host = f"127.{random.randrange(1, 255)}.{random.randrange(256)}.1"
         self._answers = answers
         self._codec = codec
         self._says = says
@@ -124,7 +124,7 @@ class Baresip:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"baresip did not start:\n{self.log()}")
             time.sleep(0.02)
-        self._control = socket.create_connection(("127.0.0.1", self._control_port), timeout=5)
+        self._control = socket.create_connection((self._control_host, 4444), timeout=5)
         self._control.settimeout(None)
         self._reader = threading.Thread(target=self._read, name="baresip-events")
         self._reader.start()
@@ -220,7 +220,7 @@ class Baresip:
             sip=self.port,
             folder=self.folder,
             modules=modules,
-            control=self._control_port,
+            control=self._control_host,
         )
         (self.folder / "config").write_text(config)
         (self.folder / "accounts").write_text(

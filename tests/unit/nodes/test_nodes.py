@@ -218,7 +218,7 @@ async def test_a_node_that_retires_lets_go_of_its_queue_and_takes_nothing(join: 
     await one.store.create_call(call)
     two.calls.room = 1
     await one.member.retire()
-    assert one.calls.gone == ["everything"]
+    assert one.calls.gone[0] == "everything"  # the other may have taken the call already
     await until(lambda: two.calls.taken_up == [{call.sid}])
     one.calls.room = 9
     await two.store.create_call(a_call())
