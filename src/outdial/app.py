@@ -83,8 +83,8 @@ GC_THRESHOLD = 100_000
 class Trunking(SignallingPlane, Protocol):
     """The signalling of a server: it knows whose calls towards us it takes."""
 
-    def trunk_of(self, host: str) -> str | None:
-        """The name of the trunk at the address."""
+    def trunk_of(self, host: str, account: str = "") -> str | None:
+        """The name of the trunk at the address, of several there the one of that user name."""
 
 
 class MediaSystem(MediaPlane, Protocol):

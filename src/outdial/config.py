@@ -44,6 +44,8 @@ class Sip(_Section):
     """Round-trip estimate of RFC 3261 17.1.1.1: every SIP timer follows from it."""
     user_agent: str = "Outdial"
     """User-Agent and Server header."""
+    strangers: Literal["ignore", "refuse"] = "ignore"
+    """What addresses that are no trunk's get: nothing, or one short 403."""
     session_expires_s: int = Field(1800, ge=90)
     """Session-Expires offered (RFC 4028)."""
 
@@ -222,6 +224,17 @@ class Trunk(_Section):
     """For digest authentication, when the trunk asks for it."""
     password: SecretStr = SecretStr("")
     """For digest authentication."""
+    inbound_username: str = ""
+    """User name that its calls to us must show by digest; empty: its address is enough."""
+    inbound_password: SecretStr = SecretStr("")
+    """The password for that."""
+    inbound_algorithms: Annotated[list[Literal["SHA-256", "MD5"]], Field(min_length=1)] = [
+        "SHA-256",
+        "MD5",
+    ]
+    """Offered for that, the preferred first; ["MD5"] for a peer that stumbles over SHA-256."""
+    inbound_addresses: list[Annotated[str, AfterValidator(checks.network)]] = []
+    """Address ranges that its calls to us come from, besides the addresses of `address`."""
     register_: Annotated[bool, Field(alias="register"), AfterValidator(checks.not_registering)] = (
         False
     )
@@ -239,6 +252,14 @@ class Trunk(_Section):
     concurrent_calls: int = Field(0, ge=0)
     """Calls on it at once, second legs included; more go to the next trunk or wait as `queued`.
     0: no limit."""
+
+    @model_validator(mode="after")
+    def _digest_is_whole(self) -> Trunk:
+        if bool(self.inbound_username) != bool(self.inbound_password.get_secret_value()):
+            raise ValueError(
+                "inbound_username and inbound_password must be set both, or neither of them"
+            )
+        return self
 
 
 class Number(_Section):
@@ -351,6 +372,7 @@ class Settings(BaseModel):
         for key, names in (
             ("keys", [key.name for key in self.keys]),
             ("trunks", [trunk.name for trunk in self.trunks]),
+            ("inbound_username", [t.inbound_username for t in self.trunks if t.inbound_username]),
             ("numbers", [number.number for number in self.numbers]),
         ):
             twice = checks.repeated(names)

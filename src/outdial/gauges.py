@@ -85,7 +85,7 @@ class Gauges(Collector):
         dropped = CounterMetricFamily(
             "outdial_sip_dropped", "SIP messages thrown away, by the reason.", labels=["reason"]
         )
-        for reason in ("malformed", "denied", "strays", "overload"):
+        for reason in ("malformed", "denied", "strays", "overload", "unauthorized"):
             dropped.add_metric([reason], getattr(tally, reason))
         yield dropped
         yield CounterMetricFamily(

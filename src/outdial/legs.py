@@ -201,6 +201,10 @@ class IncomingLeg(SignallingLeg, Protocol):
     def source(self) -> tuple[str, int]:
         """Where the INVITE came from."""
 
+    @property
+    def account(self) -> str:
+        """The user name that it showed by digest; "" when it did not have to."""
+
     def listen(self, listener: SignallingListener) -> None:
         """Who gets the events from now on, and those that came before."""
 

@@ -25,7 +25,7 @@ from outdial.config import Sip
 from outdial.errors import RemoteProtocolError
 from outdial.legs import DialTarget, Rejected, Released, Reoffer, TracedMessage
 from outdial.sip.core.acceptance import Acceptance
-from outdial.sip.core.agent import Caps, Counters
+from outdial.sip.core.counts import Caps, Counters
 from outdial.sip.core.dialog import Dialog
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.invite_client import OutgoingCall

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from outdial.sip.core.agent import Agent, Caps, Counters, Invited
+from outdial.sip.core.agent import Agent, Invited
+from outdial.sip.core.counts import Caps, Counters
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.invite_client import Invitation, OutgoingCall
 from outdial.sip.core.invite_server import IncomingCall

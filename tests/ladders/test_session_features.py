@@ -8,7 +8,8 @@ import pytest
 
 from ladders.link import ANSWER, Link, answering, header, title
 from outdial.legs import Answered, DigitInfo, Reanswered, Rejected, Released, Reoffer, Ringing
-from outdial.sip.core.agent import Caps, Invited
+from outdial.sip.core.agent import Invited
+from outdial.sip.core.counts import Caps
 
 REOFFER = b"v=0\r\ns=reoffer\r\n"
 
@@ -369,7 +370,22 @@ def test_requests_outside_calls(link: Link, method: str, to: str, status: int) -
     "method",
     ["INVITE", "OPTIONS", "BYE", "CANCEL", "REGISTER", "SUBSCRIBE", "MESSAGE", "REFER", "FOO"],
 )
+def test_strangers_get_nothing(link: Link, method: str) -> None:
+    refused: list[str] = []
+    link["A"].agent.on_drop = lambda why, source, method: refused.append(why)
+    assert inject(link, method, host="192.0.2.66") == []
+    assert link["A"].invited == []
+    assert refused == ["denied"]
+    assert link["A"].agent.tally().denied == 1
+    link.assert_clean()
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["INVITE", "OPTIONS", "BYE", "CANCEL", "REGISTER", "SUBSCRIBE", "MESSAGE", "REFER", "FOO"],
+)
 def test_strangers_get_no_more_than_they_sent(link: Link, method: str) -> None:
+    link["A"].agent.refuses_strangers = True
     fields = "User-Agent: friendly-scanner 1.0\n"
     replies = inject(link, method, fields=fields, host="192.0.2.66")
     assert status_of(replies) == 403

@@ -173,6 +173,27 @@ def test_lists_and_members_of_lists_come_from_the_environment(tmp_path: Path) ->
             '[[trunks]]\nname = "a"\naddress = "h"\n[[trunks]]\nname = "a"\naddress = "g"',
             "'a' is there twice in trunks",
         ),
+        (
+            '[[trunks]]\nname = "a"\naddress = "h"\ninbound_username = "u"',
+            "inbound_username and inbound_password must be set both",
+        ),
+        (
+            "".join(
+                f'[[trunks]]\nname = "{name}"\naddress = "h"\ninbound_username = "u"\n'
+                'inbound_password = "p"\n'
+                for name in "ab"
+            ),
+            "'u' is there twice in inbound_username",
+        ),
+        (
+            '[[trunks]]\nname = "a"\naddress = "h"\ninbound_addresses = ["10.0.0.1/8"]',
+            "10.0.0.0/8 would be right",
+        ),
+        (
+            '[[trunks]]\nname = "a"\naddress = "h"\ninbound_algorithms = ["SHA1"]',
+            "inbound_algorithms.0: input should be 'SHA-256' or 'MD5'",
+        ),
+        ('[sip]\nstrangers = "insult"', "sip.strangers: input should be 'ignore' or 'refuse'"),
         ('[[numbers]]\nnumber = "12"\nurl = "http://h/"', "numbers.0.number: '12' is not a number"),
         ('[[numbers]]\nnumber = "123"\nurl = "ftp://h/"', "numbers.0.url: 'ftp://h/' is not a URL"),
         ('[[keys]]\nname = "a"\nkey = ""', "keys.0.key"),

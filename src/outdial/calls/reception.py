@@ -41,13 +41,14 @@ class Host(Protocol):
 
 
 class Reception:
-    """Takes incoming legs. `trunk_of` names the trunk at an address."""
+    """Takes incoming legs. `trunk_of` names the trunk at an address, of several there the one
+    with that user name."""
 
     def __init__(
         self,
         services: Services,
         host: Host,
-        trunk_of: Callable[[str], str | None],
+        trunk_of: Callable[[str, str], str | None],
         numbers: CalledNumbers,
     ) -> None:
         self._services = services
@@ -57,7 +58,7 @@ class Reception:
 
     def take(self, incoming: IncomingLeg) -> None:
         """A call has arrived. Returns at once."""
-        trunk = self._trunk_of(incoming.source[0])
+        trunk = self._trunk_of(incoming.source[0], incoming.account)
         if trunk is None:
             _log.info("call refused", called=incoming.called, reason="no trunk")
             incoming.reject(403)

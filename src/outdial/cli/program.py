@@ -366,7 +366,7 @@ def trunks_ls(config: Config = None, as_json: Json = False) -> None:
     trunks = settings_of(config).trunks
     if as_json:
         for trunk in trunks:
-            print_line(trunk.model_dump_json(exclude={"password"}))
+            print_line(trunk.model_dump_json(exclude={"password", "inbound_password"}))
         return
     rows = [("NAME", "ADDRESS", "TRANSPORT", "PREFIXES", "FORMAT")]
     rows += [

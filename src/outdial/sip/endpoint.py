@@ -18,9 +18,11 @@ from outdial.config import Sip
 from outdial.errors import ConfigError
 from outdial.legs import TracedMessage, TraceListener
 from outdial.messages import MessageResult
-from outdial.sip.core.agent import Agent, Caps, Invited
+from outdial.sip.core.agent import Agent, Invited
 from outdial.sip.core.authorization import Credentials
+from outdial.sip.core.counts import Caps, Drop
 from outdial.sip.core.dialog_data import DialogData
+from outdial.sip.core.guard import Accounts
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.instant_message import InstantMessage, Sending
 from outdial.sip.core.invite_client import Invitation, OutgoingCall
@@ -29,6 +31,7 @@ from outdial.sip.core.parser import is_keep_alive
 from outdial.sip.core.probe import Probe, ProbeResult
 from outdial.sip.core.timers import Timings
 from outdial.sip.leg import InboundLeg, Leg
+from outdial.sip.refusals import Refusals
 from outdial.sip.tcp import TcpPool
 from outdial.sip.udp import UdpListener
 
@@ -69,6 +72,9 @@ class SipEndpoint:
         """Whether requests outside calls may come from an address; None: from nowhere."""
         self.credentials_of: Callable[[str], Credentials | None] = lambda host: None
         """What may be shown to an address that challenges us in a call of an earlier process."""
+        self.accounts_of: Callable[[str], Accounts | None] = lambda host: None
+        """What calls from an address must show one of; None: they are taken as they are."""
+        self._refusals = Refusals()
         self.clock = clock or SystemClock()
         self.agent = Agent(
             token=random_token,
@@ -78,7 +84,10 @@ class SipEndpoint:
             caps=caps,
             takes_invites=on_invite is not None,
             accepts=self._accepts,
+            refuses_strangers=settings.strangers == "refuse",
             credentials_of=lambda host: self.credentials_of(host),
+            accounts_of=lambda host: self.accounts_of(host),
+            on_drop=self._on_drop,
         )
         self._loop = asyncio.get_running_loop()
         self._udp: dict[str, UdpListener] = {}
@@ -237,6 +246,9 @@ class SipEndpoint:
 
     def _accepts(self, host: str) -> bool:
         return self.accept_source is not None and self.accept_source(host)
+
+    def _on_drop(self, why: Drop, source: Hop, method: str) -> None:
+        self._refusals.tell(why, source.peer, method, self._loop.time())
 
     def _received(self, data: bytes, source: Hop) -> None:
         if is_keep_alive(data):

@@ -148,6 +148,11 @@ class InboundLeg(Leg):
         return hop.host, hop.port
 
     @property
+    def account(self) -> str:
+        """The user name that the INVITE showed by digest."""
+        return self._incoming.account
+
+    @property
     def request(self) -> Request:
         """The INVITE, e.g. for checking its Proxy-Authorization."""
         return self._incoming.request

@@ -21,6 +21,7 @@ from outdial.legs import (
 )
 from outdial.sip.core.authorization import Credentials
 from outdial.sip.core.dialog_data import DialogData
+from outdial.sip.core.guard import Accounts
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.invite_client import Invitation, OutgoingCall
 from outdial.sip.core.outline import name_addr, user_part
@@ -134,6 +135,7 @@ class SipPlane:
         if endpoint.accept_source is None:
             endpoint.accept_source = self.is_trunk
         endpoint.credentials_of = self._credentials_of
+        endpoint.accounts_of = self._accounts_of
 
     # ------------------------------------------------------------ trunks
 
@@ -150,20 +152,36 @@ class SipPlane:
             task.cancel()
 
     def is_trunk(self, host: str) -> bool:
-        """Whether the address is one of a trunk's."""
-        return any(host in trunk.hosts for trunk in self._trunks.values())
+        """Whether calls to us from that address are a trunk's."""
+        return any(trunk.calls_from(host) for trunk in self._trunks.values())
 
-    def trunk_of(self, host: str) -> str | None:
-        """The name of the trunk at the address."""
-        for name, trunk in self._trunks.items():
-            if host in trunk.hosts:
+    def trunk_of(self, host: str, account: str = "") -> str | None:
+        """The name of the trunk whose calls come from the address; of several the one whose user
+        name is `account`."""
+        found = [name for name, trunk in self._trunks.items() if trunk.calls_from(host)]
+        for name in found:
+            if account and self._trunks[name].settings.inbound_username == account:
                 return name
-        return None
+        return found[0] if found else None
+
+    def _accounts_of(self, host: str) -> Accounts | None:
+        """Whom calls from the address must be; None: its address is enough."""
+        found = [
+            trunk.settings
+            for trunk in self._trunks.values()
+            if trunk.settings.inbound_username and trunk.calls_from(host)
+        ]
+        if not found:
+            return None
+        passwords = {one.inbound_username: one.inbound_password.get_secret_value() for one in found}
+        return Accounts(passwords, tuple(found[0].inbound_algorithms))
 
     def _credentials_of(self, host: str) -> Credentials | None:
         """What the trunk at the address may be shown."""
-        name = self.trunk_of(host)
-        return None if name is None else self._trunks[name].credentials
+        for trunk in self._trunks.values():
+            if host in trunk.hosts:
+                return trunk.credentials
+        return None
 
     def line(self, trunk_name: str) -> TrunkLine | None:
         """The trunk of that name."""

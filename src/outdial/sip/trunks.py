@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
 
 from outdial.clock import Clock
 from outdial.config import Trunk
@@ -48,6 +49,7 @@ class TrunkLine:
             (self.host.strip("[]"),) if is_literal(self.host) else ()
         )
         """All addresses that the trunk was ever found at: its calls come from them too."""
+        self._networks = tuple(map(ip_network, settings.inbound_addresses))
         self._endpoint = endpoint
         self._resolver = resolver
         self._clock = clock
@@ -67,6 +69,15 @@ class TrunkLine:
         settings = self.settings
         transport = "" if settings.transport == "udp" else f";transport={settings.transport}"
         return f"sip:{user_part(number)}@{settings.address}{transport}"
+
+    def calls_from(self, host: str) -> bool:
+        """Whether its calls to us may come from that address."""
+        if host in self.hosts:
+            return True
+        if not self._networks:
+            return False
+        address = ip_address(host.partition("%")[0])
+        return any(address in network for network in self._networks)
 
     def hops_known(self) -> list[Hop] | None:
         """Where it is, if no name has to be looked up for that."""

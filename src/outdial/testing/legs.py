@@ -63,6 +63,7 @@ class FakeIncomingLeg:
             offer or b"",
         )
         self.source = ("127.0.0.1", 5060)
+        self.account = ""
         self.peer: tuple[str, int] | None = self.source
         self.sip_call_id = f"call-to-{called}"
         self.sent: list[tuple[Any, ...]] = []

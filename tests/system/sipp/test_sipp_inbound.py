@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,14 +11,17 @@ from typing import Any
 
 import pytest
 
+from outdial.sip.core.digest import Challenge
 from outdial.testing import audio
 from outdial.testing.server import OutdialServer
 from outdial.testing.sipp import Sipp, SippResult
 from outdial.testing.web import WebServer
 from system.sipp.ear import Ear
+from system.sipp.messages import read_trace
 from system.sipp.scenarios import scenario
 
-CARRIER, STRANGER = "127.0.0.77", "127.0.0.78"
+CARRIER, STRANGER, GUARDED = "127.0.0.77", "127.0.0.78", "127.0.0.79"
+USER, PASSWORD = "ann", "s3cret"
 HELLO, PAUSE, REJECT, BROKEN, MAIL, DESK = (f"1800555010{n}" for n in range(6))
 AGENT = "18005550177"
 SAYS = "<Response><Say>The quick brown fox jumps over the lazy dog.</Say></Response>"
@@ -37,14 +41,44 @@ class House:
     outdial: OutdialServer
     web: WebServer
 
-    def call(self, called: str, rest: str, host: str = CARRIER, **values: str) -> SippResult:
+    def call(
+        self,
+        called: str,
+        rest: str,
+        host: str = CARRIER,
+        how: str = "caller",
+        options: tuple[str, ...] = (),
+        **values: str,
+    ) -> SippResult:
         """What became of SIPp's call to the number."""
         with Ear(host) as self.ear:
-            values = {"back": "4", "ear": str(self.ear.port)} | values
-            text = scenario("caller", called=called, rest=f"@{rest}@", **values)
+            values = {"back": "4", "cseq": "1", "ear": str(self.ear.port)} | values
+            text = scenario(how, called=called, rest=f"@{rest}@", **values)
             target = f"127.0.0.1:{self.outdial.sip_port}"
-            with Sipp(text, target=target, host=host, timeout_s=20) as sipp:
+            with Sipp(
+                text,
+                target=target,
+                host=host,
+                timeout_s=20,
+                trace_messages=True,
+                options=options,
+            ) as sipp:
                 return sipp.wait()
+
+    def call_guarded(
+        self, rest: str, credentials: str, password: str = PASSWORD, user: str = USER, **values: str
+    ) -> SippResult:
+        """The same over the trunk whose calls must show a digest."""
+        return self.call(
+            HELLO,
+            rest,
+            GUARDED,
+            "caller-challenged",
+            ("-au", user, "-ap", password),
+            credentials=credentials,
+            cseq="2",
+            **values,
+        )
 
     def ended(self, number: str) -> dict[str, Any]:
         """The newest call to the number, once it is over."""
@@ -71,7 +105,18 @@ def house() -> Iterator[House]:
         settings = {
             "numbers": numbers,
             "limits": {"destinations": ["1"]},
-            "trunks": [{"name": "carrier", "address": CARRIER, "options_interval_s": 0}],
+            "trunks": [
+                {"name": "carrier", "address": CARRIER, "options_interval_s": 0},
+                {
+                    "name": "guarded",
+                    "address": "127.0.0.80",
+                    "options_interval_s": 0,
+                    "inbound_addresses": [f"{GUARDED}/32"],
+                    "inbound_username": USER,
+                    "inbound_password": PASSWORD,
+                    "inbound_algorithms": ["MD5"],  # SIPp 3.6 looks at the first challenge only
+                },
+            ],
         }
         with OutdialServer(settings) as outdial:
             yield House(outdial, web)
@@ -231,7 +276,67 @@ def test_a_number_of_the_api_is_taken_at_once_and_after_a_crash(house: House) ->
     assert result.exit_code == 0, result.complaints
 
 
-def test_strangers_are_refused(house: House) -> None:
-    result = house.call(HELLO, "caller-refused", host=STRANGER, status="403")
+def challenges(result: SippResult) -> list[Challenge]:
+    """What SIPp was asked to show, in order."""
+    replies = [m for m in read_trace(result.messages) if m.start_line.startswith("SIP/2.0 401")]
+    return [Challenge.parse(reply.get("WWW-Authenticate")) for reply in replies]
+
+
+def test_who_shows_the_right_digest_is_taken_and_the_same_again_is_not(house: House) -> None:
+    result = house.call_guarded("caller-hung-up-on", "[authentication]")
     assert (result.exit_code, result.successful) == (0, 1), result.complaints
+    assert 2.0 < audio.active_s(house.ear.heard()) < 4.0
+    assert house.ended(HELLO)["trunk"] == "guarded"
+    shown = [m for m in read_trace(result.messages) if m.sent and "auth" in str(m.headers).lower()]
+    value = shown[0].get("Authorization")
+    before = len(house.outdial.get(f"/v1/calls?to={HELLO}")["calls"])
+    replayed = house.call_guarded(
+        "caller-refused", f"Authorization: {value}", status="401", back="4"
+    )
+    assert (replayed.exit_code, replayed.successful) == (0, 1), replayed.complaints
+    challenges = [
+        m for m in read_trace(replayed.messages) if m.start_line.startswith("SIP/2.0 401")
+    ]
+    assert ["stale=true" in m.get("WWW-Authenticate") for m in challenges] == [False, True]
+    assert len(house.outdial.get(f"/v1/calls?to={HELLO}")["calls"]) == before
+
+
+@pytest.mark.parametrize(("user", "password"), [(USER, "wrong"), ("nobody", PASSWORD)])
+def test_who_shows_a_wrong_digest_is_challenged_again(
+    house: House, user: str, password: str
+) -> None:
+    refused = 'outdial_sip_dropped_total{reason="unauthorized"}'
+    before = house.outdial.gauges()[refused]
+    result = house.call_guarded("caller-refused", "[authentication]", password, user, status="401")
+    assert (result.exit_code, result.successful) == (0, 1), result.complaints
+    assert house.outdial.gauges()[refused] == before + 1
     assert not house.ear.packets
+    assert [challenge.stale for challenge in challenges(result)] == [False, False]
+
+
+def test_who_shows_no_digest_stays_outside(house: House) -> None:
+    before = house.outdial.get("/v1/calls")["calls"]
+    result = house.call_guarded("caller-refused", "Subject: please", status="401")
+    assert (result.exit_code, result.successful) == (0, 1), result.complaints
+    assert house.outdial.get("/v1/calls")["calls"] == before
+
+
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS", "REGISTER"])
+def test_strangers_get_nothing(house: House, method: str) -> None:
+    request = (
+        f"{method} sip:{HELLO}@127.0.0.1 SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP {STRANGER}:5060;branch=z9hG4bK{method};rport\r\nMax-Forwards: 70\r\n"
+        f"From: <sip:x@{STRANGER}>;tag=1\r\nTo: <sip:{HELLO}@127.0.0.1>\r\nCall-ID: {method}\r\n"
+        f"CSeq: 1 {method}\r\nContact: <sip:x@{STRANGER}>\r\nContent-Length: 0\r\n\r\n"
+    )
+    denied = 'outdial_sip_dropped_total{reason="denied"}'
+    before = house.outdial.gauges()[denied]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind((STRANGER, 0))
+        stranger.setblocking(False)
+        stranger.sendto(request.encode(), ("127.0.0.1", house.outdial.sip_port))
+        deadline = time.monotonic() + 10
+        while house.outdial.gauges()[denied] == before:
+            assert time.monotonic() < deadline
+        with pytest.raises(BlockingIOError):
+            stranger.recv(2048)

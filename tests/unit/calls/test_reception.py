@@ -39,7 +39,10 @@ class InboundWorld(World):
         self.running: asyncio.Task[None] | None = None
         self.numbers = StoredNumbers()
         numbers = CalledNumbers([ours], self.numbers, self.services.clock)
-        self.reception = Reception(self.services, self, {"127.0.0.1": "carrier"}.get, numbers)
+        trunks = {("127.0.0.1", ""): "carrier", ("127.0.0.1", "ann"): "ann's"}
+        self.reception = Reception(
+            self.services, self, lambda host, account: trunks.get((host, account)), numbers
+        )
 
     def host(self, call: CallRecord, request: CallRequest, leg: CallLeg) -> None:
         self.session = Session(self.services, call, request, lambda _: None, leg=leg)
@@ -256,6 +259,15 @@ async def test_numbers_are_found_however_the_trunk_writes_them() -> None:
         world = InboundWorld("<Hangup/>")
         await world.called(a_call(written))
         assert (await world.over()).to_number == "18005550100"
+
+
+async def test_the_trunk_is_the_one_whose_user_name_was_shown() -> None:
+    world = InboundWorld("<Hangup/>")
+    incoming = a_call()
+    incoming.account = "ann"
+    call = await world.called(incoming)
+    await world.over()
+    assert call.trunk == "ann's"
 
 
 async def test_from_elsewhere_than_a_trunk_it_is_refused() -> None:

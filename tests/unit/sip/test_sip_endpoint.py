@@ -25,6 +25,7 @@ from outdial.legs import (
     SignallingEvent,
     TracedMessage,
 )
+from outdial.sip.core.guard import Accounts
 from outdial.sip.core.hop import Hop
 from outdial.sip.endpoint import SipEndpoint, parse_listener
 from outdial.sip.leg import InboundLeg
@@ -424,6 +425,40 @@ async def test_srv_and_the_next_address(near: SipEndpoint, far: SipEndpoint, pho
     assert plane.trunk_of("127.0.0.2") is None
 
 
+def guarded(name: str, user: str, *networks: str, address: str = "192.0.2.1") -> Trunk:
+    return Trunk(
+        name=name,
+        address=address,
+        inbound_username=user,
+        inbound_password=SecretStr(f"of {user}") if user else SecretStr(""),
+        inbound_addresses=list(networks),
+        inbound_algorithms=["MD5"],
+    )
+
+
+async def test_whose_calls_come_from_where_and_what_they_must_show(near: SipEndpoint) -> None:
+    plane = plane_to(
+        near,
+        guarded("a", "ann", "198.51.100.0/29", "2001:db8::/64"),
+        guarded("b", "bob", "198.51.100.4/30"),
+        guarded("c", "", address="192.0.2.9"),
+    )
+    assert plane.trunk_of("198.51.100.1") == plane.trunk_of("2001:db8::7") == "a"
+    assert plane.trunk_of("198.51.100.5") == "a"
+    assert plane.trunk_of("198.51.100.5", "bob") == "b"
+    assert plane.trunk_of("198.51.100.1", "bob") == "a", "b's calls do not come from there"
+    assert [plane.is_trunk(host) for host in ("198.51.100.8", "2001:db9::7", "fe80::1%lo")] == [
+        False,
+        False,
+        False,
+    ]
+    assert near.accounts_of("198.51.100.1") == Accounts({"ann": "of ann"}, ("MD5",))
+    both = Accounts({"ann": "of ann", "bob": "of bob"}, ("MD5",))
+    assert near.accounts_of("198.51.100.5") == both
+    assert near.accounts_of("192.0.2.9") is None
+    assert near.credentials_of("198.51.100.1") is None, "a digest goes to the trunk's own address"
+
+
 async def test_hanging_up_while_a_name_is_looked_up(near: SipEndpoint) -> None:
     looked_up = asyncio.Event()
 
@@ -475,6 +510,7 @@ async def test_watching_pings_again_and_again(near: SipEndpoint, far: SipEndpoin
 
 async def test_strangers_are_not_served(near: SipEndpoint, far: SipEndpoint, phone: Phone) -> None:
     far.accept_source = None
+    far.agent.refuses_strangers = True
     events = Events()
     plane_to(near).dial(target("", f"sip:x@127.0.0.1:{port_of(far)}"), OFFER, events)
     assert (await events.wait(Rejected)).status == 403

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from outdial.errors import LocalProtocolError, RemoteProtocolError
 from outdial.legs import Rejected, SignallingEvent
 from outdial.messages import MessageResult
 from outdial.sip.core.authorization import Credentials
+from outdial.sip.core.counts import Caps, Counters, Drop, OnDrop, Tally
 from outdial.sip.core.dialog_data import DialogData
+from outdial.sip.core.guard import Accounts, Admitted, Challenged, Guard
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.instant_message import InstantMessage, Sending
 from outdial.sip.core.invite_client import Invitation, OutgoingCall
@@ -47,38 +49,6 @@ _BUSY_S = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Caps:
-    """How much state the network can make us hold."""
-
-    transactions: int = 20_000
-    calls: int = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """What the agent holds now. All zero 64*T1 after the last call ended."""
-
-    client_transactions: int
-    server_transactions: int
-    calls: int
-    dialogs: int
-    early_dialogs: int
-    timers: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What the agent has thrown away since it started, and the calls of others that it ended."""
-
-    malformed: int
-    denied: int
-    strays: int
-    overload: int
-    orphans: int
-    """Of an earlier process."""
-
-
-@dataclass(frozen=True, slots=True)
 class Invited:
     """A call towards us: `ring`, `accept` or `reject` it. `raw` is the INVITE."""
 
@@ -95,7 +65,6 @@ class Outgoing(NamedTuple):
 Call = OutgoingCall | IncomingCall
 Owner = Call | Probe | Sending
 AgentEvent = SignallingEvent | Invited | ProbeResult | MessageResult
-Drop = Literal["malformed", "denied", "strays", "overload"]
 
 
 class Agent:
@@ -112,11 +81,16 @@ class Agent:
         caps: Caps | None = None,
         takes_invites: bool = False,
         accepts: Callable[[str], bool] | None = None,
+        refuses_strangers: bool = False,
         credentials_of: Callable[[str], Credentials | None] = lambda host: None,
+        accounts_of: Callable[[str], Accounts | None] = lambda host: None,
+        on_drop: OnDrop = lambda why, source, method: None,
     ) -> None:
         """`token` gives 16 or more random hexadecimal digits; `accepts` says for an address
-        whether requests outside calls may come from it (none may without it), `credentials_of`
-        what may be shown to it when it challenges us in a call of an earlier process."""
+        whether requests outside calls may come from it (none may without it; `refuses_strangers`
+        says whether others get an answer), `accounts_of` what its calls must show one of,
+        `credentials_of` what may be shown to it when it challenges us in a call of an earlier
+        process."""
         self.token = token
         self.name = name
         self.timings = timings or Timings()
@@ -124,6 +98,8 @@ class Agent:
         self.caps = caps or Caps()
         self.takes_invites = takes_invites
         self.accepts = accepts
+        self.refuses_strangers = refuses_strangers
+        self.on_drop = on_drop
         self.credentials_of = credentials_of
         self.now = 0.0
         self.timers = TimerHeap()
@@ -135,10 +111,11 @@ class Agent:
         self._calls: dict[str, Call] = {}
         """By our tag."""
         self._orphans = Orphans(self)
+        self._guard = Guard(token, accounts_of)
         self._outgoing: list[Outgoing] = []
         self._events: list[tuple[Owner, AgentEvent]] = []
         self._dropped: dict[Drop, int] = {
-            "malformed": 0, "denied": 0, "strays": 0, "overload": 0
+            "malformed": 0, "denied": 0, "strays": 0, "overload": 0, "unauthorized": 0
         }  # fmt: skip
 
     # ------------------------------------------------------------ for the shell
@@ -430,6 +407,10 @@ class Agent:
     def _on_invite(self, key: TransactionKey, request: Request, source: Hop, data: bytes) -> None:
         if not self.takes_invites:
             self._reply(request, source, 403)
+            return
+        admission = self._guard.admit(request, source.host, self.now)
+        if isinstance(admission, Challenged):
+            self._challenge(request, source, admission)
         elif (unknown := _unknown_extensions(request)) != "":
             self._reply(request, source, 420, f"Unsupported: {unknown}\r\n")
         elif _merge_key(request) in self._invites:
@@ -441,12 +422,26 @@ class Agent:
         elif len(self._calls) >= self.caps.calls or len(self._servers) >= self.caps.transactions:
             self._overload(request, source)
         else:
-            self._take_invite(key, request, source, data)
+            self._take_invite(key, request, source, data, admission)
 
-    def _take_invite(self, key: TransactionKey, request: Request, source: Hop, data: bytes) -> None:
+    def _challenge(self, request: Request, source: Hop, challenged: Challenged) -> None:
+        """The same for an unknown user and a wrong password."""
+        if challenged.was_wrong:
+            self._dropped["unauthorized"] += 1
+            self.on_drop("unauthorized", source, request.method)
+        self._reply(request, source, 401, challenged.fields)
+
+    def _take_invite(
+        self,
+        key: TransactionKey,
+        request: Request,
+        source: Hop,
+        data: bytes,
+        admitted: Admitted,
+    ) -> None:
         transaction = self._serve(key, request, source, None)
         try:
-            call = IncomingCall(self, transaction, request, source)
+            call = IncomingCall(self, transaction, request, source, admitted.account)
         except RemoteProtocolError as error:
             transaction.respond(error.status_hint, tag=self.token())
             return
@@ -467,8 +462,12 @@ class Agent:
         self.send(data, response_hop(request, source), None)
 
     def _deny(self, request: Request, source: Hop, data: bytes) -> None:
-        """For unknown addresses: one reply without our name, never longer than the request."""
+        """For unknown addresses: nothing, or one reply without our name, never longer than the
+        request."""
         self._dropped["denied"] += 1
+        self.on_drop("denied", source, request.method)
+        if not self.refuses_strangers:
+            return
         reply = ResponseHead(request, source).encode(403, tag="0")
         if len(reply) <= len(data):
             self.send(reply, response_hop(request, source), None)

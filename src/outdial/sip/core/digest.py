@@ -133,7 +133,8 @@ class Verdict(Enum):
 
     ACCEPTED = "accepted"
     STALE = "stale"
-    """The password is right but the nonce too old or used up: challenge again with stale."""
+    """The password is right, but the nonce is too old, used up, for another source or of another
+    process: challenge again with stale."""
     REFUSED = "refused"
 
 
@@ -184,6 +185,9 @@ class Verifier:
     ) -> Verdict:
         """Whether these credentials are good for this request.
 
+        The digest's URI must have the user part of the request's, or none: proxies on the way may
+        have changed its host (RFC 3261 section 22.4), and some peers sign the host alone.
+
         An unknown user takes the same path and time as a wrong password. Malformed credentials are
         refused, never raised.
         """
@@ -211,10 +215,12 @@ class Verifier:
             params.get("realm") == self.realm
             and params.get("qop", "").lower() in ("auth", "auth-int")
             and algorithm in self._algorithms
-            and sent_uri.equivalent(uri)
+            and _is_meant(sent_uri, uri)
         )
-        if not (right and ours and fits) or password is None:
+        if not (right and fits) or password is None:
             return Verdict.REFUSED
+        if not ours:  # RFC 7616 section 3.3: the digest is right, and only the nonce is not
+            return Verdict.STALE
         return self._spend(nonce, count, now)
 
     def _nonce(self, issued: str, salt: str, source: str) -> str:
@@ -251,6 +257,21 @@ class Verifier:
     def forget_expired(self, now: float) -> None:
         """Drops the counts of nonces that no longer live."""
         self._counts = {n: (c, e) for n, (c, e) in self._counts.items() if e > now}
+
+
+def _is_meant(signed: Uri, requested: Uri) -> bool:
+    """Whether credentials for the one URI are good for a request to the other."""
+    if signed.equivalent(requested):
+        return True
+    return signed.is_sip and signed.user_text in ("", requested.user_text)
+
+
+def username_in(authorization: str) -> str:
+    """The user name in credentials; "" when they are malformed."""
+    try:
+        return _parse(authorization).get("username", "")
+    except RemoteProtocolError:
+        return ""
 
 
 def _parse(text: str) -> dict[str, str]:

@@ -53,6 +53,7 @@ class IncomingCall:
         "_transaction",
         "_unanswered",
         "_waiting",
+        "account",
         "authorization",
         "local_tag",
         "request",
@@ -62,13 +63,20 @@ class IncomingCall:
     )  # fmt: skip
 
     def __init__(
-        self, agent: Agent, transaction: ServerTransaction, request: Request, source: Hop
+        self,
+        agent: Agent,
+        transaction: ServerTransaction,
+        request: Request,
+        source: Hop,
+        account: str = "",
     ) -> None:
-        """Raises RemoteProtocolError when the INVITE cannot make a dialog."""
+        """`account` is the user name that it showed. Raises RemoteProtocolError when the INVITE
+        cannot make a dialog."""
         self._agent = agent
         self._transaction = transaction
         self.request = request
         self.source = source
+        self.account = account
         self.local_tag = agent.token()
         self._dialog = Dialog.as_server(self.request, self.local_tag, source)
         self.authorization = Authorization(None, agent.token)

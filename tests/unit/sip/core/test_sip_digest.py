@@ -199,11 +199,26 @@ def test_each_nonce_count_is_good_once() -> None:
 def test_a_nonce_lives_for_its_time_and_for_its_source() -> None:
     server = verifier(lifetime_s=60)
     value = credentials(server.challenges("192.0.2.1", 100.0, "5a")[0])
-    assert verdict(server, value, source="192.0.2.2") is Verdict.REFUSED
+    assert verdict(server, value, source="192.0.2.2") is Verdict.STALE
     assert verdict(server, value, now=160.0) is Verdict.STALE
     assert verdict(server, value, now=159.0) is Verdict.ACCEPTED
     other = Verifier("sim", b"x" * 32)
-    assert verdict(other, value) is Verdict.REFUSED
+    assert verdict(other, value) is Verdict.STALE, "the client is not at fault: we were restarted"
+    assert (server.remembered, other.remembered) == (1, 0)
+
+
+@pytest.mark.parametrize("uri", ["sip:b@proxy.example.org:5070;lr", "sip:192.0.2.7:5060"])
+def test_the_host_may_have_been_changed_on_the_way(uri: str) -> None:
+    server = verifier()
+    value = credentials(server.challenges("192.0.2.1", 100.0, "5a")[0], uri=uri)
+    assert verdict(server, value) is Verdict.ACCEPTED
+
+
+@pytest.mark.parametrize("uri", ["sip:c@example.org", "tel:b", "mailto:b@example.org"])
+def test_credentials_for_another_number_are_wrong(uri: str) -> None:
+    server = verifier()
+    value = credentials(server.challenges("192.0.2.1", 100.0, "5a")[0], uri=uri)
+    assert verdict(server, value) is Verdict.REFUSED
 
 
 def test_wrong_credentials() -> None:
@@ -216,7 +231,6 @@ def test_wrong_credentials() -> None:
         credentials(challenge, user="nobody", password=""),
         credentials(challenge, uri="sip:other@example.org"),
         credentials(challenge.replace('realm="sim"', 'realm="else"')),
-        credentials(challenge.replace('nonce="', 'nonce="1')),
         credentials(challenge.replace("SHA-256", "SHA-256-sess")),
         credentials(challenge.replace(', qop="auth"', "")),
         good.replace("nc=00000001", "nc=1"),
@@ -229,6 +243,9 @@ def test_wrong_credentials() -> None:
     ):
         if bad != good:
             assert verdict(server, bad) is Verdict.REFUSED, bad
+    made_up = challenge.replace('nonce="', 'nonce="1')
+    assert verdict(server, credentials(made_up)) is Verdict.STALE
+    assert verdict(server, credentials(made_up, password="wrong")) is Verdict.REFUSED
     assert server.verify(good, passwords, "BYE", URI, "192.0.2.1", 100.0) is Verdict.REFUSED
     assert verdict(server, good) is Verdict.ACCEPTED
 

@@ -1,0 +1,47 @@
+"""How much the agent may hold, how much it does, and what it has thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from outdial.sip.core.hop import Hop
+
+Drop = Literal["malformed", "denied", "strays", "overload", "unauthorized"]
+OnDrop = Callable[[Drop, Hop, str], None]
+"""Told of a request that somebody may be waiting to have answered: why, from where, its method."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How much state the network can make us hold."""
+
+    transactions: int = 20_000
+    calls: int = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What the agent holds now. All zero 64*T1 after the last call ended."""
+
+    client_transactions: int
+    server_transactions: int
+    calls: int
+    dialogs: int
+    early_dialogs: int
+    timers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What the agent has thrown away since it started, and the calls of others that it ended."""
+
+    malformed: int
+    denied: int
+    strays: int
+    overload: int
+    unauthorized: int
+    """Calls towards us with a digest that is wrong."""
+    orphans: int
+    """Of an earlier process."""
