@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outdial.messages import MessageResult
-from outdial.sip.core.agent import Agent, Caps
+from outdial.sip.core.agent import Agent
 from outdial.sip.core.authorization import Credentials
+from outdial.sip.core.counts import Caps
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.instant_message import InstantMessage, room_bytes, split
 from outdial.sip.core.message import Request
