@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from outdial import log
 from outdial.api.app import create_app
 from outdial.api.server import HttpServer
+from outdial.calls import playback
 from outdial.calls.called_numbers import CalledNumbers
 from outdial.calls.channels import Channels
 from outdial.calls.gateway import Gateway
@@ -130,6 +131,7 @@ class Server:
         settings, clock, stack = self.settings, self.clock, self._stack
         _check_addresses(settings)
         recordings = _recordings_folder(settings)
+        playback.clear(recordings, clock.now())
         policy = AddressPolicy(settings.webhooks.allow_private, settings.webhooks.allow_ports)
         host, _, port = settings.http.listen.rpartition(":")
 

@@ -13,6 +13,7 @@ from outdial.calls.bridge import Bridge, Party
 from outdial.calls.callbacks import Lane, Subscription
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.numbers import normalise
+from outdial.calls.playback import Playback
 from outdial.calls.postcall import Postcall
 from outdial.calls.queues import Conversation
 from outdial.calls.services import HttpResponse, Services
@@ -55,6 +56,7 @@ class LegHost:
         self._on_leg = on_leg
         self.keys = Keys(services.clock.monotonic)
         """See Host."""
+        self._playback = Playback(services, leg)
         leg.on_digit = self.keys.press
 
     @property
@@ -145,6 +147,9 @@ class LegHost:
 
     async def sound(self, url: str) -> Clip:
         """See Host."""
+        recording = self._playback.file_of(url)
+        if recording is not None:
+            return await self._playback.clip(recording)
         return await self._services.sounds.fetch(url)
 
     async def dial(self, plan: DialPlan) -> DialEnd:

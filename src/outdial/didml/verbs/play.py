@@ -32,7 +32,8 @@ class Play:
 
 ROW = VerbRow(
     "Play",
-    "Plays an audio file. A file that cannot be had or decoded is skipped with a note.",
+    "Plays an audio file. A file that cannot be had or decoded is skipped with a note. The URL of "
+    "a recording that this server made is played from its disk, and needs no key.",
     Play,
     Body("url", URL, "Where the WAV or MP3 file is. Not needed with `digits`.", unless="digits"),
     (
