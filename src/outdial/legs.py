@@ -421,8 +421,11 @@ class MediaLeg(Protocol):
     def stop_playing(self) -> None:
         """Ends what plays and empties the queue; their awaitables give STOPPED."""
 
-    def send_digits(self, digits: str) -> Awaitable[PlayEnd]:
-        """Queues DTMF: ``0-9*#A-D``, ``w`` waits 0.5 s, ``W`` 1 s. RFC 4733 if negotiated."""
+    def send_digits(self, digits: str, *, at_once: bool = False) -> Awaitable[PlayEnd]:
+        """Queues DTMF: ``0-9*#A-D``, ``w`` waits 0.5 s, ``W`` 1 s. RFC 4733 if negotiated.
+
+        `at_once`: what plays is interrupted, and goes on where it was; digits before are ended.
+        """
 
     def bridge(self, other: MediaLeg) -> None:
         """Each now sends what the other receives, RFC 4733 included; both legs must be started.
@@ -449,11 +452,20 @@ class MediaLeg(Protocol):
     def mute(self, muted: bool) -> None:
         """Whether the others in its room do not hear it."""
 
+    def hush(self, hushed: bool) -> None:
+        """Whether what the far end says is neither heard by anybody nor recorded.
+
+        Its digits are told all the same, but not passed on.
+        """
+
     def record(self, plan: RecordingPlan) -> None:
         """Starts a recording; `RecordingDone` follows when it is stopped or the leg closes."""
 
     def stop_recording(self, recording_id: str) -> None:
         """Ends that recording."""
+
+    def pause_recording(self, recording_id: str, paused: bool) -> None:
+        """Whether silence is recorded in place of what is said, so that the time stays right."""
 
     def watch_silence(self, seconds: float) -> None:
         """`NoRtp` comes when nothing arrived for so long; 0 switches it off."""

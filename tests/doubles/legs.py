@@ -202,8 +202,8 @@ class FakeMediaLeg:
                 future.set_result(end)
         self._playing.clear()
 
-    def send_digits(self, digits: str) -> asyncio.Future[PlayEnd]:
-        return self._play(f"digits {digits}", True)
+    def send_digits(self, digits: str, *, at_once: bool = False) -> asyncio.Future[PlayEnd]:
+        return self._play(f"digits {digits}{' at once' if at_once else ''}", True)
 
     def bridge(self, other: MediaLeg) -> None:
         self.done.append("bridge")
@@ -222,6 +222,9 @@ class FakeMediaLeg:
     def mute(self, muted: bool) -> None:
         self.done.append("mute" if muted else "unmute")
 
+    def hush(self, hushed: bool) -> None:
+        self.done.append("hush" if hushed else "unhush")
+
     def record(self, plan: RecordingPlan) -> None:
         self.recording = plan
         self.done.append("record")
@@ -229,6 +232,9 @@ class FakeMediaLeg:
     def stop_recording(self, recording_id: str) -> None:
         self.done.append("stop recording")
         self._end_recording()
+
+    def pause_recording(self, recording_id: str, paused: bool) -> None:
+        self.done.append("pause recording" if paused else "resume recording")
 
     def watch_silence(self, seconds: float) -> None:
         self.done.append(f"watch {seconds:g}")

@@ -90,10 +90,10 @@ class Leg:
     def stop_playing(self) -> None:
         self._command(wire.STOP)
 
-    def send_digits(self, digits: str) -> Awaitable[PlayEnd]:
+    def send_digits(self, digits: str, *, at_once: bool = False) -> Awaitable[PlayEnd]:
         dtmf.steps(digits)
         play, future = self._new_play()
-        self._command(wire.DIGITS, wire.pack_play(play, 1, digits))
+        self._command(wire.DIGITS, wire.pack_play(play, 0 if at_once else 1, digits))
         return future
 
     def bridge(self, other: MediaLeg) -> None:
@@ -122,6 +122,9 @@ class Leg:
     def mute(self, muted: bool) -> None:
         self._command(wire.MUTE, wire.pack_mute(muted))
 
+    def hush(self, hushed: bool) -> None:
+        self._command(wire.HUSH, wire.pack_mute(hushed))
+
     def record(self, plan: RecordingPlan) -> None:
         order = wire.RecordOrder(
             *(plan.recording_id, plan.path, plan.channels, plan.max_duration_s, plan.silence_s)
@@ -130,6 +133,9 @@ class Leg:
 
     def stop_recording(self, recording_id: str) -> None:
         self._command(wire.STOP_RECORDING, wire.pack_text(recording_id))
+
+    def pause_recording(self, recording_id: str, paused: bool) -> None:
+        self._command(wire.PAUSE_RECORDING, wire.pack_pause(recording_id, paused))
 
     def watch_silence(self, seconds: float) -> None:
         self._command(wire.WATCH, wire.pack_seconds(seconds))

@@ -20,6 +20,7 @@ UPDATE: Final = 3
 QUEUE: Final = 4
 TONE: Final = 5
 DIGITS: Final = 6
+"""Its number of loops says when: 1 in their turn, 0 at once, in the middle of what plays."""
 STOP: Final = 7
 BRIDGE: Final = 8
 UNBRIDGE: Final = 9
@@ -35,6 +36,8 @@ JOIN: Final = 17
 LEAVE: Final = 18
 MUTE: Final = 19
 CUE: Final = 20
+HUSH: Final = 21
+PAUSE_RECORDING: Final = 22
 
 # Worker to control process.
 PORTS: Final = 64
@@ -158,6 +161,15 @@ def pack_mute(muted: bool) -> bytes:
 
 def unpack_mute(payload: bytes) -> bool:
     return bool(payload[0])
+
+
+def pack_pause(recording_id: str, paused: bool) -> bytes:
+    return bytes([paused]) + pack_text(recording_id)
+
+
+def unpack_pause(payload: bytes) -> tuple[str, bool]:
+    (recording_id,) = unpack_text(payload, 1, 1)
+    return recording_id, bool(payload[0])
 
 
 def pack_cue(name: str, unheard_by: int) -> bytes:

@@ -172,7 +172,7 @@ class FakeMediaLeg:
         self.done.append(("stop",))
         self._end_plays(PlayEnd.STOPPED)
 
-    def send_digits(self, digits: str) -> Awaitable[PlayEnd]:
+    def send_digits(self, digits: str, *, at_once: bool = False) -> Awaitable[PlayEnd]:
         self.done.append(("digits", digits))
         return self._play(0.2 * len(digits))
 
@@ -191,6 +191,9 @@ class FakeMediaLeg:
     def mute(self, muted: bool) -> None:
         self.done.append(("mute", muted))
 
+    def hush(self, hushed: bool) -> None:
+        self.done.append(("hush", hushed))
+
     def record(self, plan: RecordingPlan) -> None:
         self.done.append(("record", plan.path))
         self._recordings[plan.recording_id] = plan
@@ -201,6 +204,9 @@ class FakeMediaLeg:
             path = Path(plan.path)
             size = path.stat().st_size if path.exists() else 0
             self.emit(RecordingDone(recording_id, plan.path, 1000, size, "", 1000))
+
+    def pause_recording(self, recording_id: str, paused: bool) -> None:
+        self.done.append(("pause recording", paused))
 
     def watch_silence(self, seconds: float) -> None:
         self.done.append(("watch", seconds))

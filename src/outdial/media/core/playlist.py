@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import takewhile
 
 from outdial.media.core import g711, rtp
 from outdial.media.core.dtmf import EventSender
@@ -48,6 +49,12 @@ class Sound:
         return True
 
 
+class DigitSound(Sound):
+    """Digits for a far end that takes no telephone events."""
+
+    __slots__ = ()
+
+
 class Playlist:
     """The queue of one stream. `current` is what plays; None when there is nothing."""
 
@@ -65,6 +72,18 @@ class Playlist:
             self.current = item
         else:
             self._waiting.append(item)
+
+    def interject(self, item: EventSender) -> None:
+        """Puts digits first: a sound that plays goes on behind them; digits are not cut in two."""
+        if self.current is None:
+            self.current = item
+        elif not isinstance(self.current, EventSender | DigitSound):
+            self._waiting.appendleft(self.current)
+            self.current = item
+        else:
+            waiting = self._waiting
+            digits = takewhile(lambda one: isinstance(one, EventSender | DigitSound), waiting)
+            waiting.insert(len(list(digits)), item)
 
     def advance(self) -> None:
         """The current item is over: on to the next."""

@@ -97,6 +97,8 @@ class Worker:
             wire.LEAVE: self._leave,
             wire.MUTE: self._mute,
             wire.CUE: self._cue,
+            wire.HUSH: self._hush,
+            wire.PAUSE_RECORDING: self._pause_recording,
         }
 
     def run(self) -> None:
@@ -270,10 +272,13 @@ class Worker:
     def _update(self, number: int, payload: bytes) -> None:
         self._streams[number].configure(wire.unpack_params(payload), time.monotonic())
 
-    def _play(self, stream: Stream, item: Sound | EventSender) -> None:
+    def _play(self, stream: Stream, item: Sound | EventSender, *, at_once: bool = False) -> None:
         """Queues the item; on a stream that is idle it begins now, not at the next tick."""
         idle = stream.playlist.current is None
-        stream.playlist.add(item)
+        if at_once and isinstance(item, EventSender):
+            stream.playlist.interject(item)
+        else:
+            stream.playlist.add(item)
         if idle and stream.started and stream not in self._starting:
             now = time.monotonic()
             due = self._slots.remove(stream)
@@ -311,9 +316,8 @@ class Worker:
         return self._tones[key]
 
     def _digits(self, number: int, payload: bytes) -> None:
-        play, _, (text,) = wire.unpack_play(payload, 1)
-        stream = self._streams[number]
-        self._play(stream, EventSender(text, play))
+        play, loops, (text,) = wire.unpack_play(payload, 1)
+        self._play(self._streams[number], EventSender(text, play), at_once=not loops)
 
     def _stop(self, number: int, payload: bytes) -> None:
         self._streams[number].stop_playing()
@@ -344,6 +348,9 @@ class Worker:
     def _mute(self, number: int, payload: bytes) -> None:
         self._streams[number].mute(wire.unpack_mute(payload))
 
+    def _hush(self, number: int, payload: bytes) -> None:
+        self._streams[number].hush(wire.unpack_mute(payload))
+
     def _cue(self, number: int, payload: bytes) -> None:
         name, unheard_by = wire.unpack_cue(payload)
         self._rooms[number].cue(self._rendered(name).ulaw, self._streams.get(unheard_by))
@@ -365,6 +372,12 @@ class Worker:
         for recording in [r for r in stream.recordings if r.order.recording_id == recording_id]:
             recording.hand_over(time.monotonic(), last=True)
             stream.recordings.remove(recording)
+
+    def _pause_recording(self, number: int, payload: bytes) -> None:
+        recording_id, paused = wire.unpack_pause(payload)
+        for recording in self._holder(number).recordings:
+            if recording.order.recording_id == recording_id:
+                recording.paused = paused
 
     def _tell_recorded(self) -> None:
         for number, done in self._recorder.take_finished():

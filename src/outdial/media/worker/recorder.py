@@ -61,6 +61,7 @@ class Recording:
         "handed_bytes",
         "next_at",
         "order",
+        "paused",
         "stream",
         "writer",
         "written_bytes",
@@ -77,6 +78,8 @@ class Recording:
         """Done with; counted by the thread."""
         self.enough = False
         """Set by the thread: it cannot be written, or silence ended it."""
+        self.paused = False
+        """What is said is left out: where there are no packets, silence is written."""
         self.writer = _Writer(order)
         """The thread's own."""
         self._recorder = recorder
@@ -87,11 +90,15 @@ class Recording:
 
     def heard(self, timestamp: int, payload_type: int, payload: bytes, now: float) -> None:
         """A packet from the far end."""
+        if self.paused:
+            return
         place = self._far_line.place(timestamp, int((now - self._began) * g711.RATE_HZ))
         self._far.append((place, payload_type, payload))
 
     def said(self, timestamp: int, payload_type: int, payload: bytes, now: float) -> None:
         """A packet of ours."""
+        if self.paused:
+            return
         place = self._near_line.place(timestamp, int((now - self._began) * g711.RATE_HZ))
         self._near.append((place, payload_type, payload))
 

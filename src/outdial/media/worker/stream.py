@@ -15,7 +15,7 @@ from outdial.media import wire
 from outdial.media.core import g711, reception, rtp, tones
 from outdial.media.core.dtmf import EventReceiver, EventSender, Heard
 from outdial.media.core.inband import InBandReceiver
-from outdial.media.core.playlist import Playlist, Sound
+from outdial.media.core.playlist import DigitSound, Playlist, Sound
 from outdial.media.worker.learning import Learning
 from outdial.media.worker.recorder import Recording
 from outdial.media.worker.reports import Reports
@@ -49,6 +49,8 @@ class Stream:
         "emit",
         "events",
         "fresh",
+        "heard",
+        "hushed",
         "idle",
         "in_band",
         "learning",
@@ -109,6 +111,10 @@ class Stream:
         self.packet = bytearray(rtp.HEADER_BYTES)
         self.send: Callable[[bytes | bytearray | memoryview], int] = rtp_socket.send
         self.sends = self.listening = False
+        self.hushed = False
+        """What the far end says is neither passed on nor recorded."""
+        self.heard = False
+        """Listening and not hushed."""
         self.pt = rtp.PCMU
         self.samples = 160
         self.ssrc = random.getrandbits(32)
@@ -151,6 +157,7 @@ class Stream:
             self.member.drop()
         self.sends = params.direction in (Direction.SENDRECV, Direction.SENDONLY)
         self.listening = params.direction in (Direction.SENDRECV, Direction.RECVONLY)
+        self.heard = self.listening and not self.hushed
         address = (params.remote_address, params.remote_port)
         if before is None or address != (before.remote_address, before.remote_port):
             self._aim(params, now)
@@ -257,6 +264,11 @@ class Stream:
         if self.member is not None:
             self.member.muted = muted
 
+    def hush(self, hushed: bool) -> None:
+        """Whether nobody hears it, and no recording; its digits count all the same."""
+        self.hushed = hushed
+        self.heard = self.listening and not hushed
+
     def leave(self) -> None:
         """Leaves the room it is in."""
         if self.room is not None:
@@ -355,7 +367,7 @@ class Stream:
         params = self.params
         if not self.takes_events():
             sound = tones.render_digits(item.remaining)
-            self.playlist.current = Sound(
+            self.playlist.current = DigitSound(
                 item.play, memoryview(sound.ulaw), memoryview(sound.alaw), 1
             )
             self.tick(now)
@@ -434,16 +446,17 @@ class Stream:
                 self.due = min(self.due, now + EVENT_SILENCE_S)
         elif self.listening and (self.recordings or self.in_band is not None):
             payload = bytes(data[start:size])
-            for recording in self.recordings:
-                recording.heard(timestamp, pt, payload, now)
+            if self.heard:
+                for recording in self.recordings:
+                    recording.heard(timestamp, pt, payload, now)
             if self.in_band is not None and order != reception.OLD:
                 self._hear(self.in_band.feed(payload, pt), wire.IN_BAND)
-        if self.member is not None and is_audio and self.listening:
+        if self.member is not None and is_audio and self.heard:
             self.member.buffer.put(
                 timestamp, pt, bytes(data[start:size]), newest=order != reception.OLD
             )
         peer = self.peer
-        if peer is None or not (peer.sends and self.listening):
+        if peer is None or not (peer.sends and self.heard):
             return False
         if peer.playlist.current is not None and not (is_audio and peer.gives_way()):
             return False
@@ -475,7 +488,12 @@ class Stream:
             payload = wire.pack_digit(heard.digit, source, heard.duration_ms)
             self.emit(wire.DIGIT, self.stream, payload)
             peer = self.peer
-            if peer is not None and source == wire.RFC4733 and not peer.takes_events():
+            if (
+                peer is not None
+                and source == wire.RFC4733
+                and self.heard
+                and not peer.takes_events()
+            ):
                 # The other side of the bridge can only be told in the audio.
                 peer.playlist.add(EventSender(heard.digit))
 
