@@ -19,6 +19,7 @@ from outdial.api.app import create_app
 from outdial.api.server import HttpServer
 from outdial.calls import codes
 from outdial.calls.called_numbers import CalledNumbers
+from outdial.calls.commands import Command
 from outdial.calls.conferences import Conferences
 from outdial.calls.queues import Queues
 from outdial.calls.repeats import Repeatable
@@ -52,6 +53,9 @@ class Record:
     """A store in memory, and the call service that fills it."""
 
     placed: list[tuple[CallRequest, str]] = field(default_factory=list)
+    commands: list[tuple[str, Command, str]] = field(default_factory=list)
+    has_node_answered: bool = True
+    """Whether the server that has the call has said what came of the command."""
     kept: dict[str, CallRecord] = field(default_factory=dict)
     recordings: dict[str, RecordingRecord] = field(default_factory=dict)
     refusal: Exception | None = None
@@ -104,7 +108,16 @@ class Record:
         self.kept[sid] = record
         return record
 
-    async def hang_up(self, sid: str) -> bool:
+    async def command(self, sid: str, command: Command, by: str) -> bool:
+        if self.refusal is not None:
+            raise self.refusal
+        call = self.kept[sid]
+        if call.state in ("completed", "queued"):
+            raise Refused(409, codes.NOT_ANSWERED, f"the call is {call.state}", field="sid")
+        self.commands.append((sid, command, by))
+        return self.has_node_answered
+
+    async def hang_up(self, sid: str, by: str = "") -> bool:
         call = self.kept.get(sid)
         if call is None:
             raise Refused(404, codes.UNKNOWN_CALL, "no such call")

@@ -155,6 +155,8 @@ class FakeMediaLeg:
         """How much sound there is in what is recorded."""
         self.closed = False
         self.plays_at_once = True
+        self.digits_end = True
+        """Whether digits end by themselves."""
         self._playing: list[asyncio.Future[PlayEnd]] = []
 
     @property
@@ -203,7 +205,7 @@ class FakeMediaLeg:
         self._playing.clear()
 
     def send_digits(self, digits: str, *, at_once: bool = False) -> asyncio.Future[PlayEnd]:
-        return self._play(f"digits {digits}{' at once' if at_once else ''}", True)
+        return self._play(f"digits {digits}{' at once' if at_once else ''}", self.digits_end)
 
     def bridge(self, other: MediaLeg) -> None:
         self.done.append("bridge")

@@ -86,7 +86,16 @@ def create_app(
     problems.install(app)
     recordings = Path(settings.storage.recordings).absolute()
     own = (
-        v1.router(intake, store, replays, numbers, keys, recordings, clock),
+        v1.router(
+            intake,
+            store,
+            replays,
+            numbers,
+            keys,
+            recordings,
+            clock,
+            settings.didml.max_document_bytes,
+        ),
         health.router(calls, counters, refresh),
     )
     for router in (*own, *extra):

@@ -1,4 +1,4 @@
-"""`/v1/calls`: place a call, list calls, show one, hang up."""
+"""`/v1/calls`: place a call, list calls, show one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ class CallRoutes:
         routes.post("/calls", **_CREATE)(self.create)
         routes.get("/calls", **_LIST)(self.index)
         routes.get("/calls/{sid}", **_SHOW)(self.show)
-        routes.post("/calls/{sid}", **_CHANGE)(self.change)
 
     async def create(self, request: Request) -> Response:
         """With an Idempotency-Key the same post may be sent again: there is one call, and every
@@ -87,14 +86,6 @@ class CallRoutes:
         call = await known_call(self._record, sid)
         return schemas.Call.of(call, await self._position(call))
 
-    async def change(self, request: Request, response: Response, sid: str) -> schemas.Call:
-        """A call that is queued or rings is cancelled, one that was answered is hung up."""
-        await read_model(request, self._intake.max_body_bytes, schemas.CallChange)
-        await known_call(self._record, sid)
-        if await self._intake.calls.hang_up(sid):
-            response.status_code = 202
-        return schemas.Call.of(await known_call(self._record, sid))
-
     async def _position(self, call: CallRecord) -> int | None:
         """The call's place in the queue: this server's, else that of all who share the record."""
         if call.state != "queued":
@@ -107,7 +98,7 @@ _LINKS = {
     name: {"operationId": operation, "parameters": {parameter: "$response.body#/sid"}}
     for name, operation, parameter in (
         ("call", "show_call", "sid"),
-        ("hang_up", "change_call", "sid"),
+        ("change", "change_call", "sid"),
         ("events", "call_events", "sid"),
         ("ladder", "call_ladder", "sid"),
         ("deliveries", "list_deliveries", "call_sid"),
@@ -140,17 +131,5 @@ _SHOW: dict[str, Any] = {
     "summary": "Show a call",
     "operation_id": "show_call",
 }
-_CHANGE: dict[str, Any] = {
-    "response_model": schemas.Call,
-    "responses": {
-        200: {"description": "The call was over already."},
-        202: {"description": "The call is being ended.", "model": schemas.Call},
-        **problems.documented(400, 401, 404, 408, 413, 415, 422, 503),
-    },
-    "openapi_extra": json_body(schemas.CallChange),
-    "summary": "Hang up",
-    "operation_id": "change_call",
-}
-
-BODIES: Sequence[type[BaseModel]] = (schemas.NewCall, schemas.CallChange)
+BODIES: Sequence[type[BaseModel]] = (schemas.NewCall,)
 """Models that only request bodies refer to; the OpenAPI document must be told of them."""

@@ -10,7 +10,17 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from outdial.api import bodies, calls, deliveries, forms, meetings, numbers, problems, schemas
+from outdial.api import (
+    bodies,
+    calls,
+    changes,
+    deliveries,
+    forms,
+    meetings,
+    numbers,
+    problems,
+    schemas,
+)
 
 V2_PATH = "/didforsaleapi/index.php/api/V2/CallTermination/"
 
@@ -20,6 +30,7 @@ _DESCRIPTION = (
 )
 _ONLY_HERE: Sequence[type[BaseModel]] = (
     *calls.BODIES,
+    *changes.BODIES,
     *deliveries.BODIES,
     *meetings.BODIES,
     *numbers.BODIES,
@@ -50,6 +61,7 @@ def openapi(app: FastAPI) -> dict[str, Any]:
         components["schemas"]["CallTermination"] = forms.termination()
         components["schemas"]["CallTerminationJson"] = forms.termination_json()
         forms.new_call(components["schemas"]["NewCall"]["properties"])
+        forms.redirect(components["schemas"]["Redirect"]["properties"])
         components["parameters"] = {"IdempotencyKey": forms.idempotency_key()}
         components.setdefault("securitySchemes", {})["apikey"] = {
             "type": "apiKey",

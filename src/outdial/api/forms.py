@@ -95,6 +95,12 @@ def new_call(properties: Schema) -> None:
         properties[name]["pattern"] = TEXT
 
 
+def redirect(properties: Schema) -> None:
+    """The same for those of `changes.Redirect`."""
+    for name in ("url", "fallback_url"):
+        properties[name]["pattern"] = URL
+
+
 def termination_json() -> Schema:
     """The body of a V2 post in JSON: as in a form, and null is the same as leaving out."""
     schema = termination()

@@ -38,9 +38,17 @@ async def read_model(
     request: Request, max_bytes: int, kind: type[Model], *, may_be_empty: bool = False
 ) -> Model:
     """The body as the model has it. Raises Refused: 400, 408, 413, 415, 422."""
+    value = await read_object(request, max_bytes, may_be_empty=may_be_empty)
+    return validated(kind, value)
+
+
+async def read_object(
+    request: Request, max_bytes: int, *, may_be_empty: bool = False
+) -> dict[str, Any]:
+    """The body as a JSON object. Raises Refused: 400, 408, 413, 415."""
     body = await bodies.read(request.receive, max_bytes)
     if not body and may_be_empty:
-        return kind()
+        return {}
     content_type = request.headers.get("content-type", bodies.JSON).partition(";")[0]
     encoding = request.headers.get("content-encoding", "identity").lower()
     if content_type.strip().lower() not in _JSON_KINDS or encoding != "identity":
@@ -48,6 +56,11 @@ async def read_model(
     value = bodies.load_json(body)
     if not isinstance(value, dict):
         raise Refused(400, codes.MALFORMED_BODY, "The JSON body must be an object")
+    return value
+
+
+def validated(kind: type[Model], value: dict[str, Any]) -> Model:
+    """The object as the model has it. Raises Refused: 400, 422."""
     try:
         return kind.model_validate(value)
     except ValidationError as error:

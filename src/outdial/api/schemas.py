@@ -99,14 +99,6 @@ def _as_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-class CallChange(BaseModel):
-    """What to do to a call."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    hangup: Literal[True] = Field(description="End the call, in whatever state it is.")
-
-
 _POSTED_AS = {
     "from_": "from",
     "status_callback_events": "status_callback_event",

@@ -10,6 +10,7 @@ from fastapi.security import HTTPBearer
 
 from outdial.api import keys
 from outdial.api.calls import CallRoutes
+from outdial.api.changes import ChangeRoutes
 from outdial.api.deliveries import DeliveryRoutes
 from outdial.api.feed import FeedRoutes
 from outdial.api.intake import Intake
@@ -36,6 +37,7 @@ def router(
     key_ring: keys.Keys,
     recordings: Path,
     clock: Clock,
+    max_document_bytes: int,
 ) -> APIRouter:
     """The routes. `recordings` is the folder of the WAV files."""
 
@@ -45,6 +47,7 @@ def router(
 
     routes = APIRouter(prefix="/v1", dependencies=[Depends(authenticated)])
     CallRoutes(intake, record).add_to(routes)
+    ChangeRoutes(intake, record, max_document_bytes).add_to(routes)
     TimelineRoutes(record).add_to(routes)
     FeedRoutes(record, intake.calls).add_to(routes)
     DeliveryRoutes(intake, record, replays).add_to(routes)

@@ -32,6 +32,8 @@ _PARENT_GONE_EARLY = Ending(
     Source.CALLER,
     detail="the other party hung up before the answer",
 )
+_PARENT_LEFT = replace(_PARENT_GONE, detail="the other party left the conversation")
+_PARENT_LEFT_EARLY = replace(_PARENT_GONE_EARLY, detail="the other party left before the answer")
 _LOST_THE_RACE = Ending(
     Outcome.CANCELED, "originator-cancel", Source.OUTDIAL, detail="somebody else answered first"
 )
@@ -77,7 +79,7 @@ class Bridge:
         """Rings all at once and returns when the bridge is over or nobody could be had.
 
         Cancelled (the parent is gone): every leg is released before the cancellation goes on, and
-        `gone` is told the end.
+        `gone` is told the end, unless another document has taken over.
         """
         media = self._parent.media
         self._ring_back()
@@ -90,8 +92,9 @@ class Bridge:
                 return self._told(_failure(legs))
             return self._told(await _of_conversation(chosen))
         except asyncio.CancelledError:
-            if gone is not None and self._parent.is_over:
-                telling = self._tell_gone(gone, legs[-1].sid if legs else "")
+            if gone is not None:
+                told = gone if self._parent.is_over else None
+                telling = self._tell_gone(told, legs[-1].sid if legs else "")
                 self._services.tasks.start(telling, f"end of dial {self._parent.sid}")
             raise
         except StoreUnavailable as error:
@@ -102,17 +105,26 @@ class Bridge:
                 media.stop_playing()
             if self._bridged is not None:
                 media.unbridge()
+                self._bridged = None
             for leg in legs:
-                answered = leg.state is State.ANSWERED
-                leg.hang_up(_PARENT_GONE if answered else _PARENT_GONE_EARLY)
+                leg.hang_up(self._parting(leg))
 
-    async def _tell_gone(self, gone: Gone, last_sid: str) -> None:
-        """The parent has hung up: says what became of the Dial."""
+    def _parting(self, leg: CallLeg) -> Ending:
+        """Why a leg that is still there ends now."""
+        answered = leg.state is State.ANSWERED
+        if self._parent.is_over:
+            return _PARENT_GONE if answered else _PARENT_GONE_EARLY
+        return _PARENT_LEFT if answered else _PARENT_LEFT_EARLY
+
+    async def _tell_gone(self, gone: Gone | None, last_sid: str) -> None:
+        """The parent has left: says what became of the Dial."""
         if self._chosen is None:
             end = DialEnd(Outcome.CANCELED.value, last_sid)
         else:
             end = await _of_conversation(self._chosen)
-        gone(self._told(end))
+        self._told(end)
+        if gone is not None:
+            gone(end)
 
     def _told(self, end: DialEnd) -> DialEnd:
         """The end, told on the parent's timeline."""
@@ -223,8 +235,8 @@ class Bridge:
         self._bridged = leg
         parent = self._parent
         parent.media.bridge(leg.media)
-        parent.on_digit = forward_to(leg)
-        leg.on_digit = forward_to(parent)
+        parent.on_digit = forward_to(leg, of=parent)
+        leg.on_digit = forward_to(parent, of=leg)
         parent.note("bridged", leg=leg.sid)
 
 

@@ -52,6 +52,16 @@ NUMBER_TAKEN = 40903
 """The number is one of those that calls are taken for already."""
 NUMBER_OF_SETTINGS = 40904
 """The number stands in the settings: only there can it be changed."""
+CALL_ENDED = 40905
+"""The call has ended, or is being ended."""
+NOT_ANSWERED = 40906
+"""The call is not answered yet: nothing can be done to it but hang up."""
+RECORDED = 40907
+"""The call is being recorded already."""
+NOT_RECORDED = 40908
+"""The call is not being recorded."""
+STILL_SENDING = 40909
+"""Digits of earlier requests are still being sent."""
 TOO_LARGE = 41301
 """The body is larger than `http.max_body_bytes`."""
 BAD_TYPE = 41501
@@ -68,6 +78,8 @@ OTHER_REQUEST = 42206
 """The Idempotency-Key was used for another call."""
 BAD_OVERRIDE = 42207
 """A URL's fragment has connection overrides that do not exist or are outside their limits."""
+BAD_DOCUMENT = 42208
+"""The document cannot be run."""
 POST_RATE = 42901
 """More posts a second than `limits.posts_per_second`."""
 QUEUE_FULL = 42902

@@ -247,7 +247,7 @@ class Conferences:
             leg.note("conference.full", conference=conference.sid, members=plan.max_participants)
             return DialEnd("failed", conference_sid=conference.sid)
         attendee = Attendee(leg, plan, services.clock.now())
-        reason = "hung-up"
+        reason = ""
         try:
             conference.enter(attendee, hold)
             async with asyncio.timeout(plan.time_limit_s):
@@ -260,7 +260,7 @@ class Conferences:
             raise
         finally:
             holding = attendee.stop_waiting()
-            conference.leave(attendee, reason)
+            conference.leave(attendee, reason or ("hung-up" if leg.is_over else "redirected"))
             if not conference.attendees and self._by_name.get(plan.name) is conference:
                 del self._by_name[plan.name]
             if holding is not None:

@@ -22,6 +22,7 @@ from outdial.calls.recording import Recordings
 from outdial.calls.services import Services
 from outdial.calls.states import Event, State
 from outdial.calls.timers import Timers
+from outdial.didml.run.outcome import DocumentRequest
 from outdial.errors import (
     MediaUnavailable,
     NegotiationError,
@@ -37,6 +38,7 @@ from outdial.legs import (
     MediaStats,
     NoRtp,
     Outcome,
+    PlayEnd,
     Reanswered,
     RecordingDone,
     Rejected,
@@ -115,6 +117,14 @@ class CallLeg:
         """The trunk one of whose channels the leg holds."""
         self.texts = 0
         """How many short messages its documents have asked for."""
+        self.is_muted = False
+        """Whether what the far end says is neither heard by others nor recorded."""
+        self.digits_waiting = 0
+        """Of how many commands the digits are still being sent."""
+        self.one_at_a_time: asyncio.Lock | None = None
+        """Made by the first command on the call: the next one waits until it is carried out."""
+        self.on_redirect: Callable[[DocumentRequest], None] | None = None
+        """Set by whoever runs its document: another one takes over, at once."""
         self.on_digit: Callable[[str, str], None] | None = None
         """Called with each digit and its source: rfc4733, in-band or info."""
 
@@ -201,6 +211,25 @@ class CallLeg:
             self.ended.set_result(_ELSEWHERE)
             self.retired.set_result(None)
         self._services.journal.close_timeline(self.sid)
+
+    def mute(self, muted: bool) -> None:
+        """Whether what the far end says is neither heard by others nor recorded."""
+        self.is_muted = muted
+        self.media.hush(muted)
+
+    def send_digits(self, digits: str) -> None:
+        """In the middle of whatever plays."""
+        self.digits_waiting += 1
+        sending = asyncio.ensure_future(self.media.send_digits(digits, at_once=True))
+        sending.add_done_callback(self._digits_sent)
+
+    def _digits_sent(self, sending: asyncio.Future[PlayEnd]) -> None:
+        self.digits_waiting -= 1
+
+    @property
+    def ending(self) -> Ending | None:
+        """Why it is over, or is being ended."""
+        return self._ending or self._decided
 
     def limit(self, seconds: float) -> None:
         """The leg is ended that long from now."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
-
-HANG_UP: Final = "hang-up"
-"""What one node asks of another about a call."""
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 
 class Lease(Protocol):
@@ -32,5 +30,8 @@ class Peers(Lease, Protocol):
     def has_room(self) -> None:
         """There is room, and nobody waits here."""
 
-    async def send(self, node: str, call_sid: str, kind: str) -> None:
-        """A command about a call that the other node holds. Raises StoreUnavailable."""
+    async def ask(
+        self, node: str, call_sid: str, kind: str, data: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """A command about a call that the other node holds: what it answers. None: it has not
+        answered in time, but the command is kept for it. Raises StoreUnavailable."""

@@ -68,7 +68,7 @@ class Conversation:
             return
         for leg, other in ((agent, caller), (caller, agent)):
             leg.media.stop_playing()
-            leg.on_digit = forward_to(other)
+            leg.on_digit = forward_to(other, of=leg)
             leg.note("bridged", leg=other.sid)
         try:
             self._join()

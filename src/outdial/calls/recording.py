@@ -18,13 +18,25 @@ MIN_SOUND_MS = 200
 """A message with less sound is empty: a click is none."""
 LONGEST_S = 86400.0
 """As long as the longest call: 2.8 GB, which a WAV file can be."""
+MOST = 1000
+"""Recordings that one leg may have; more are not started through the API."""
 WHOLE_CHANNELS, MESSAGE_CHANNELS = 2, 1
 
 
 class Recording:
     """One recording, named by our id alone. It is also what a verb holds (`didml` Take)."""
 
-    __slots__ = ("_decoding", "_done", "_media", "_recordings", "is_discarded", "record")
+    __slots__ = (
+        "_decoding",
+        "_done",
+        "_media",
+        "_recordings",
+        "is_discarded",
+        "is_kept",
+        "is_paused",
+        "is_stopped",
+        "record",
+    )
 
     def __init__(self, recordings: Recordings, media: MediaLeg, plan: RecordingPlan) -> None:
         """Starts it."""
@@ -32,7 +44,7 @@ class Recording:
         self._media = media
         self._done: asyncio.Future[TakeEnd] = asyncio.get_running_loop().create_future()
         self._decoding: asyncio.Future[Clip] | None = None
-        self.is_discarded = False
+        self.is_discarded = self.is_kept = self.is_paused = self.is_stopped = False
         sid = plan.recording_id
         self.record = RecordingRecord(
             sid=sid,
@@ -56,14 +68,37 @@ class Recording:
         return f"{self._recordings.services.public_url}/v1/recordings/{self.sid}.wav"
 
     @property
+    def goes_on(self) -> bool:
+        """Whether what is said now is on it, or would be if it were not paused."""
+        return not self.is_stopped and not self.is_complete
+
+    @property
     def is_complete(self) -> bool:
         """Whether it is on disk, or has failed."""
         return self._done.done()
 
     def stop(self) -> None:
         """Nothing that is said from now on is on it."""
+        self.is_stopped = True
         if not self.is_complete:
             self._media.stop_recording(self.sid)
+
+    def pause(self, paused: bool) -> None:
+        """Silence in place of what is said, or (False) that again."""
+        if self.goes_on and paused != self.is_paused:
+            self.is_paused = paused
+            self._media.pause_recording(self.sid, paused)
+            timeline = self._recordings.timeline
+            if paused:
+                timeline.note("recording.paused", {"recording": self.sid})
+            else:
+                timeline.note("recording.resumed", {"recording": self.sid})
+
+    async def keep_in_the_end(self) -> None:
+        """It can be fetched as soon as it is complete, before the call is over."""
+        await self.end()
+        if not self.is_discarded:
+            await self.keep()
 
     async def end(self) -> TakeEnd:
         """Waits until it is complete on disk, or has failed."""
@@ -78,6 +113,7 @@ class Recording:
             await journal.durable(change)
         except StoreUnavailable:
             journal.write(change)
+        self.is_kept = True
 
     async def discard(self) -> None:
         """Nobody shall hear it: its file is removed."""
@@ -152,10 +188,13 @@ class Recordings:
         self._conference: Told | None = None
         """Of a conference, which this leg asked for."""
 
-    def whole(self, media: MediaLeg) -> Recording:
-        """Everything from now on, left what the far end says and right what it hears; once."""
-        if self._whole is None:
-            self._whole = self._start(media, WHOLE_CHANNELS, LONGEST_S, 0.0)
+    def whole(self, media: MediaLeg, sid: str = "") -> Recording:
+        """Everything from now on, left what the far end says and right what it hears.
+
+        One that goes on already, goes on; `sid` is for a new one.
+        """
+        if self._whole is None or not self._whole.goes_on:
+            self._whole = self._start(media, WHOLE_CHANNELS, LONGEST_S, 0.0, sid)
         return self._whole
 
     def conversation(self, media: MediaLeg) -> Recording:
@@ -164,17 +203,22 @@ class Recordings:
 
     @property
     def of_everything(self) -> Recording | None:
-        """What `whole` started."""
+        """What `whole` started, the last time."""
         return self._whole
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many as one leg may have."""
+        return len(self._all) >= MOST
 
     def message(self, media: MediaLeg, longest_s: float, silence_s: float) -> Recording:
         """What the far end says, until it stops, is silent or has said enough."""
         return self._start(media, MESSAGE_CHANNELS, longest_s, silence_s)
 
     def _start(
-        self, media: MediaLeg, channels: int, longest_s: float, silence_s: float
+        self, media: MediaLeg, channels: int, longest_s: float, silence_s: float, sid: str = ""
     ) -> Recording:
-        sid = ids.new(ids.RECORDING)
+        sid = sid or ids.new(ids.RECORDING)
         path = str(self.services.recordings / f"{sid}.wav")
         plan = RecordingPlan(sid, path, channels, longest_s, silence_s)
         recording = self._all[sid] = Recording(self, media, plan)
@@ -217,8 +261,9 @@ class Recordings:
         return next((r.record.error for r in self._all.values() if r.record.error), "")
 
     def to_store(self) -> tuple[RecordingRecord, ...]:
-        """Those that are kept, at the end of the leg."""
-        return tuple(r.record for r in self._all.values() if not r.is_discarded)
+        """Those that are to be kept at the end of the leg, and are not yet."""
+        left = (r for r in self._all.values() if not r.is_discarded and not r.is_kept)
+        return tuple(recording.record for recording in left)
 
 
 def _is_usable(recording: Recording) -> bool:

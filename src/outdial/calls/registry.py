@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -12,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from outdial import ids, log
 from outdial.calls import codes
 from outdial.calls.admission import Admission, Ticket
+from outdial.calls.commands import Command
 from outdial.calls.conferences import Conferences
+from outdial.calls.control import Control
 from outdial.calls.leg import CallLeg
-from outdial.calls.peers import HANG_UP, Peers
+from outdial.calls.peers import Peers
 from outdial.calls.queues import Queues
 from outdial.calls.quota import Quota
 from outdial.calls.repeats import Repeatable
@@ -41,12 +42,6 @@ TASKS_S = 0.5
 
 _LONGEST_TIMER_S = 3600.0
 
-_BY_API = Ending(
-    Outcome.COMPLETED, "normal-clearing", Source.CALLER, detail="hung up through the API"
-)
-_CANCELLED_BY_API = Ending(
-    Outcome.CANCELED, "originator-cancel", Source.CALLER, detail="cancelled through the API"
-)
 _WAITED_TOO_LONG = Ending(
     Outcome.FAILED,
     "expired-in-queue",
@@ -79,6 +74,7 @@ class Registry:
         """Calls whose place is taken and that are about to be stored; whether they were."""
         services.channels.on_free = self._channel_freed
         self._legs: dict[str, CallLeg] = {}
+        self._control = Control(services, store, self._legs, self._admission.withdraw, peers)
         self._ended: Counter[tuple[str, str]] = Counter()
         self._admit_timer: asyncio.TimerHandle | None = None
         self._draining = False
@@ -166,31 +162,13 @@ class Registry:
         """See CallService."""
         return self._admission.position(sid)
 
-    async def hang_up(self, sid: str) -> bool:
+    async def hang_up(self, sid: str, by: str = "") -> bool:
         """See CallService."""
-        leg = self._legs.get(sid)
-        if leg is None:
-            call = await self._store.call(sid)
-            if call is None:
-                raise Refused(404, codes.UNKNOWN_CALL, f"there is no call {sid}", field="sid")
-            return await self._hang_up_elsewhere(call)
-        if leg.is_over:
-            return False
-        if self._admission.withdraw(sid) is not None:
-            leg.hang_up(_CANCELLED_BY_API)
-        else:
-            leg.hang_up(_BY_API if leg.state is State.ANSWERED else _CANCELLED_BY_API)
-        return True
+        return await self._control.hang_up(sid, by)
 
-    async def _hang_up_elsewhere(self, call: CallRecord) -> bool:
-        """Tells the node that holds the call; False: it is over."""
-        if call.ended_at is not None or self._peers is None or call.node == self._store.node:
-            return False
-        if not call.node:
-            problem = f"{call.sid} is on its way from one server to another"
-            raise Refused(503, codes.DRAINING, problem, retry_after_s=1)
-        await self._peers.send(call.node, call.sid, HANG_UP)
-        return True
+    async def command(self, sid: str, command: Command, by: str) -> bool:
+        """See CallService."""
+        return await self._control.command(sid, command, by)
 
     def standings(self) -> Standings:
         """See CallService."""
@@ -292,13 +270,9 @@ class Registry:
             if self._admission.withdraw(sid) is not None and sid in self._legs:
                 self._legs[sid].forget()
 
-    async def obey(self, call_sid: str, kind: str) -> None:
+    async def obey(self, call_sid: str, kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """See nodes.member.Calls."""
-        if kind != HANG_UP:
-            _log.error("node.unknown_command", kind=kind, call=call_sid)
-            return
-        with contextlib.suppress(Refused):
-            await self.hang_up(call_sid)
+        return await self._control.obey(call_sid, kind, data)
 
     def _queued(self) -> int:
         """How many stored calls wait."""

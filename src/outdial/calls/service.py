@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from outdial.calls.commands import Command
 from outdial.calls.conferences import Conferences
 from outdial.calls.queues import Queues
 from outdial.calls.repeats import Repeatable
@@ -33,10 +34,17 @@ class CallService(Protocol):
         post of that token.
         """
 
-    async def hang_up(self, sid: str) -> bool:
+    async def hang_up(self, sid: str, by: str = "") -> bool:
         """True: it was live and is being ended. False: it was over already.
 
-        Raises Refused (404) when there is no such call.
+        `by` is the name of the API key. Raises Refused (404) when there is no such call.
+        """
+
+    async def command(self, sid: str, command: Command, by: str) -> bool:
+        """True: it is done, and durably noted. False: the server that has the call has been told,
+        and has not said yet what came of it.
+
+        Raises Refused (404, 409, 503) and StoreUnavailable; then nothing has changed.
         """
 
     def position(self, sid: str) -> int | None:

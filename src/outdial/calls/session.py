@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
 
 from outdial import log
 from outdial.calls.bridge import Bridge, Party
@@ -23,6 +26,8 @@ from outdial.legs import Ending, Outcome, PlayEnd, Source
 from outdial.store.records import CallRecord
 
 _log = log.get("session")
+
+_GOODBYE = Ending(Outcome.COMPLETED, "normal-clearing", Source.OUTDIAL)
 
 BRIDGE_FAILURE = {
     "busy": "The other party is busy. Goodbye.",
@@ -56,6 +61,9 @@ class Session:
             timeout_s=request.timeout_s,
             record=request.record,
         )
+        self._application: asyncio.Task[Ending] | None = None
+        self._next: DocumentRequest | None = None
+        """What takes the application's place."""
         self.leg = leg or DialledLeg(services, call, plan, self._subscription, next_seq=next_seq)
 
     async def run(self) -> None:
@@ -64,34 +72,57 @@ class Session:
         if not await leg.place():
             return
         leg.limit(self.request.time_limit_s)
-        application = self._services.tasks.start(self._converse(), f"application {leg.sid}")
+        leg.on_redirect = self._redirect
+        ending = _GOODBYE
         try:
-            await asyncio.wait((application, leg.ended), return_when=asyncio.FIRST_COMPLETED)
+            ending = await self._attend(self._converse())
+            while self._next is not None and not leg.is_over:
+                request, self._next = self._next, None
+                with contextlib.suppress(MediaUnavailable):  # it may not be answered yet
+                    leg.media.stop_playing()
+                ending = await self._attend(self._run_application(request))
+        finally:
+            leg.hang_up(ending)
+
+    def _redirect(self, request: DocumentRequest) -> None:
+        """Another document takes over; of several in a moment the last."""
+        if self._next is None and self._application is not None:
+            self._application.cancel()
+        self._next = request
+
+    async def _attend(self, work: Coroutine[Any, Any, Ending]) -> Ending:
+        """Runs the application until it is over, or the call is, or another takes its place. How
+        to hang up then."""
+        application = self._services.tasks.start(work, f"application {self.leg.sid}")
+        self._application = application
+        try:
+            await asyncio.wait((application, self.leg.ended), return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not application.done():
-                application.cancel()
+                if not application.cancelling():
+                    application.cancel()
                 await asyncio.wait((application,))
-            leg.hang_up(_ended_by(application))
+        return _ended_by(application)
 
     async def _converse(self) -> Ending:
         """The answered call up to the moment when it should be hung up, and why."""
         leg, request = self.leg, self.request
         if (request.send_digits or not request.url) and not await leg.answer():
-            return Ending(Outcome.COMPLETED, "normal-clearing", Source.OUTDIAL)  # it is over
+            return _GOODBYE  # it is over
         if request.send_digits:
             leg.note("digits.sent", count=sum(c not in "wW " for c in request.send_digits))
             await leg.media.send_digits(request.send_digits)
         if request.url:
-            return await self._run_application()
+            return await self._run_application(DocumentRequest(request.url, request.method))
         return await self._click_to_call()
 
     # ------------------------------------------------------------------ with a url
 
-    async def _run_application(self) -> Ending:
-        request, settings = self.request, self._services.settings.didml
+    async def _run_application(self, request: DocumentRequest) -> Ending:
+        settings = self._services.settings.didml
         end = await run_application(
             LegHost(self._services, self.leg, self._on_leg),
-            DocumentRequest(request.url, request.method, fallback_url=request.fallback_url),
+            replace(request, fallback_url=request.fallback_url or self.request.fallback_url),
             Limits(settings.max_documents, settings.max_document_bytes),
         )
         if end.kind is EndKind.ERROR and await self.leg.answer():
@@ -157,7 +188,7 @@ def _of_application(end: ApplicationEnd) -> Ending:
 def _ended_by(application: asyncio.Task[Ending]) -> Ending:
     """How to hang up after the application's task is over; moot when the leg ended before it."""
     if application.cancelled():
-        return Ending(Outcome.COMPLETED, "normal-clearing", Source.OUTDIAL)
+        return _GOODBYE
     error = application.exception()
     if error is None:
         return application.result()

@@ -170,6 +170,10 @@ class _Application:
             )
         self._documents_left -= 1
         host = self._host
+        if request.document:
+            host.note("document.given", bytes=len(request.document.encode()))
+            given = Fetched(request.url, 200, "text/xml; charset=utf-8", request.document.encode())
+            return self._parse(given, "the document given")
         shown = shown_url(request.url)
         now = asyncio.get_running_loop().time
         began = now()
@@ -194,6 +198,10 @@ class _Application:
                 message="the answer is empty: taken for a document without verbs",
             )
             return _EMPTY
+        return self._parse(fetched, shown)
+
+    def _parse(self, fetched: Fetched, shown: str) -> Document:
+        host = self._host
         try:
             document = parse(
                 fetched.body, fetched.content_type, fetched.url, self._limits.max_document_bytes

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from outdial import log
 from outdial.errors import StoreUnavailable
-from outdial.store.nodes import NodeLink, QueuedCall, new_id
+from outdial.store.nodes import Command, NodeLink, QueuedCall, new_id
 from outdial.store.store import Store
 
 _RETRY_S = 0.5
@@ -23,6 +23,8 @@ _LOOK_EVERY_S = 0.25
 """How often a node looks for room while calls wait elsewhere."""
 _MOST_CLAIMED = 50
 _LEAVE_S = 2.0
+_ANSWER_S = 3.0
+"""How long another node may take to obey a command, before whoever asked is told to wait."""
 _JOIN_S = 5.0
 """How long joining may be tried; the database ends an abandoned transaction after 3 s."""
 
@@ -42,8 +44,8 @@ class Calls(Protocol):
     def let_go(self, sids: Collection[str] | None = None) -> None:
         """Those of the queued calls have become another node's; None: all."""
 
-    async def obey(self, call_sid: str, kind: str) -> None:
-        """What another node asks. Raises StoreUnavailable."""
+    async def obey(self, call_sid: str, kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What another node asks; what to answer it."""
 
 
 class Callbacks(Protocol):
@@ -82,6 +84,9 @@ class Member:
         self._inherited = False  # something has become this node's that is still to be looked at
         self._fresh: set[str] = set()  # which of that was waiting elsewhere
         self._others_wait = True
+        self._asked: dict[str, asyncio.Future[Mapping[str, Any]]] = {}  # by token
+        self._obeying: dict[int, asyncio.Task[None]] = {}  # by the command's number
+        self._answers: list[Mapping[str, Any]] = []  # notices that are still to be sent
         self._to_announce = False
         self._announced_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
@@ -170,16 +175,27 @@ class Member:
         if self._others_wait:
             self._wake.set()
 
-    async def send(self, node: str, call_sid: str, kind: str) -> None:
-        """A command about a call that the other node holds; it is durable on return.
+    async def ask(
+        self, node: str, call_sid: str, kind: str, data: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """A command about a call that the other node holds: what it answers. None: nothing within
+        3 s, but the command is durable, and will be obeyed.
 
         Raises StoreUnavailable.
         """
-        link = await NodeLink.open(self._url, self.id)
+        token = new_id()
+        answered: asyncio.Future[Mapping[str, Any]] = self._loop.create_future()
+        self._asked[token] = answered
         try:
-            await link.send(node, call_sid, kind)
+            link = await NodeLink.open(self._url, self.id)
+            try:
+                await link.send(node, call_sid, kind, {**data, "from": self.id, "token": token})
+            finally:
+                await link.close()
+            await asyncio.wait((answered,), timeout=_ANSWER_S)
+            return answered.result() if answered.done() else None
         finally:
-            await link.close()
+            del self._asked[token]
 
     # ------------------------------------------------------------------ the node's life
 
@@ -261,11 +277,33 @@ class Member:
             self._fresh.clear()
 
     async def _obey(self, link: NodeLink, calls: Calls) -> None:
+        """Each command once, in the order they were given. It is not waited for what comes of
+        them: the lease goes on meanwhile."""
         commands = await link.commands()
         for command in commands:
-            await calls.obey(command.call_sid, command.kind)
+            if command.number not in self._obeying:
+                work = self._obey_one(calls, command)
+                self._obeying[command.number] = self._loop.create_task(work)
         if commands:
             await link.done(commands)
+        known = {command.number for command in commands}
+        for number in [n for n, task in self._obeying.items() if task.done() and n not in known]:
+            del self._obeying[number]
+        answers, self._answers = self._answers, []
+        for answer in answers:
+            await link.notify(answer)
+
+    async def _obey_one(self, calls: Calls, command: Command) -> None:
+        data = command.data
+        try:
+            answer = await calls.obey(command.call_sid, command.kind, data)
+        except Exception:  # the others must be obeyed all the same
+            _log.exception("node.defect", node=self.id, command=command.kind)
+            return
+        if "token" in data:
+            notice = {"kind": "answer", "to": data.get("from"), "token": data["token"]}
+            self._answers.append({**notice, "answer": answer})
+            self._wake.set()
 
     async def _connected(self) -> NodeLink:
         if self._link is None:
@@ -278,6 +316,10 @@ class Member:
         if kind == "claimed":
             if self._calls is not None:
                 self._calls.let_go(notice["sids"])
+        elif kind == "answer":
+            answered = self._asked.get(str(notice.get("token")))
+            if notice.get("to") == self.id and answered is not None and not answered.done():
+                answered.set_result(notice["answer"])
         elif kind == "command":
             if notice.get("to") == self.id:
                 self._wake.set()

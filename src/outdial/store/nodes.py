@@ -60,10 +60,9 @@ _RELEASE = (
     "AND parent_sid = sid"
 )
 _SEND = (
-    "INSERT INTO commands (node, call_sid, kind, data, created_at) "
-    f"VALUES ($1, $2, $3, '{{}}', {_NOW})"
+    f"INSERT INTO commands (node, call_sid, kind, data, created_at) VALUES ($1, $2, $3, $4, {_NOW})"
 )
-_COMMANDS = "SELECT number, call_sid, kind FROM commands WHERE node = $1 ORDER BY number"
+_COMMANDS = "SELECT number, call_sid, kind, data FROM commands WHERE node = $1 ORDER BY number"
 _DONE = "DELETE FROM commands WHERE number = ANY($1::bigint[])"
 _NOTIFY = "SELECT pg_notify($1, $2)"
 _LIST = (
@@ -105,7 +104,9 @@ class Command:
     number: int
     call_sid: str
     kind: str
-    """hang-up"""
+    """As `calls.commands` has it."""
+    data: Mapping[str, Any]
+    """What it needs, who asked, and whom to answer."""
 
 
 class NodeLink:
@@ -223,16 +224,17 @@ class NodeLink:
         async with self._trouble():
             await self._connection.execute(_NOTIFY, CHANNEL, text)
 
-    async def send(self, node: str, call_sid: str, kind: str) -> None:
+    async def send(self, node: str, call_sid: str, kind: str, data: Mapping[str, Any]) -> None:
         """Leaves a command for the node; durable on return."""
         async with self._trouble():
-            await self._connection.execute(_SEND, node, call_sid, kind)
+            await self._connection.execute(_SEND, node, call_sid, kind, json.dumps(data))
         await self.notify({"kind": "command", "to": node})
 
     async def commands(self) -> list[Command]:
         """What other nodes ask of this one, oldest first, until it is `done`."""
         async with self._trouble():
-            return [Command(*row) for row in await self._connection.fetch(_COMMANDS, self.node)]
+            rows = await self._connection.fetch(_COMMANDS, self.node)
+        return [Command(number, sid, kind, json.loads(data)) for number, sid, kind, data in rows]
 
     async def done(self, commands: Sequence[Command]) -> None:
         """They have been obeyed."""

@@ -127,7 +127,7 @@ async def test_a_waiting_call_is_cancelled_without_an_invite() -> None:
     second = await world.place()
     assert await world.registry.hang_up(second.sid)
     assert second.outcome == "canceled"
-    assert world.store.kinds(second.sid) == ["state.queued", "state.completed"]
+    assert world.store.kinds(second.sid) == ["state.queued", "command", "state.completed"]
     assert not await world.registry.hang_up(second.sid)
     (await world.signalling.next_leg()).say(Rejected(486, "Busy Here"))
     await world.all_over()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from doubles.world import Page, World, until
 from outdial import ids
-from outdial.calls.peers import HANG_UP
 from outdial.calls.registry import Registry
 from outdial.calls.request import CallRequest
 from outdial.config import Limits, Settings, Trunk
@@ -31,7 +31,9 @@ class FakePeers:
         self.announced = self.offered = self.asked = 0
         self.holds_lease = True
         self.is_away = False
-        self.sent: list[tuple[str, str, str]] = []
+        self.sent: list[tuple[str, str, str, dict[str, Any]]] = []
+        self.answer: Mapping[str, Any] | None = None
+        """What the other node says."""
 
     async def confirm(self) -> None:
         self.asked += 1
@@ -44,8 +46,11 @@ class FakePeers:
     def has_room(self) -> None:
         self.offered += 1
 
-    async def send(self, node: str, call_sid: str, kind: str) -> None:
-        self.sent.append((node, call_sid, kind))
+    async def ask(
+        self, node: str, call_sid: str, kind: str, data: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        self.sent.append((node, call_sid, kind, dict(data)))
+        return self.answer
 
 
 class SharingWorld(World):
@@ -122,8 +127,8 @@ async def test_a_call_that_another_node_dials_first_is_not_dialled_here() -> Non
 async def test_hanging_up_reaches_the_node_that_holds_the_call() -> None:
     world = await started()
     there = world.a_call("ND2", "answered")
-    assert await world.registry.hang_up(there.sid)
-    assert world.peers.sent == [("ND2", there.sid, HANG_UP)]
+    assert await world.registry.hang_up(there.sid, "ops")
+    assert world.peers.sent == [("ND2", there.sid, "hang-up", {"by": "ops"})]
     between = world.a_call("")
     with pytest.raises(Refused) as refused:
         await world.registry.hang_up(between.sid)
@@ -140,10 +145,10 @@ async def test_a_command_of_another_node_is_obeyed() -> None:
     world = await started(concurrent_calls=1)
     await world.place()
     second = await world.place()
-    await world.registry.obey(second.sid, HANG_UP)
-    assert world.store.states(second.sid) == ["completed"]
-    await world.registry.obey(ids.new(ids.CALL), HANG_UP)  # there is none: nobody to be told
-    await world.registry.obey(second.sid, "sing")
+    await world.registry.obey(second.sid, "hang-up", {"by": "ops"})
+    assert world.store.states(second.sid)[-1] == "completed"
+    await world.registry.obey(ids.new(ids.CALL), "hang-up", {})  # there is none: nobody to be told
+    await world.registry.obey(second.sid, "sing", {})
 
 
 async def test_only_calls_that_would_start_at_once_are_chosen() -> None:

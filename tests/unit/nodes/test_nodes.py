@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,7 @@ class FakeCalls:
         self.taken_up: list[set[str]] = []
         self.gone: list[str] = []
         self.obeyed: list[tuple[str, str]] = []
+        self.answer: Mapping[str, Any] = {}
 
     def choose(self, waiting: Sequence[QueuedCall]) -> list[str]:
         return [call.sid for call in waiting[: self.room]]
@@ -41,8 +43,9 @@ class FakeCalls:
     def let_go(self, sids: Collection[str] | None = None) -> None:
         self.gone += ["everything"] if sids is None else sids
 
-    async def obey(self, call_sid: str, kind: str) -> None:
+    async def obey(self, call_sid: str, kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
         self.obeyed.append((call_sid, kind))
+        return {**self.answer, "by": data["by"]}
 
 
 class FakeCallbacks:
@@ -240,8 +243,9 @@ async def test_what_a_node_leaves_is_taken_at_once(join: Join) -> None:
 
 async def test_commands_reach_the_node_they_are_for(join: Join) -> None:
     one, two, three = await join("one"), await join("two"), await join("three")
-    await one.member.send(two.member.id, "CA1", "hang-up")
-    await until(lambda: two.calls.obeyed)
+    two.calls.answer = {"live": True}
+    answer = await one.member.ask(two.member.id, "CA1", "hang-up", {"by": "ops"})
+    assert answer == {"live": True, "by": "ops"}
     assert two.calls.obeyed == [("CA1", "hang-up")]
     assert (one.calls.obeyed, three.calls.obeyed) == ([], [])
     await asyncio.sleep(LEASE_S)

@@ -14,6 +14,8 @@ class DocumentRequest:
     method: str = "POST"
     params: tuple[tuple[str, str], ...] = ()
     """Besides the standard six, which the host adds."""
+    document: str = ""
+    """Run as it is, in place of what is at `url`: that is then only the base of relative URLs."""
     fallback_url: str = ""
     """Asked once, the same way, when the application fails; "" for none."""
 

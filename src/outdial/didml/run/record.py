@@ -56,13 +56,13 @@ async def run(verb: Record, host: Host) -> Next:
 
 
 async def _take(verb: Record, host: Host, take: Take) -> TakeEnd:
-    """Until the finish key, or what ends it by itself; hanging up cancels this."""
+    """Until the finish key, or what ends it by itself; hanging up and a redirect cancel this."""
     ended = asyncio.ensure_future(take.end())
     pressed = asyncio.ensure_future(_finish_key(verb, host.keys))
     try:
         await asyncio.wait((ended, pressed), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        take.stop()
+        take.stop()  # also for one whom another document takes away
         ended.cancel()
         pressed.cancel()
         await asyncio.gather(ended, pressed, return_exceptions=True)
