@@ -141,9 +141,10 @@ class ChangeRoutes:
         match wanted:
             case Redirect():
                 checks.check_url(wanted.url, "url", self._intake.rules)
-                if wanted.fallback_url:
-                    checks.check_url(wanted.fallback_url, "fallback_url", self._intake.rules)
-                return commands.Redirect(wanted.url, wanted.method, wanted.fallback_url)
+                fallback_url = wanted.fallback_url.strip(" ")
+                if fallback_url:
+                    checks.check_url(fallback_url, "fallback_url", self._intake.rules)
+                return commands.Redirect(wanted.url, wanted.method, fallback_url)
             case RunDocument():
                 return commands.Redirect(document=self._runnable(wanted.document))
             case SendDigits():

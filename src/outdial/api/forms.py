@@ -97,8 +97,8 @@ def new_call(properties: Schema) -> None:
 
 def redirect(properties: Schema) -> None:
     """The same for those of `changes.Redirect`."""
-    for name in ("url", "fallback_url"):
-        properties[name]["pattern"] = URL
+    properties["url"]["pattern"] = REQUIRED_URL
+    properties["fallback_url"]["pattern"] = URL
 
 
 def termination_json() -> Schema:
