@@ -501,7 +501,7 @@ async def test_a_call_towards_us_that_still_rings_can_be_redirected() -> None:
     await world.registry.start()
     incoming = FakeIncomingLeg("18005550100")
     called = CalledNumbers(numbers, StoredNumbers(), world.services.clock)
-    Reception(world.services, world.registry, lambda address: "a", called).take(incoming)
+    Reception(world.services, world.registry, lambda address, number: "a", called).take(incoming)
     await until(lambda: APP in world.fetched())
     (call,) = world.store.calls
     await world.settle()
