@@ -10,6 +10,7 @@
     ├── MediaUnavailable       no media worker or no port could take a stream
     ├── FetchError             an outgoing HTTP request did not succeed; says why
     ├── SpeechError            text could not be spoken
+    │   └── UnknownLanguage        the engine has other languages
     ├── SoundError             an audio file could not be decoded
     ├── DocumentError          a voice application document cannot be run; line and column
     ├── StoreUnavailable       the record could not be written now
@@ -101,6 +102,10 @@ class FetchError(OutdialError):
 
 class SpeechError(OutdialError):
     """Text could not be spoken: no engine, unknown language, engine failed."""
+
+
+class UnknownLanguage(SpeechError):
+    """The engine cannot speak the language that was asked for; another one it may."""
 
 
 class SoundError(OutdialError):

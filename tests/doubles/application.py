@@ -23,7 +23,7 @@ from outdial.didml.run.host import (
 )
 from outdial.didml.run.keys import Keys
 from outdial.didml.run.outcome import DocumentRequest
-from outdial.errors import FetchError, SoundError, SpeechError
+from outdial.errors import FetchError, SoundError, SpeechError, UnknownLanguage
 from outdial.legs import Clip, MediaLeg, PlayEnd
 
 URL = "http://app.example.test/start.php"
@@ -128,6 +128,9 @@ class FakeHost:
         self.documents: dict[str, str | FetchError] = dict(documents)
         self.clips: dict[str, list[Clip]] = {}
         self.unspeakable: set[str] = set()
+        """Languages that the engine does not have."""
+        self.broken_languages: set[str] = set()
+        """Those in which it fails."""
         self.sounds: dict[str, Clip | FetchError | SoundError] = {}
         self.dial_end = DialEnd("no-answer", "CAb")
         self.fetched: list[tuple[str, str, tuple[tuple[str, str], ...]]] = []
@@ -181,7 +184,9 @@ class FakeHost:
         self.sources_open += 1
         try:
             if language in self.unspeakable:
-                raise SpeechError(f"no language {language}")
+                raise UnknownLanguage(f"no language {language}")
+            if language in self.broken_languages:
+                raise SpeechError("the engine failed")
             for part in self.clips.get(text, [clip(text)]):
                 yield part
         finally:
@@ -244,6 +249,10 @@ class FakeHost:
 
     def kinds(self) -> list[str]:
         return [kind for kind, _ in self.notes]
+
+    def warned(self) -> list[str]:
+        """What its verbs could not do."""
+        return [str(data["message"]) for kind, data in self.notes if kind == "verb.warning"]
 
 
 async def run(

@@ -16,7 +16,7 @@ from outdial.errors import DocumentError
 MAX_DEPTH = 10
 MAX_ELEMENTS = 500
 
-NO_DOCTYPE = "a document type declaration is not allowed"
+NO_DOCTYPE = "a document type declaration is not allowed; begin with <Response>"
 NO_INSTRUCTION = "a processing instruction is not allowed (is the program's source being served?)"
 
 
@@ -55,7 +55,11 @@ class Tree:
         """Opens an element. Raises DocumentError when there are too many, or too deep."""
         self.count += 1
         if self.count > MAX_ELEMENTS:
-            raise DocumentError(f"over {MAX_ELEMENTS} elements", element.line, element.column)
+            raise DocumentError(
+                f"over {MAX_ELEMENTS} elements; split it by Redirect",
+                element.line,
+                element.column,
+            )
         if len(self.open) >= MAX_DEPTH:
             raise DocumentError(f"over {MAX_DEPTH} levels deep", element.line, element.column)
         if self.open:

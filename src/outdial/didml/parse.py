@@ -30,6 +30,7 @@ MAX_GUESSES = 10
 
 _XML_TYPES = frozenset({"text/xml", "application/xml", "text/html", "application/octet-stream", ""})
 _NAMES = {name: row.name for name, row in BY_NAME.items() if name == row.name.lower()}
+_EMPTY = "the document is empty; <Response/> would do"
 # The same static document serves many calls; 128 documents of at most 4 KiB bound the memory.
 _REMEMBERED = 128
 _REMEMBERED_BYTES = 4096
@@ -64,7 +65,9 @@ def parse(body: bytes, content_type: str, base_url: str, max_bytes: int = MAX_BY
     are read as XML; text/plain is spoken and audio played from `base_url`, then the call ends.
     """
     if len(body) > max_bytes:
-        raise DocumentError(f"the document has {len(body)} bytes, more than {max_bytes}")
+        raise DocumentError(
+            f"the document has {len(body)} bytes, more than {max_bytes}; split it by Redirect"
+        )
     if len(body) <= _REMEMBERED_BYTES:
         return _parse_remembered(body, content_type, base_url)
     return _parse(body, content_type, base_url)
@@ -82,7 +85,9 @@ def _parse(body: bytes, content_type: str, base_url: str) -> Document:
         reading.warn_whole("the content type is text/plain, but this is XML")
         return reading.document(text)
     if media_type not in _XML_TYPES and not media_type.endswith("+xml"):
-        raise DocumentError(f"the content type {media_type[:60]} is not a voice application's")
+        raise DocumentError(
+            f"the content type {media_type[:60]} is not a voice application's, such as text/xml"
+        )
     return reading.document(decode(body, charset, reading.warn_whole))
 
 
@@ -102,7 +107,7 @@ def _split_content_type(content_type: str) -> tuple[str, str]:
 def _spoken(text: str, reading: _Reading) -> Document:
     words = " ".join(text.split())
     if not words:
-        raise DocumentError("the document is empty")
+        raise DocumentError(_EMPTY)
     return Document((Say(words), Hangup()), tuple(reading.warnings))
 
 
@@ -160,7 +165,7 @@ class _Reading:
 
     def _root(self, text: str) -> Element:
         if not text.strip():
-            raise DocumentError("the document is empty")
+            raise DocumentError(_EMPTY)
         try:
             return markup.read(text)
         except markup.NotWellFormed as error:
@@ -240,7 +245,7 @@ class _Reading:
         try:
             return attribute.kind.convert(text, self.base_url)
         except Unfit as unfit:
-            fate = "" if unfit.instead is not None else "; ignored"
+            fate = "" if unfit.instead is not None else f"; {attribute.instead}"
             self.warn_at(element, f"{attribute.name} of {row.name}: {unfit.problem}{fate}")
             return unfit.instead
 

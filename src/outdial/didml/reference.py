@@ -48,17 +48,9 @@ from top to bottom. At its end the call is hung up.
 """
 
 
-def _default(attribute: Attribute) -> str:
-    if attribute.shown_default:
-        return attribute.shown_default
-    if isinstance(attribute.default, bool):
-        return "on" if attribute.default else "off"
-    return "none" if attribute.default in ("", None) else str(attribute.default)
-
-
 def _attribute_line(attribute: Attribute) -> str:
     names = ", ".join(f"`{name}`" for name in (attribute.name, *attribute.aliases))
-    return f"| {names} | {attribute.kind.name} | {_default(attribute)} | {attribute.meaning} |"
+    return f"| {names} | {attribute.kind.name} | {attribute.otherwise} | {attribute.meaning} |"
 
 
 def page_name(row: VerbRow) -> str:

@@ -31,6 +31,22 @@ class Attribute:
     blank: Any = None
     """What an attribute without text means; None: the default."""
 
+    @property
+    def otherwise(self) -> str:
+        """The default, for people."""
+        if self.shown_default:
+            return self.shown_default
+        if isinstance(self.default, bool):
+            return "on" if self.default else "off"
+        return "none" if self.default in ("", None) else str(self.default)
+
+    @property
+    def instead(self) -> str:
+        """What is done when the value does not fit, for a warning."""
+        if self.otherwise == "none":
+            return "ignored"
+        return "the default is used" if "`" in self.otherwise else f"{self.otherwise} is used"
+
 
 @dataclass(frozen=True, slots=True)
 class Body:

@@ -73,9 +73,9 @@ def integer(lowest: int, highest: int, unit: str = "") -> Kind:
 
     def convert(text: str, base_url: str) -> int:
         if not _INTEGER.fullmatch(text):
-            raise Unfit(f"{quote(text)} is not a whole number")
+            raise Unfit(f"{quote(text)} is not a whole number, {lowest} to {highest}")
         if text.startswith("-"):
-            raise Unfit(f"{quote(text)} is negative")
+            raise Unfit(f"{quote(text)} is negative, not {lowest} to {highest}")
         # Python refuses to read thousands of digits; twenty are already out of every range.
         return _clamped(int(text[:20]), lowest, highest)
 
@@ -88,7 +88,7 @@ def seconds_as_ms(longest_s: int) -> Kind:
 
     def convert(text: str, base_url: str) -> int:
         if not _DECIMAL.fullmatch(text):
-            raise Unfit(f"{quote(text)} is not a number of seconds")
+            raise Unfit(f"{quote(text)} is not a number of seconds such as 2 or 0.5")
         return _clamped(round(float(text) * 1000), 1, longest_s * 1000)
 
     return Kind(f"seconds, to {longest_s}", convert, range=(1, longest_s * 1000))
@@ -156,7 +156,7 @@ def _language(text: str, base_url: str) -> str:
 def _phone(text: str, base_url: str) -> str:
     number = " ".join(text.split())
     if not _PHONE.fullmatch(number) or not any(c.isdigit() for c in number):
-        raise Unfit(f"{quote(text)} is not a phone number")
+        raise Unfit(f"{quote(text)} is not a phone number such as 12025550100")
     return number
 
 
@@ -195,7 +195,9 @@ def _events(text: str, base_url: str) -> tuple[str, ...]:
     known = tuple(event for event in _EVENTS if event in wanted)
     unknown = sorted(wanted.difference(_EVENTS))
     if unknown:
-        raise Unfit(f"there is no event {quote(unknown[0])}", known or None)
+        raise Unfit(
+            f"there is no event {quote(unknown[0])}, but {', '.join(_EVENTS)}", known or None
+        )
     return known
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from outdial.errors import SpeechError
+from outdial.errors import SpeechError, UnknownLanguage
 
 _VARIANTS = {"man": "m3", "woman": "f3"}
 """The clearest of each on a telephone: no breath noise, little energy above 3.4 kHz."""
@@ -41,7 +41,8 @@ def voice_name(voice: str, language: str, available: Mapping[str, str]) -> str:
     """The engine's name of the voice, e.g. ``gmw/en-US+f3`` for woman, en.
 
     `language` is a tag such as en, en-US, es_MX (BCP 47; case does not matter); `available` are
-    the engine's voice files by tag in lower case. Raises SpeechError naming what there is.
+    the engine's voice files by tag in lower case. Raises SpeechError naming what there is,
+    UnknownLanguage where it is the language that is missing.
     """
     variant = _VARIANTS.get(voice.strip().lower())
     if variant is None:
@@ -54,7 +55,7 @@ def voice_name(voice: str, language: str, available: Mapping[str, str]) -> str:
         if candidate and candidate in available:
             return f"{available[candidate]}+{variant}"
     named = ", ".join(sorted(available)) or "none"
-    raise SpeechError(f"the speech engine has no language {language!r}; it has {named}")
+    raise UnknownLanguage(f"the speech engine has no language {language!r}; it has {named}")
 
 
 def by_language(listed: Iterable[tuple[str, str, int]]) -> dict[str, str]:

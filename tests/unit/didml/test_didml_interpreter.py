@@ -65,7 +65,9 @@ async def test_an_empty_first_document_is_an_error_and_so_is_that_of_the_fallbac
     host = FakeHost(start=NOTHING, back=NOTHING)
     fallback = "http://app.example.test/back.php"
     end = await run(host, DocumentRequest(URL, fallback_url=fallback))
-    assert end == ApplicationEnd(EndKind.ERROR, f"{fallback} cannot be run: the document is empty")
+    assert end == ApplicationEnd(
+        EndKind.ERROR, f"{fallback} cannot be run: the document is empty; <Response/> would do"
+    )
 
 
 async def test_redirect_loop_ends_after_the_documents_allowed() -> None:
@@ -96,7 +98,10 @@ async def test_rubbish_says_where() -> None:
     host = FakeHost(start="<!DOCTYPE x>")
     end = await run(host)
     assert end.kind is EndKind.ERROR
-    assert "cannot be run: a document type declaration is not allowed (line 1" in end.reason
+    assert (
+        "cannot be run: a document type declaration is not allowed; begin with <Response> (line 1"
+        in end.reason
+    )
     assert host.kinds() == ["document.fetched", "document.failed"]
 
 
@@ -206,7 +211,16 @@ async def test_say_in_a_language_the_engine_lacks_uses_the_default() -> None:
     await run(host)
     assert host.spoken == [("x", "", "xx"), ("x", "", "")]
     assert host.fake_media.queued == [("x", 1)]
-    assert "verb.warning" in host.kinds()
+    assert host.warned() == ["spoken in the default language: no language xx"]
+
+
+async def test_say_that_fails_in_a_language_there_is_is_not_spoken_in_another() -> None:
+    host = FakeHost(start='<Say language="es">hola</Say>')
+    host.broken_languages = {"es"}
+    await run(host)
+    assert host.spoken == [("hola", "", "es")]
+    assert host.fake_media.queued == []
+    assert host.warned() == ["not spoken: the engine failed"]
 
 
 async def test_say_that_cannot_be_spoken_is_skipped_without_action() -> None:

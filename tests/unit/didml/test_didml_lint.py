@@ -33,7 +33,7 @@ def test_a_good_document() -> None:
 @pytest.mark.parametrize(
     ("text", "finding"),
     [
-        (b"", Finding(0, 0, "error", "the document is empty")),
+        (b"", Finding(0, 0, "error", "the document is empty; <Response/> would do")),
         (
             b"<?xml version='1.0'?>\n  <html/>",
             Finding(2, 3, "error", "the root element is <html>, not <Response>"),

@@ -9,7 +9,7 @@ from itertools import count
 from outdial.didml.run.host import Host
 from outdial.didml.run.outcome import CONTINUE, HangUp, Next
 from outdial.didml.verbs import Say
-from outdial.errors import SpeechError
+from outdial.errors import SpeechError, UnknownLanguage
 from outdial.legs import Clip, MediaLeg, PlayEnd
 
 _QUEUED_AHEAD = 8
@@ -50,12 +50,14 @@ class _Player:
 async def run(verb: Say, host: Host) -> Next:
     """Speaks the text `loop` times, then notifies `action`.
 
-    A text that cannot be spoken is skipped, as the timeline then says; one whose language the
-    engine lacks is spoken in the default language.
+    A text that cannot be spoken is skipped; one whose language the engine lacks is spoken in the
+    default language. The timeline says which.
     """
     player = _Player(host.media)
-    spoken = await _speak(verb, host, player, verb.language)
-    if spoken is None and verb.language:
+    try:
+        spoken = await _speak(verb, host, player, verb.language)
+    except UnknownLanguage as problem:
+        _warn(host, f"spoken in the default language: {problem}", verb.language)
         spoken = await _speak(verb, host, player, "")
     if spoken:
         await _repeat(verb.loop, spoken, player)
@@ -68,7 +70,10 @@ async def run(verb: Say, host: Host) -> Next:
 
 
 async def _speak(verb: Say, host: Host, player: _Player, language: str) -> list[Clip] | None:
-    """Queues the text once. Gives its clips, None if not even the first could be made."""
+    """Queues the text once. Gives its clips, None if not even the first could be made.
+
+    Raises UnknownLanguage when the language is not the default one.
+    """
     clips: list[Clip] = []
     source = host.speak(verb.text, verb.voice, language)
     try:
@@ -77,12 +82,18 @@ async def _speak(verb: Say, host: Host, player: _Player, language: str) -> list[
             if not await player.add(clip):
                 break
     except SpeechError as error:
+        if language and isinstance(error, UnknownLanguage):
+            raise
         fate = "cut short" if clips else "not spoken"
-        host.note("verb.warning", verb="Say", message=f"{fate}: {error}", language=language)
+        _warn(host, f"{fate}: {error}", language)
         return clips or None
     finally:
         await _close(source)
     return clips
+
+
+def _warn(host: Host, message: str, language: str) -> None:
+    host.note("verb.warning", verb="Say", message=message, language=language)
 
 
 async def _close(source: AsyncIterator[Clip]) -> None:
