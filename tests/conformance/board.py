@@ -258,11 +258,12 @@ class Board:
         ]
 
     def complaints(self) -> Iterator[str]:
-        """What the telephones did not expect."""
+        """What the telephones did not expect; that a message was repeated is no reason to."""
         for kind, sipp in self._phones.items():
             path = sipp.folder / "errors"
-            if path.exists():
-                yield f"{kind}: {path.read_text(encoding='utf-8', errors='replace')}"
+            text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+            if "Aborting call" in text:
+                yield f"{kind}: {text}"
 
     def back_at_rest(self) -> None:
         """Returns once nothing of any call is left. Raises TimeoutError."""

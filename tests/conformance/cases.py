@@ -94,6 +94,11 @@ class Case:
     before: str = ""
     """What stands in the document before the verb."""
 
+    @property
+    def takes_s(self) -> float:
+        """Roughly."""
+        return self.tried.takes_s
+
     def run(self, board: Board) -> None:
         """Places the call, plays the person on it, and looks at what was seen."""
         with contextlib.ExitStack() as stack:

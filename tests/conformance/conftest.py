@@ -11,6 +11,7 @@ pytest.register_assert_rewrite("conformance")
 
 from conformance.board import Board  # noqa: E402
 from conformance.cases import Case  # noqa: E402
+from conformance.documents import Whole  # noqa: E402
 from outdial.testing.sipp import is_installed  # noqa: E402
 
 AT_ONCE = 40
@@ -41,12 +42,12 @@ def board() -> Iterator[Board]:
 @pytest.fixture(scope="session")
 def played(board: Board, request: pytest.FixtureRequest) -> Iterator[dict[str, Future[None]]]:
     """Every case that was selected, by its name; those that take longest begin first."""
-    wanted: list[Case] = []
+    wanted: list[Case | Whole] = []
     for item in request.session.items:
         case = getattr(item, "callspec", None) and item.callspec.params.get("case")  # type: ignore[attr-defined]
-        if isinstance(case, Case):
+        if isinstance(case, Case | Whole):
             wanted.append(case)
-    wanted.sort(key=lambda case: -case.tried.takes_s)
+    wanted.sort(key=lambda case: -case.takes_s)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="case") as pool:
         futures = {case.name: pool.submit(case.run, board) for case in wanted}
         yield futures

@@ -114,6 +114,7 @@ def _leg_events(talk: Talk, kind: str) -> list[dict[str, str]]:
     return [event["data"] for event in events if event["kind"] == kind]
 
 
+NEXT = "<Play>/tone.wav</Play>"
 LEAVES = 'timelimit="1"'
 """So that it is over soon."""
 PLAIN = f'<Dial action="after" {LEAVES} $attributes>$other</Dial>'
@@ -252,6 +253,13 @@ ROWS += [
         bad=("gopher://x/y",),
     ),
     _number(
+        "action",
+        f"<Dial {LEAVES}><Number $attributes>$other</Number></Dial>{NEXT}",
+        default=_next_verb,
+        right={"after": ended("completed"), "$at/after": ended("completed")},
+        bad=("about:blank",),
+    ),
+    _number(
         "method",
         NUMBER.replace("$attributes", 'url="whisper" $attributes'),
         default=_whispered(),
@@ -359,7 +367,6 @@ def _rang_back(talk: Talk) -> None:
     assert audio.tone_share(ringback, 440, 480) > 0.9
 
 
-NEXT = "<Play>/tone.wav</Play>"
 OPEN = f'<Dial action="after" {LEAVES}>'
 COMPLETED = ended("completed")
 

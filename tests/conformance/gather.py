@@ -226,6 +226,10 @@ ELEMENTS = [
         },
         wrong={
             f"{ASKING}>Key it in, please.{ASKS}</Gather>": ("the text in Gather", _keyed("7")),
+            f'<Gather action="keyed" {QUICK} minDigits="3" numDigits="2"/>{NEXT}': (
+                "numDigits 2 is under minDigits 3, which counts",
+                Try(sees=_keyed("789"), act=_presses("7890")),
+            ),
         },
         pages=THANKS,
     )

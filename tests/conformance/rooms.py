@@ -275,7 +275,8 @@ def _announced(method: str = "POST") -> Check:
         (request,) = talk.asked("next")
         assert request.method == method
         params = request.params
-        assert (params["callSid"], params["DequeuingCallSid"]) == (waited.sid, talk.sid)
+        assert params["callSid"] == waited.sid
+        assert params["DequeuingCallSid"] == params["DequeingCallSid"] == talk.sid
         assert (params["To"], params["From"]) == (waited.phone.number, CALLER)
         assert params["QueueSid"].startswith("QU")
         assert params["QueueTime"].isdecimal()

@@ -109,12 +109,24 @@ ROWS = [
     ),
 ]
 
+
+def _in_the_default_language(talk: Talk) -> None:
+    """The engine does not have it: that is said, and so are the words."""
+    ENGLISH(talk)
+    (warning,) = talk.timeline("verb.warning")
+    assert (warning["verb"], warning["language"]) == ("Say", "xx")
+    assert warning["message"].startswith("spoken in the default language: ")
+
+
 ELEMENTS = [
     Element(
         verb="Say",
         document=f"<Say $attributes>{WORDS}</Say>",
         sees=_said(1),
-        bodies={"<Say>  Good\n morning   to you. </Say>": _said(1)},
+        bodies={
+            "<Say>  Good\n morning   to you. </Say>": _said(1),
+            '<Say language="xx">7</Say>': _in_the_default_language,
+        },
         wrong={
             "<Say></Say>": ("Say is empty; skipped", lambda talk: _silence(talk)),
             "<Say> \n </Say>": ("Say is empty; skipped", lambda talk: _silence(talk)),

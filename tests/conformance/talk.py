@@ -11,7 +11,7 @@ from typing import Any
 
 from conformance.board import CALLER, Board, Mail, Telephone
 from outdial.testing import audio
-from outdial.testing.web import Received
+from outdial.testing.web import Answer, Received
 from system.sipp.messages import Message
 
 
@@ -50,10 +50,13 @@ class Talk:
         hosts = {f"host_of_{name}": other.ear.host for name, other in self.others.items()}
         return Template(text).substitute(at=f"/{self.name}", name=self.name, **numbers, **hosts)
 
-    def place(self, document: str, page: str = "app") -> None:
+    def place(self, document: str | Answer, page: str = "app", *then: Answer) -> None:
         """Places the call."""
         url = f"/{self.name}/{page}"
-        self.board.serve(url, document)
+        if isinstance(document, str):
+            self.board.serve(url, document)
+        else:
+            self.board.web.script(url, document, *then)
         self.board.serve(f"/{self.name}/events", "")
         self.sid = self.board.outdial.place_call(
             **{

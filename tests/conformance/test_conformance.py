@@ -9,6 +9,7 @@ import pytest
 from conformance import dial, flow, gather, pause, play, record, rooms, say, sms
 from conformance.board import Board
 from conformance.cases import Case, Element, Row, attribute_of, cases_of, element_cases
+from conformance.documents import DOCUMENTS, Whole
 from outdial.didml.table import BY_NAME, VERBS
 
 MODULES = (say, play, pause, gather, record, flow, dial, rooms, sms)
@@ -21,6 +22,11 @@ BUILT = [verb for verb in VERBS if verb.build]
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_as_the_table_says(case: Case, played: dict[str, Future[None]]) -> None:
+    played[case.name].result()
+
+
+@pytest.mark.parametrize("case", DOCUMENTS, ids=lambda case: case.name)
+def test_a_document(case: Whole, played: dict[str, Future[None]]) -> None:
     played[case.name].result()
 
 

@@ -43,6 +43,8 @@ from outdial.store.records import Change
 SHORTEST_HOLD_S = 1.0
 """A waitUrl that is over sooner says nothing: it would only be fetched again and again."""
 
+_NO_POST = (405, 501)
+"""What web servers answer to a POST for a file, such as a static document."""
 _LOOKS_LIKE_A_NUMBER = re.compile(r"\+?[0-9().\s-]{7,}")
 """User parts that a gateway would dial as a number: they pass the gate of numbers."""
 
@@ -91,6 +93,10 @@ class LegHost:
                     method, bare, params, wanted, max(deadline - loop.time(), 0.001)
                 )
             except FetchError as error:
+                if error.status in _NO_POST and method == "POST" and not extra:
+                    method = "GET"
+                    self._warn_of_method(bare, error.status)
+                    continue
                 failed += 1
                 kind = "" if error.kind == "status" else error.kind
                 again = failed <= retries and wanted.retried(kind, error.status, ("ct",))
@@ -124,6 +130,15 @@ class LegHost:
                 told += "; redirections are not followed, so give the address it leads to"
             raise FetchError("status", told, answer.status)
         return answer
+
+    def _warn_of_method(self, url: str, status: int | None) -> None:
+        self.note(
+            "document.warning",
+            line=0,
+            column=0,
+            message=f"{shown_url(url)} takes no POST ({status}), so it is asked for by GET; "
+            'with method="GET" it is at once',
+        )
 
     def _warn_of_overrides(self, problem: str) -> None:
         self.note("warning", text=f"connection overrides in a URL are left out: {problem}")
@@ -209,6 +224,7 @@ class LegHost:
             ("QueueSid", conversation.queue_sid),
             ("QueueTime", str(round(self._services.clock.now() - since))),
             ("DequeuingCallSid", conversation.agent.sid),
+            ("DequeingCallSid", conversation.agent.sid),  # as the markup that it is from spells it
         )
         await run_application(
             WaitHost(self._services, self._leg, self._on_leg),

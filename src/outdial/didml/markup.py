@@ -8,6 +8,7 @@ goes in at one call, so that old Expats (2.5 and before) do not scan a long toke
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
@@ -16,6 +17,7 @@ from outdial.errors import DocumentError
 MAX_DEPTH = 10
 MAX_ELEMENTS = 500
 
+_LINE_END = re.compile(r"\r\n|\r|\n")
 NO_DOCTYPE = "a document type declaration is not allowed; begin with <Response>"
 NO_INSTRUCTION = "a processing instruction is not allowed (is the program's source being served?)"
 
@@ -107,7 +109,10 @@ def read(text: str) -> Element:
         tree.end()
 
     def refuse_doctype(*_: object) -> None:
-        raise DocumentError(NO_DOCTYPE, parser.CurrentLineNumber, parser.CurrentColumnNumber + 1)
+        # The parser tells it when it has read the name: the place is where that began.
+        line, column = parser.CurrentLineNumber, parser.CurrentColumnNumber
+        began = _LINE_END.split(text)[line - 1].rfind("<!DOCTYPE", 0, column)
+        raise DocumentError(NO_DOCTYPE, line, max(began, 0) + 1)
 
     def refuse_instruction(target: str, data: str) -> None:
         raise DocumentError(

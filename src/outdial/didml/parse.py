@@ -19,7 +19,8 @@ from outdial.didml.markup import Element
 from outdial.didml.rows import Attribute, VerbRow
 from outdial.didml.table import BY_NAME
 from outdial.didml.values import Unfit
-from outdial.didml.verbs import Built, Conference, Dial, Hangup, Number, Play, Queue, Say, Sip, Verb
+from outdial.didml.verbs import Built, Conference, Hangup, Number, Play, Queue, Say, Sip, Verb
+from outdial.didml.verbs.dial import dial_of
 from outdial.errors import DocumentError
 
 MAX_BYTES = 65536
@@ -155,7 +156,7 @@ class _Reading:
         for element in root.children:
             built = self._build(element, None)
             if isinstance(built, Number | Sip | Conference | Queue):
-                built = Dial((built,), line=built.line)
+                built = dial_of((built,), line=built.line)
             if built is not None:
                 verbs.append(built)
                 columns.append(element.column)

@@ -24,6 +24,7 @@ class MoodyWeb:
     def __init__(self, *answers: Page | FetchError) -> None:
         self.answers = list(answers)
         self.asked: list[tuple[str, float, float | None, float | None]] = []
+        self.methods: list[str] = []
 
     async def request(
         self,
@@ -36,6 +37,7 @@ class MoodyWeb:
         connect_timeout_s: float | None = None,
         read_timeout_s: float | None = None,
     ) -> Page:
+        self.methods.append(method)
         self.asked.append((url, timeout_s, connect_timeout_s, read_timeout_s))
         answer = self.answers.pop(0)
         if isinstance(answer, FetchError):
@@ -113,3 +115,35 @@ async def test_bad_overrides_of_a_document_are_left_out_with_a_warning() -> None
         await visitor.fetch(URL + "#rc=77", "POST")
     (warning,) = [event for event in world.store.timeline if event.kind == "warning"]
     assert 'rc must be 0 to 5, not "77"' in str(warning.data["text"])
+
+
+# ------------------------------------------------------------------ static documents
+
+
+@pytest.mark.parametrize("status", [405, 501])
+async def test_a_server_that_takes_no_post_is_asked_by_get(status: int) -> None:
+    web = MoodyWeb(Page(b"", status), HELLO)
+    leg, world = host(web)
+    assert (await leg.fetch(URL, "POST")).status == 200
+    assert web.methods == ["POST", "GET"]
+    (warning,) = [e for e in world.store.timeline if e.kind == "document.warning"]
+    assert f"takes no POST ({status})" in warning.data["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "extra"), [("GET", ()), ("POST", (("Digits", "8970"),))], ids=["GET", "digits"]
+)
+async def test_digits_are_not_sent_again_by_get(
+    method: str, extra: Sequence[tuple[str, str]]
+) -> None:
+    web = MoodyWeb(Page(b"", 405))
+    with pytest.raises(FetchError, match="405"):
+        await host(web)[0].fetch(URL, method, extra)
+    assert web.methods == [method]
+
+
+async def test_it_is_asked_by_get_once() -> None:
+    web = MoodyWeb(Page(b"", 405), Page(b"", 405))
+    with pytest.raises(FetchError, match="405"):
+        await host(web)[0].fetch(URL, "POST")
+    assert web.methods == ["POST", "GET"]

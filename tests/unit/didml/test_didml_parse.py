@@ -343,6 +343,15 @@ def test_the_lenient_reading_of_xml_is_the_strict_one(text: str) -> None:
     assert reported == []
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_document_type_is_refused_where_it_begins(end: str) -> None:
+    declared = f"<?xml version='1.0'?>{end}<!-- é -->{end}  <!DOCTYPE{end}Response><Response/>"
+    for place, text in (((3, 3), declared.replace(f"E{end}", "E ")), ((4, 1), declared)):
+        with pytest.raises(DocumentError) as raised:
+            parse(text.encode(), "text/xml", BASE)
+        assert (raised.value.line, raised.value.column) == place
+
+
 # --------------------------------------------------------------------------- purity
 
 FORBIDDEN = {"asyncio", "socket", "time", "random", "secrets", "os", "subprocess"}

@@ -85,6 +85,7 @@ VALUES: dict[tuple[str, str], dict[str, Any]] = {
     ("Dial", "record"): {"on": True, "off": False, "1": True, "no": False, "TRUE": True},
     ("Number", "record"): {"on": True, "off": False, "0": False, "yes": True, "False": False},
     ("Number", "url"): {"whisper.xml": "http://app.example.test/ivr/whisper.xml"},
+    ("Number", "action"): {"/after": "http://app.example.test/after"},
     ("Number", "method"): {"GET": "GET"},
     ("Number", "sendDigits"): {"wW12*#AD": "wW12*#AD"},
     ("Number", "statusCallback"): {"/e?a=1": "http://app.example.test/e?a=1"},
@@ -234,6 +235,17 @@ def test_every_verb_that_is_built_has_a_runner() -> None:
 def test_forward_is_dial() -> None:
     document = parse(b"<Response><Forward>12025550177</Forward></Response>", "", BASE)
     assert document.verbs == (Dial((Number("12025550177", line=1),), line=1),)
+
+
+def test_an_action_of_a_number_is_the_dials_that_has_none() -> None:
+    old = '<Number action="after.php" method="GET">12025550177</Number>'
+    for text in (old, f"<Dial>{old}</Dial>", f"<Dial><Number>12025550178</Number>{old}</Dial>"):
+        (dial,) = verbs(text)
+        assert isinstance(dial, Dial)
+        assert (dial.action, dial.method) == ("http://app.example.test/ivr/after.php", "GET")
+    (dial,) = verbs(f'<Dial action="own.php">{old}</Dial>')
+    assert isinstance(dial, Dial)
+    assert (dial.action, dial.method) == ("http://app.example.test/ivr/own.php", "POST")
 
 
 def test_digits_sent_are_not_in_the_summary() -> None:

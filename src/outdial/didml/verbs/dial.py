@@ -39,6 +39,19 @@ class Dial:
         return short(", ".join(target.summary() for target in self.targets))
 
 
+def dial_of(
+    targets: tuple[Number | Sip | Conference | Queue, ...], *, line: int = 0, **fields: Any
+) -> Dial:
+    """A Dial of the targets; an `action` that only a Number has, as old documents write it, is its.
+
+    `fields` are those that the element's attributes set.
+    """
+    for target in targets:
+        if isinstance(target, Number) and target.action and "action" not in fields:
+            fields |= {"action": target.action, "method": target.method}
+    return Dial(targets, line=line, **fields)
+
+
 def _dial(
     *,
     number: str = "",
@@ -51,13 +64,15 @@ def _dial(
         raise Unfit("it names nobody to dial")
     for target in called:
         if isinstance(target, Conference | Queue | Enqueue):
-            alone = target if isinstance(target, Enqueue) else Dial((target,), line=line, **fields)
+            alone = (
+                target if isinstance(target, Enqueue) else dial_of((target,), line=line, **fields)
+            )
             if len(called) == 1:
                 return alone
             name = type(target).__name__
             raise Unfit(f"{name} stands in it alone; the others are left out", alone)
     targets = tuple(target for target in called if isinstance(target, Number | Sip))
-    dial = Dial(targets[:MOST_TARGETS], line=line, **fields)
+    dial = dial_of(targets[:MOST_TARGETS], line=line, **fields)
     if len(targets) > MOST_TARGETS:
         left_out = len(targets) - MOST_TARGETS
         raise Unfit(f"{MOST_TARGETS} are rung at most; {left_out} are left out", dial)

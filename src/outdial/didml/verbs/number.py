@@ -17,6 +17,8 @@ class Number:
     """As the document has it, white space collapsed."""
     url: str = ""
     """Absolute URL of a document for who answers, run before the two are connected; "": none."""
+    action: str = ""
+    """Absolute URL for the Dial, if that has no `action` of its own; "": none."""
     method: str = "POST"
     send_digits: str = ""
     status_callback: str = ""
@@ -50,7 +52,16 @@ ROW = VerbRow(
             "A document run for who answers, before the two are connected (a whisper).",
             "url",
         ),
-        Attribute("method", METHOD, "POST", "Method of the request to `url`.", "method"),
+        Attribute(
+            "action",
+            URL,
+            "",
+            "As `action` of the [Dial](dial.md), where that has none; of several the first counts.",
+            "action",
+        ),
+        Attribute(
+            "method", METHOD, "POST", "Method of the requests to `url` and `action`.", "method"
+        ),
         Attribute("sendDigits", DIGITS, "", "DTMF sent after the answer.", "send_digits"),
         Attribute("statusCallback", URL, "", "Receives the events of this leg.", "status_callback"),
         Attribute(

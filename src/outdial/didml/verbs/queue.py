@@ -47,9 +47,9 @@ ROW = VerbRow(
     ),
     notes=(
         "The document gets the six standard parameters of the caller who waited, and `QueueSid`, "
-        "`QueueTime` (seconds waited) and `DequeuingCallSid` (this call). At its end, whatever it "
-        "is, the two are connected; it must not Dial. If this call ends before, the caller is the "
-        "first in the queue again.",
+        "`QueueTime` (seconds waited) and `DequeuingCallSid` (this call; also as "
+        "`DequeingCallSid`). At its end, whatever it is, the two are connected; it must not Dial. "
+        "If this call ends before, the caller is the first in the queue again.",
         "When the caller hangs up, this call goes on with the Dial's `action` or the next verb: "
         "`DialCallStatus` is `completed`, `DialCallSid` the caller's id. When nobody came within "
         "`timeout` it is `no-answer`. Either way there is `QueueSid`.",
