@@ -231,9 +231,13 @@ class Board:
         with contextlib.ExitStack() as stack:
             with self._lock:
                 port = next(self._ports)
-            ear = stack.enter_context(Ear(self._carrier, port))
+            stack.enter_context(Ear(self._carrier, port))
             text = scenario(
-                "caller", called=number, rest=f"@{rest}@", **{"back": "4", **values}, ear=str(port)
+                "caller",
+                called=number,
+                rest=f"@{rest}@",
+                **{"back": "4", "cseq": "1", **values},
+                ear=str(port),
             )
             target = f"{self._server_host}:5060"
             sipp = stack.enter_context(
@@ -241,7 +245,6 @@ class Board:
             )
             result = sipp.wait()
             assert (result.exit_code, result.successful) == (0, 1), result.complaints
-            assert ear is not None
             return result
 
     def messages(self, kind: str, number: str, start: str) -> list[Message]:
