@@ -221,9 +221,11 @@ class Bridge:
 
     def _join(self, leg: CallLeg) -> None:
         """Audio both ways from here on, and no ringback."""
-        if not self._parent.is_over:
-            self._parent.media.stop_playing()
-        self._join_early(leg)
+        if leg.is_over or self._parent.is_over:
+            return
+        self._parent.media.stop_playing()
+        self._let_through(leg)
+        self._parent.note("bridged", leg=leg.sid)
 
     def _join_early(self, leg: CallLeg) -> None:
         """Audio both ways; ringback goes on until the leg's network sends something.
@@ -232,12 +234,17 @@ class Bridge:
         """
         if self._bridged is leg or leg.is_over or self._parent.is_over:
             return
+        self._let_through(leg)
+        self._parent.note("dial.early", leg=leg.sid)
+
+    def _let_through(self, leg: CallLeg) -> None:
+        if self._bridged is leg:
+            return
         self._bridged = leg
         parent = self._parent
         parent.media.bridge(leg.media)
         parent.on_digit = forward_to(leg, of=parent)
         leg.on_digit = forward_to(parent, of=leg)
-        parent.note("bridged", leg=leg.sid)
 
 
 def _end_unwanted(leg: CallLeg, stored: asyncio.Task[StoreUnavailable | None]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
 from outdial import ids, log
-from outdial.didml.run.host import ConferencePlan, DialEnd
+from outdial.didml.run.host import ConferencePlan, DialEnd, Params
 from outdial.errors import MediaUnavailable
 from outdial.legs import MediaEvent, MediaLost, MediaStats, RecordingDone, RecordingPlan
 from outdial.store.records import Change, RecordingRecord
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 LEAST_TO_BEGIN = 2
 
-Hold = Callable[[], Coroutine[Any, Any, None]]
-"""What one who waits hears, until it is cancelled."""
+Hold = Callable[[Callable[[], Params]], Coroutine[Any, Any, None]]
+"""What one who waits hears, until it is cancelled; it is given what its requests are to say."""
 
 _log = log.get("conferences")
 
@@ -102,7 +102,8 @@ class Conference:
                 self._seat(one)
         else:
             tasks = self._services.tasks
-            attendee.wait(tasks.start(hold(), f"hold {attendee.leg.sid}"))
+            told = (("ConferenceSid", self.sid),)
+            attendee.wait(tasks.start(hold(lambda: told), f"hold {attendee.leg.sid}"))
             return
         if attendee.plan.beep:
             self._room.cue("beep", unheard_by=attendee.leg.media)

@@ -45,6 +45,9 @@ SHORTEST_HOLD_S = 1.0
 
 _NO_POST = (405, 501)
 """What web servers answer to a POST for a file, such as a static document."""
+IN_QUEUE, ON_HOLD = "in queue", "on hold"
+"""CallStatus of those who wait, as the language's own pages say it (spec 3.1)."""
+
 _LOOKS_LIKE_A_NUMBER = re.compile(r"\+?[0-9().\s-]{7,}")
 """User parts that a gateway would dial as a number: they pass the gate of numbers."""
 
@@ -181,7 +184,7 @@ class LegHost:
     async def confer(self, plan: ConferencePlan) -> DialEnd:
         """See Host."""
         services, leg = self._services, self._leg
-        holding = partial(self._hold, plan.wait_url, plan.wait_method)
+        holding = partial(self._hold, plan.wait_url, plan.wait_method, ON_HOLD)
         try:
             return await services.conferences.attend(services, leg, plan, holding)
         finally:
@@ -197,7 +200,7 @@ class LegHost:
     async def enqueue(self, plan: EnqueuePlan) -> None:
         """See Host."""
         services, leg = self._services, self._leg
-        holding = partial(self._hold, plan.wait_url, plan.wait_method)
+        holding = partial(self._hold, plan.wait_url, plan.wait_method, IN_QUEUE)
         since = services.clock.now()
         try:
             await services.queues.wait(
@@ -211,8 +214,8 @@ class LegHost:
         self.keys.clear()
         self._leg.on_digit = self.keys.press
 
-    async def _hold(self, url: str, method: str) -> None:
-        host = WaitHost(self._services, self._leg, self._on_leg)
+    async def _hold(self, url: str, method: str, status: str, place: Callable[[], Params]) -> None:
+        host = WaitHost(self._services, self._leg, self._on_leg, status, place)
         await hold(host, url, method, self._limits)
 
     async def _announce(self, since: float, conversation: Conversation) -> None:
@@ -227,7 +230,7 @@ class LegHost:
             ("DequeingCallSid", conversation.agent.sid),  # as the markup that it is from spells it
         )
         await run_application(
-            WaitHost(self._services, self._leg, self._on_leg),
+            WaitHost(self._services, self._leg, self._on_leg, IN_QUEUE),
             DocumentRequest(plan.url, plan.method, params),
             self._limits,
         )
@@ -372,8 +375,26 @@ class WaitHost(WhisperHost):
 
     what = "a document for who waits"
 
-    is_quiet = False
-    """What is done is on the timeline already, from the first time."""
+    def __init__(
+        self,
+        services: Services,
+        leg: CallLeg,
+        on_leg: Callable[[CallLeg], None],
+        status: str,
+        place: Callable[[], Params] = tuple,
+    ) -> None:
+        """`status`: the CallStatus of its requests; `place`: what else they say of the waiting."""
+        super().__init__(services, leg, on_leg)
+        self.is_quiet = False
+        """What is done is on the timeline already, from the first time."""
+        self._status = status
+        self._place = place
+
+    def _standard_params(self) -> tuple[tuple[str, str], ...]:
+        """Those of every request, with the status of one who waits."""
+        six = super()._standard_params()
+        told = ((n, self._status if n == "CallStatus" else value) for n, value in six)
+        return (*told, *self._place())
 
     def note(self, kind: str, **data: str | int | float | bool | None) -> None:
         """See Host."""

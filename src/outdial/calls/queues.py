@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from outdial import ids
 from outdial.calls.digits import forward_to
-from outdial.didml.run.host import DialEnd, Gone, QueuePlan
+from outdial.didml.run.host import DialEnd, Gone, Params, QueuePlan
 from outdial.errors import MediaUnavailable
 from outdial.legs import MediaEvent, Room
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 MOST_REMEMBERED = 1000
 """Empty queues are shown, with their names, until there are so many."""
 
-Hold = Callable[[], Coroutine[Any, Any, None]]
+Hold = Callable[[Callable[[], Params]], Coroutine[Any, Any, None]]
+"""What one who waits hears, until it is cancelled; it is given what its requests are to say."""
 Announce = Callable[["Conversation"], Awaitable[None]]
 """What the caller hears before the two are connected."""
 
@@ -147,6 +148,16 @@ class Queue:
         else:
             self._callers.append(waiting)
 
+    def told(self, waiting: Waiting, now: float) -> Params:
+        """What one who waits is told of that."""
+        place = self._callers.index(waiting) + 1 if waiting in self._callers else 0
+        return (
+            ("QueueSid", self.sid),
+            ("QueuePosition", str(place)),
+            ("QueueTime", str(round(max(0.0, now - waiting.since)))),
+            ("CurrentQueueSize", str(len(self._callers))),
+        )
+
     def remove(self, waiting: Waiting) -> None:
         """The caller waits no longer."""
         waiting.is_gone = True
@@ -206,7 +217,7 @@ class Queues:
         queue.add(waiting)
         leg.note("queue.entered", queue=queue.sid, name=name, waiting=len(queue.callers))
         while True:
-            conversation = await _taken(queue, waiting, hold)
+            conversation = await _taken(queue, waiting, hold, services.clock.now)
             leg.note(
                 "queue.left",
                 queue=queue.sid,
@@ -257,9 +268,11 @@ async def _tell_gone(conversation: Conversation, gone: Gone) -> None:
     gone(await conversation.end_of_dial())
 
 
-async def _taken(queue: Queue, waiting: Waiting, hold: Hold) -> Conversation:
+async def _taken(
+    queue: Queue, waiting: Waiting, hold: Hold, now: Callable[[], float]
+) -> Conversation:
     """On hold until an agent takes the caller."""
-    holding = asyncio.ensure_future(hold())
+    holding = asyncio.ensure_future(hold(lambda: queue.told(waiting, now())))
     try:
         return await asyncio.shield(waiting.taken)
     except asyncio.CancelledError:

@@ -107,3 +107,19 @@ def _check_second_leg(call: Call, second: str) -> None:
     for event in call.events(second):
         assert (event.params["To"], event.params["From"]) == (call.from_, call.to)
         assert event.params["ParentCallSid"] == call.sid
+
+
+def test_early_media_that_ends_in_a_refusal_is_heard_and_then_why(scene: Scene) -> None:
+    callee, other = scene.phone("answer"), scene.phone("early-then-busy")
+    call = scene.call(callee, from_=other.number)
+    second = call.second_leg()
+    call.wait_for("ringing", sid=second)
+    since = time.monotonic()
+    other.ear.say(audio.tone(_LOW_HZ, seconds=0.8))
+    call.ended("initiated", "ringing", End("busy", "486", "user-busy", "callee"), sid=second)
+    call.ended(*STEPS, WELL._replace(source="outdial"))
+    heard = callee.ear.heard(since)
+    assert audio.tone_share(heard.cut(0.3, 0.7), _LOW_HZ) > 0.9, "the announcement"
+    assert audio.active_s(heard) > 0.8 + 0.6, "and the reason, spoken"
+    kinds = [event["kind"] for event in call.timeline()]
+    assert "dial.early" in kinds and "bridged" not in kinds

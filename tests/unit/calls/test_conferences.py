@@ -187,7 +187,9 @@ async def test_the_wait_document_runs_over_and_over(monkeypatch: pytest.MonkeyPa
     world.web.pages["http://app.test/music"] = Page(b"<Response><Say>wait</Say></Response>")
     one = await world.call(room('waitUrl="/music" waitMethod="GET"'))
     await until(lambda: one.media.done.count("play woman en: wait") >= 3)
-    assert world.web.requests[1][0] == "GET"
+    method, _, params = world.web.requests[1]
+    assert (method, params["CallStatus"]) == ("GET", "on hold")
+    assert params["ConferenceSid"] == conference(world).sid
     # On the timeline it is said once.
     assert len([v for v in world.noted(one, "verb.started") if v["verb"] == "Say"]) == 1
     two = await world.call(room())

@@ -281,6 +281,33 @@ async def test_an_agent_who_hangs_up_has_the_action_told(waiting: str, status: s
     assert "play woman en: never" not in desk.media.done
 
 
+async def test_the_wait_document_is_told_how_the_caller_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("outdial.calls.host.SHORTEST_HOLD_S", 0.0)
+    world = Callers()
+    world.web.pages["http://app.test/music"] = Page(b"<Response><Pause>50</Pause></Response>")
+    first = await world.call('<Enqueue waitUrl="/music">support</Enqueue>')
+    second = await world.call('<Enqueue waitUrl="/music">support</Enqueue>')
+
+    def told(caller: Caller) -> dict[str, str]:
+        got = [p for _, url, p in world.web.requests if url.endswith("/music")]
+        return next(params for params in reversed(got) if params["callSid"] == caller.sid)
+
+    await until(lambda: told(first)["CurrentQueueSize"] == "2")
+    assert told(first) == told(first) | {
+        "CallStatus": "in queue",
+        "QueueSid": support(world).sid,
+        "QueuePosition": "1",
+        "QueueTime": "0",
+    }
+    assert told(second)["QueuePosition"] == "2"
+    first.hang_up()
+    await first.over()
+    await until(lambda: told(second)["QueuePosition"] == "1")
+    assert told(second)["CurrentQueueSize"] == "1"
+
+
 async def test_enqueue_in_a_dial_and_its_wait_document(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("outdial.calls.host.SHORTEST_HOLD_S", 0.0)
     world = Callers()

@@ -273,8 +273,10 @@ async def test_early_media_of_the_second_leg_is_heard() -> None:
     b.say(Ringing(183, "Session Progress", ANSWER))
     assert world.heard() == ["tone ringback:us", "bridge"]
     assert "stop" not in world.media.legs[0].done, "ringback, until there is something to hear"
+    assert world.store.kinds()[-1] == "dial.early"
     b.answers(Answered(ANSWER))
     await until(lambda: "stop" in world.media.legs[0].done)
+    assert world.store.kinds().count("bridged") == 1
     assert world.heard().count("bridge") == 1
     b.say(Released(by_far_end=True))
     await world.over()

@@ -36,5 +36,9 @@ ROW = VerbRow(
         '  <Enqueue waitUrl="music.xml">support</Enqueue>\n'
         "  <Say>Thank you for calling.</Say>\n"
     ),
-    notes=(WAITING,),
+    notes=(
+        WAITING,
+        "`waitUrl` is told by `QueuePosition`, `QueueTime` and `CurrentQueueSize` how the caller "
+        "stands, so that it may say so: the position of the next to be taken is 1.",
+    ),
 )
