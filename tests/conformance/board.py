@@ -22,7 +22,7 @@ import av
 
 from outdial.testing import audio
 from outdial.testing.server import OutdialServer
-from outdial.testing.sipp import Sipp, SippResult
+from outdial.testing.sipp import Sipp
 from outdial.testing.web import Answer, Received, WebServer
 from system.sipp.ear import Ear
 from system.sipp.messages import Message, read_trace
@@ -56,7 +56,7 @@ TONES = {
 }
 """What the web server has to be played."""
 _CODES = {kind: str(50 + place) for place, kind in enumerate(KINDS)}
-_INBOUND = 16
+_INBOUND = 60
 """Numbers of ours that cases may have called."""
 _QUIET = {"Connection": "close"}
 _PORT_OF_NUMBER = """<recv request="INVITE">
@@ -186,7 +186,11 @@ class Board:
         for trunk in trunks:
             trunk["options_interval_s"] = 0
         numbers = [
-            {"number": _number_of_ours(place), "url": self.web.url(f"/in{place}/app")}
+            {
+                "number": _number_of_ours(place),
+                "url": self.web.url(f"/in{place}/app"),
+                "status_callback": self.web.url(f"/in{place}/events"),
+            }
             for place in range(_INBOUND)
         ]
         return {
@@ -226,38 +230,38 @@ class Board:
         data = body.encode() if isinstance(body, str) else body
         self.web.script(path, Answer(body=data, content_type=content_type, headers=_QUIET))
 
-    def call_in(self, number: str, rest: str, **values: str) -> SippResult:
-        """What becomes of a call from the carrier to a number of ours."""
-        with contextlib.ExitStack() as stack:
-            with self._lock:
-                port = next(self._ports)
-            stack.enter_context(Ear(self._carrier, port))
-            text = scenario(
-                "caller",
-                called=number,
-                rest=f"@{rest}@",
-                **{"back": "4", "cseq": "1", **values},
-                ear=str(port),
+    def caller(self, stack: contextlib.ExitStack) -> Telephone:
+        """A telephone at the carrier, which may call us."""
+        with self._lock:
+            port = next(self._ports)
+        return Telephone("calls", CALLED_BY, stack.enter_context(Ear(self._carrier, port)))
+
+    def call_in(
+        self,
+        caller: Telephone,
+        number: str,
+        rest: str,
+        stack: contextlib.ExitStack,
+        **values: str,
+    ) -> Sipp:
+        """Has it call a number of ours; `rest` is the piece of what it expects then."""
+        values = {"back": "4", "cseq": "1", "ear": str(caller.ear.port), **values}
+        return stack.enter_context(
+            Sipp(
+                scenario("caller", called=number, rest=f"@{rest}@", **values),
+                target=f"{self._server_host}:5060",
+                host=self._carrier,
+                timeout_s=PATIENCE_S,
+                trace_messages=True,
             )
-            target = f"{self._server_host}:5060"
-            sipp = stack.enter_context(
-                Sipp(text, target=target, host=self._carrier, timeout_s=PATIENCE_S)
-            )
-            result = sipp.wait()
-            assert (result.exit_code, result.successful) == (0, 1), result.complaints
-            return result
+        )
 
     def messages(self, kind: str, number: str, start: str) -> list[Message]:
         """What the telephones of the kind got so far with the number in To, and begins so."""
-        trace = (self._phones[kind].folder / "messages").read_text(
-            encoding="utf-8", errors="replace"
-        )
         return [
             message
-            for message in read_trace(trace)
-            if not message.sent
-            and message.start_line.startswith(start)
-            and number in message.get("To")
+            for message in received_by(self._phones[kind], start)
+            if number in message.get("To")
         ]
 
     def complaints(self) -> Iterator[str]:
@@ -282,6 +286,16 @@ class Board:
         mail = self._mail.get(request.path.split("/")[1])
         if mail is not None:
             mail.put(request)
+
+
+def received_by(sipp: Sipp, start: str) -> list[Message]:
+    """What it got so far that begins so."""
+    trace = (sipp.folder / "messages").read_text(encoding="utf-8", errors="replace")
+    return [
+        message
+        for message in read_trace(trace)
+        if not message.sent and message.start_line.startswith(start)
+    ]
 
 
 def _number_of_ours(place: int) -> str:

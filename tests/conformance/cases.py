@@ -11,11 +11,11 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 
-from conformance.board import Board
-from conformance.talk import Act, Check, Talk
+from conformance.board import CALLED_BY, Board
+from conformance.talk import Act, Check, Line, Talk
 from outdial.didml.rows import Attribute
 from outdial.didml.table import BY_NAME
 
@@ -75,6 +75,9 @@ class Element:
     """Documents with other bodies that are right, and what is seen of each."""
     wrong: Mapping[str, tuple[str, Check | Try]] = field(default_factory=dict)
     """Documents with a body that is missing or wrong: part of the warning, and what is seen."""
+    inbound: Check | Try | None = None
+    """What is seen when it is the document of a number that is called, if it is not `sees`."""
+    only_outbound: bool = False
     act: Act | None = None
     phone: str = "answers"
     other: str = ""
@@ -93,6 +96,8 @@ class Case:
     """A part of each warning that there must be of the verb, besides those of `tried`."""
     before: str = ""
     """What stands in the document before the verb."""
+    inbound: bool = False
+    """Whether it is a call to a number of ours."""
 
     @property
     def takes_s(self) -> float:
@@ -102,39 +107,40 @@ class Case:
     def run(self, board: Board) -> None:
         """Places the call, plays the person on it, and looks at what was seen."""
         with contextlib.ExitStack() as stack:
-            talk = self._call_in(board, stack) if self.tried.status else self._call(board, stack)
+            talk = self._begun(board, stack)
+            act = self.tried.act or self.origin.act
+            if act is not None:
+                act(talk)
+            for each in (talk, *talk.guests):
+                each.wait_until_over()
             self._check_warnings(talk)
             self.tried.sees(talk)
 
-    def _call(self, board: Board, stack: contextlib.ExitStack) -> Talk:
+    def _begun(self, board: Board, stack: contextlib.ExitStack) -> Talk:
+        """The call, up or on its way."""
         tried, origin = self.tried, self.origin
-        name, mail = board.mailbox()
-        phone = board.telephone(tried.phone or origin.phone, stack)
         kinds = (tried.other or origin.other).split()
-        names = ("other", "third")[: len(kinds)]
         others = {
-            each: board.telephone(kind, stack) for each, kind in zip(names, kinds, strict=True)
+            name: board.telephone(kind, stack)
+            for name, kind in zip(("other", "third"), kinds, strict=False)
         }
-        talk = Talk(board, stack, name, mail, phone, others)
+        if self.inbound:
+            number, name, mail = board.number_of_ours()
+            phone, line = board.caller(stack), Line(number, CALLED_BY, "Ann", "inbound", "carrier")
+        else:
+            name, mail = board.mailbox()
+            phone = board.telephone(tried.phone or origin.phone, stack)
+            line = Line(phone.number)
+        talk = Talk(board, stack, name, mail, phone, line, others)
         for page, inside in origin.pages.items():
             board.serve(f"/{name}/{page}", response(talk.filled(inside)))
-        talk.place(response(talk.filled(self.document)))
-        act = tried.act or origin.act
-        if act is not None:
-            act(talk)
-        for each in (talk, *talk.guests):
-            each.wait_until_over()
-        return talk
-
-    def _call_in(self, board: Board, stack: contextlib.ExitStack) -> Talk:
-        """A call to a number of ours, which is refused."""
-        number, name, mail = board.number_of_ours()
-        talk = Talk(board, stack, name, mail, board.telephone(self.origin.phone, stack))
-        board.serve(f"/{name}/app", response(talk.filled(self.document)))
-        board.call_in(number, "caller-refused", status=self.tried.status)
-        (call,) = board.outdial.get(f"/v1/calls?to={number}")["calls"]
-        talk.sid = call["sid"]
-        board.outdial.wait_until_over(talk.sid)
+        document = response(talk.filled(self.document))
+        if not self.inbound:
+            talk.place(document)
+        elif tried.status:
+            talk.is_called(document, "caller-refused", status=tried.status)
+        else:
+            talk.is_called(document, "caller-hung-up-on")
         return talk
 
     def _check_warnings(self, talk: Talk) -> None:
@@ -183,6 +189,9 @@ def element_cases(element: Element) -> Iterator[Case]:
         return Case(f"{row.name}-{name}", document, tried, element, warns, before)
 
     yield case("plain", document, plain)
+    if not element.only_outbound:
+        inbound = plain if element.inbound is None else _try(element.inbound)
+        yield replace(case("inbound", document, inbound), inbound=True)
     yield case("any-case", _renamed(document, row.name, row.name.swapcase()), plain)
     for alias in row.aliases:
         yield case(alias, _renamed(document, row.name, alias), plain)
@@ -216,6 +225,7 @@ def _with(row: Row, name: str, written: str, tried: Try, warns: tuple[str, ...] 
         row,
         warns,
         before[: before.rindex("<")],
+        inbound=bool(tried.status),
     )
 
 

@@ -9,7 +9,7 @@ from conformance.board import Board
 from conformance.requests import told_of
 from conformance.say import WOMAN
 from conformance.sounds import OTHER_HZ, TONE_HZ, spans, tone_heard
-from conformance.talk import Check, Talk
+from conformance.talk import Check, Line, Talk
 from outdial.didml.lint import lint
 from outdial.testing import audio
 from outdial.testing.web import Answer
@@ -35,7 +35,8 @@ class Whole:
         """Places a call that gets it, and looks at what was seen."""
         with contextlib.ExitStack() as stack:
             name, mail = board.mailbox()
-            talk = Talk(board, stack, name, mail, board.telephone("answers", stack))
+            phone = board.telephone("answers", stack)
+            talk = Talk(board, stack, name, mail, phone, Line(phone.number))
             board.serve(f"/{name}/next", "<Response><Play>/other.wav</Play></Response>")
             text = talk.filled(self.text).encode()
             answers = [

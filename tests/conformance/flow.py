@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from conformance.board import CALLER
 from conformance.cases import Element, Row, Try
 from conformance.requests import told_of
 from conformance.sounds import OTHER_HZ, TONE_HZ, spans
@@ -13,11 +12,11 @@ REST = "<Play>/tone.wav</Play>"
 NEXT = {"next": "<Play>/other.wav</Play>"}
 
 
-def _went_on(method: str = "POST") -> Check:
+def _went_on(method: str = "POST", status: str = "answered") -> Check:
     """The other document ran instead of the rest."""
 
     def check(talk: Talk) -> None:
-        told_of("next", method, CallStatus="answered")(talk)
+        told_of("next", method, CallStatus=status)(talk)
         assert len(spans(talk.heard, OTHER_HZ)) == 1
         assert len(spans(talk.heard, TONE_HZ)) == 0
 
@@ -61,12 +60,12 @@ def _told_afterwards(method: str = "POST") -> Check:
             SipResponseCode="200",
             HangupCause="normal-clearing",
             HangupSource="application",
-            Trunk="answers",
+            Trunk=talk.line.trunk,
         )(talk)
         (request,) = talk.asked("all")
         params = request.params
         assert params["StartTime"] <= params["AnswerTime"] <= params["EndTime"]
-        assert (params["To"], params["From"]) == (talk.phone.number, CALLER)
+        assert (params["To"], params["From"]) == (talk.line.to, talk.line.from_)
         assert len(spans(talk.heard, TONE_HZ)) == 1, "the next verb ran"
 
     return check
@@ -117,6 +116,7 @@ ELEMENTS = [
         verb="Redirect",
         document=f"<Redirect $attributes>next</Redirect>{REST}",
         sees=_went_on(),
+        inbound=_went_on(status="ringing"),
         bodies={
             f"<Redirect> $at/next </Redirect>{REST}": _went_on(),
             f"<Redirect>next</Redirect><Redirect>other</Redirect>{REST}": _went_on(),
@@ -134,6 +134,7 @@ ELEMENTS = [
         verb="Hangup",
         document=f"<Hangup $attributes/>{REST}",
         sees=_hung_up,
+        inbound=_refused(603),
         bodies={f"<Hangup></Hangup>{REST}": _hung_up},
         wrong={f"<Hangup>now</Hangup>{REST}": ("the text in Hangup is ignored", _hung_up)},
     ),
@@ -141,6 +142,7 @@ ELEMENTS = [
         verb="Reject",
         document=f"<Reject $attributes/>{REST}",
         sees=_hung_up,
+        inbound=_refused(603),
         wrong={f"<Reject>no</Reject>{REST}": ("the text in Reject is ignored", _hung_up)},
     ),
     Element(

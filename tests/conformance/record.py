@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from conformance.board import CALLER
 from conformance.cases import Element, Row, Try
 from conformance.requests import not_asked, told_of
 from conformance.sounds import BEEP_HZ, TONE_HZ, spans
@@ -45,9 +44,9 @@ def _saved(
             "saved",
             method,
             callid=talk.sid,
-            dialednumber=talk.phone.number,
-            callerid=CALLER,
-            callername="",
+            dialednumber=talk.line.to,
+            callerid=talk.line.from_,
+            callername=talk.line.caller_name,
             **params,
         )(talk)
         sound = _message(talk)

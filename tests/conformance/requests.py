@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from conformance.board import CALLER
 from conformance.talk import Check, Talk
 from outdial.testing.web import Received
 
@@ -32,15 +31,15 @@ def check_request(
         where, other = other, where
     assert other == ()
     expected = {
-        "To": talk.phone.number,
-        "From": CALLER,
-        "CallerName": "",
+        "To": talk.line.to,
+        "From": talk.line.from_,
+        "CallerName": talk.line.caller_name,
         "callSid": talk.sid,
-        "Direction": "outbound",
+        "Direction": talk.line.direction,
         **(params or {}),
     }
     got = dict(where)
-    assert got["CallStatus"] in ("answered", "completed")
+    assert got["CallStatus"] in ("ringing", "answered", "completed")
     assert {name: got.get(name) for name in expected} == expected
 
 

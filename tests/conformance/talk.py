@@ -9,8 +9,9 @@ from datetime import datetime
 from string import Template
 from typing import Any
 
-from conformance.board import CALLER, Board, Mail, Telephone
+from conformance.board import CALLER, Board, Mail, Telephone, received_by
 from outdial.testing import audio
+from outdial.testing.sipp import Sipp
 from outdial.testing.web import Answer, Received
 from system.sipp.messages import Message
 
@@ -22,6 +23,17 @@ class Warned:
     line: int
     column: int
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Between whom the call is, as the application is told."""
+
+    to: str
+    from_: str = CALLER
+    caller_name: str = ""
+    direction: str = "outbound"
+    trunk: str = "answers"
 
 
 @dataclass(slots=True)
@@ -37,10 +49,13 @@ class Talk:
     name: str
     mail: Mail
     phone: Telephone
+    line: Line
     others: Mapping[str, Telephone] = field(default_factory=dict)
     sid: str = ""
     guests: list[Talk] = field(default_factory=list)
     """Further calls of the case, as they were placed."""
+    caller: Sipp | None = None
+    """Who called us, on a call that we did not place."""
 
     # ------------------------------------------------------------------ while it goes on
 
@@ -60,18 +75,25 @@ class Talk:
         self.board.serve(f"/{self.name}/events", "")
         self.sid = self.board.outdial.place_call(
             **{
-                "to": self.phone.number,
-                "from": CALLER,
+                "to": self.line.to,
+                "from": self.line.from_,
                 "url": self.board.web.url(url),
                 "statusCallback": self.board.web.url(f"/{self.name}/events"),
                 "statusCallbackEvent": "answered,completed",
             }
         )
 
+    def is_called(self, document: str, rest: str, **values: str) -> None:
+        """Has our number called, whose application has the document."""
+        self.board.serve(f"/{self.name}/app", document)
+        self.board.serve(f"/{self.name}/events", "")
+        self.caller = self.board.call_in(self.phone, self.line.to, rest, self.stack, **values)
+        self.sid = self.wait_for("app")[0].params["callSid"]
+
     def also(self, document: str, kind: str = "answers") -> Talk:
         """A second call, from a telephone of its own; the case waits for its end as well."""
         phone = self.board.telephone(kind, self.stack)
-        other = Talk(self.board, self.stack, self.name, self.mail, phone)
+        other = Talk(self.board, self.stack, self.name, self.mail, phone, Line(phone.number))
         other.place(f"<Response>{self.filled(document)}</Response>", f"app-{phone.number}")
         self.guests.append(other)
         return other
@@ -85,7 +107,10 @@ class Talk:
         return self.mail.wait_for(f"/{self.name}/{path}", lambda got: len(got) >= count)
 
     def wait_until_over(self) -> dict[str, str]:
-        """What the `completed` callback says."""
+        """What the `completed` callback says. Who called us must have seen what it expects."""
+        if self.caller is not None:
+            result = self.caller.wait()
+            assert (result.exit_code, result.successful) == (0, 1), result.complaints
         got = self.mail.wait_for(
             f"/{self.name}/events", lambda got: any(self._is_end(r) for r in got), 60
         )
@@ -117,6 +142,8 @@ class Talk:
 
     def received(self, start: str, telephone: Telephone | None = None) -> list[Message]:
         """The SIP messages that begin so, to the case's first telephone or the given one."""
+        if telephone is None and self.caller is not None:
+            return received_by(self.caller, start)
         phone = telephone or self.phone
         return self.board.messages(phone.kind, phone.number, start)
 
