@@ -14,10 +14,10 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import uvloop
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from prometheus_client.registry import Collector
 
 from outdial import log
@@ -101,8 +101,8 @@ class MediaSystem(MediaPlane, Protocol):
 class Server:
     """Everything that runs in the control process. Made by `start`, ended by `stop`.
 
-    The methods called `_make…`, `_start…` and `_equip` are what `outdial.testing.rehearsal` does
-    in another way: without a network, in time of its own.
+    `outdial.testing.rehearsal` does in another way, without a network and in time of its own, what
+    the methods `_make_client`, `_start_…`, `_equip` and `_served` do.
     """
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
@@ -234,7 +234,7 @@ class Server:
         stack.push_async_callback(sweeper.stop)
         if self.member is not None:
             self.member.serve(self.calls, self.deliverer)
-        await self.http.start(app)
+        await self.http.start(self._served(app))
 
     def _make_client(self, policy: AddressPolicy) -> HttpClient:
         return HttpClient(policy, signer=Signing.open(self.settings.webhooks, self.clock))
@@ -252,6 +252,10 @@ class Server:
         self.messenger = Messenger(self.sip, plane)
         plane.watch()
         return plane
+
+    def _served(self, app: FastAPI) -> Any:
+        """What answers the requests."""
+        return app
 
     def _equip(self, services: Services) -> Services:
         """What sessions stand on, before anything stands on it."""

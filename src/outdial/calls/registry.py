@@ -152,6 +152,11 @@ class Registry:
         most = self._services.settings.limits.concurrent_calls
         return self._ready and not self._draining and live < most
 
+    def is_live(self, sid: str) -> bool:
+        """Whether the call, or one of its legs, goes on here."""
+        legs = self._legs.values()
+        return any(sid in (leg.sid, leg.call.parent_sid) for leg in legs)
+
     def host(self, call: CallRecord, request: CallRequest, leg: CallLeg) -> None:
         """Runs a call that somebody else placed, and that is stored, to its end."""
         session = Session(self._services, call, request, self._keep, leg=leg)

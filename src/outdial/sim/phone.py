@@ -97,7 +97,7 @@ class Phone:
 
     async def _play(self) -> None:
         try:
-            await self._run_all(self._persona.steps)
+            await self._live()
             self._end()
         except Over:
             pass
@@ -108,6 +108,10 @@ class Phone:
         except MediaUnavailable as error:
             _log.warning("phone-without-media", number=self._heard.number, error=str(error))
             self._leg.reject(503)
+
+    async def _live(self) -> None:
+        """What it does on the call; Over ends it before the end."""
+        await self._run_all(self._persona.steps)
 
     def _end(self) -> None:
         if self._heard.answered_at is None:

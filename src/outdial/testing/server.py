@@ -344,10 +344,15 @@ def _filled(settings: Mapping[str, Any], server: OutdialServer) -> dict[str, Any
         "webhooks": {"allow_private": ["127.0.0.0/8"]},
         "keys": [{"name": "test", "key": API_KEY}],
     }
+    return merged(defaults, settings)
+
+
+def merged(defaults: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings over the defaults, section by section."""
     filled = dict(defaults)
     for name, section in settings.items():
         known = filled.get(name)
-        if isinstance(known, dict) and isinstance(section, Mapping):
+        if isinstance(known, Mapping) and isinstance(section, Mapping):
             filled[name] = {**known, **section}
         else:
             filled[name] = section
