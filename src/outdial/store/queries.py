@@ -7,6 +7,7 @@ on the way of a call: see docs/design/store.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -466,3 +467,9 @@ def _positional(statement: ClauseElement, dialect: Dialect, expected: list[str])
     if names != expected:
         raise ValueError(f"parameters in the order {names}, not {expected}")
     return sql
+
+
+@cache
+def queries_in(dialect: Dialect) -> Queries:
+    """The statements in that dialect, compiled once a process: tests open many stores."""
+    return Queries(dialect)

@@ -19,7 +19,7 @@ from outdial.store.backends import Backend, open_backend
 from outdial.store.expiry import Expiry
 from outdial.store.groups import Rows
 from outdial.store.numbers import Numbers
-from outdial.store.queries import NOT_A_CURSOR, Queries
+from outdial.store.queries import NOT_A_CURSOR, queries_in
 from outdial.store.records import (
     CallFilter,
     CallPage,
@@ -51,7 +51,7 @@ class Store:
         self.node = ""
         """This process among those that share the database; "" when it has it for itself."""
         self._closed = False
-        self._queries = Queries(backend.dialect)
+        self._queries = queries_in(backend.dialect)
         self._writer = backend.writer
         self._readers = backend.readers
         self.expiry = Expiry(backend)

@@ -79,16 +79,18 @@ class Archive:
         return [*found, self.inbound[sid]] if sid in self.inbound else found
 
     def story(self, sids: Iterable[str] = ()) -> str:
-        """What happened on those calls, or on all, and on their legs."""
+        """What happened on those calls, or on all, and on their legs, in seconds since the first."""
         chosen = list(sids) or [call.sid for call in self.all() if call.parent_sid == call.sid]
-        told = [self._story_of(self.record(sid)) for sid in chosen]
+        calls = [self.record(sid) for sid in chosen]
+        began = min((call.created_at for call in calls), default=0.0)
+        told = [self._story_of(call, began) for call in calls]
         strangers = self._backstage.stage.phones.strangers
         if strangers:
             numbers = ", ".join(dict.fromkeys(strangers))
             told.append(f"No phone of this test has a number that was dialled: {numbers}")
         return "\n\n".join(told)
 
-    def _story_of(self, call: CallRecord) -> str:
+    def _story_of(self, call: CallRecord, began: float) -> str:
         legs = [call, *(leg for leg in self.all(call.sid) if leg.sid != call.sid)]
         lines: list[story.Line] = []
         for leg in legs:
@@ -96,7 +98,7 @@ class Archive:
             for phone_call in self.phone_calls(leg.sid):
                 lines += story.of_phone(phone_call, self._epoch)
         headings = "\n".join(story.heading(leg) for leg in legs)
-        return f"{headings}\n{story.told(lines, call.created_at)}"
+        return f"{headings}\n{story.told(lines, began)}"
 
     # ------------------------------------------------------------------ on the loop
 

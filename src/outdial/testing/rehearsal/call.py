@@ -85,6 +85,7 @@ class Call:
 
         Raises ScriptFailed when a phone could not do what it was to do, StillGoingOn.
         """
+        __tracebackhide__ = True
         self._rehearsal.wait_for(self, within_s)
         return self
 

@@ -164,8 +164,11 @@ class _Life(SimulatedPhone):
     async def _live(self) -> None:
         for action in self._script:
             self._call.doing = described(action)
+            # what it does, unlike what it hears, counts as done as soon as it does it
+            is_hearing = isinstance(action, Hear)
+            self._done += not is_hearing
             await self._do(action)
-            self._done += 1
+            self._done += is_hearing
         self._call.doing = "listens"
         await self._pause(None)
 
@@ -178,9 +181,6 @@ class _Life(SimulatedPhone):
                 await self._stream().queue(clip)
             case GoDead():
                 self._stream().close()
-            case do.Refuse() | do.HangUp():
-                self._done += 1
-                await self._run(action)
             case _:
                 await self._run(action)
 

@@ -25,6 +25,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from outdial.config import Number, Settings
+from outdial.errors import StoreUnavailable
 from outdial.sim.personas import PERSONAS
 from outdial.store.records import CallFilter
 from outdial.testing.rehearsal.archive import Archive
@@ -49,11 +50,15 @@ _AFTERWARDS_S = 5.0
 _REAL_PATIENCE_S = 30.0
 
 
-class ScriptFailed(AssertionError):
+class ToldFailure(AssertionError):
+    """A failure whose message has everything that happened."""
+
+
+class ScriptFailed(ToldFailure):
     """A phone could not do what its script says. The message tells what happened instead."""
 
 
-class StillGoingOn(AssertionError):
+class StillGoingOn(ToldFailure):
     """A call did not end in time. The message tells what happened so far."""
 
 
@@ -102,7 +107,9 @@ class Rehearsal:
         self._stack.close()
 
     def _start(self) -> None:
-        folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="outdial-test-")))
+        folder = self.folder = Path(
+            self._stack.enter_context(TemporaryDirectory(prefix="outdial-test-"))
+        )
         settings = _settings(self._given, folder, real_time=self.is_real_time)
         key = next(iter(settings.keys), None)
         self.key = key.key.get_secret_value() if key else ""
@@ -182,6 +189,7 @@ class Rehearsal:
         if "statusCallback" not in params:
             body["statusCallback"] = self._sink_url()
             body["statusCallbackEvent"] = EVENTS
+        __tracebackhide__ = True
         answer = self.post(V2, body | params)
         call = self.call_of(str(answer["callSid"]))
         return call.wait_until_over(within_s) if wait else call
@@ -193,6 +201,7 @@ class Rehearsal:
 
         Raises AssertionError when nobody takes the number, ScriptFailed, StillGoingOn.
         """
+        __tracebackhide__ = True
         sid, phone_call = self._backstage.run(self._call_in(phone, to), passing=True)
         self._archive.inbound[sid] = phone_call
         call = self.call_of(sid)
@@ -218,12 +227,18 @@ class Rehearsal:
         return self.calls
 
     def advance(self, seconds: float) -> None:
-        """Lets so much time pass: of the calls in virtual time, else of the world."""
+        """Lets so much time pass: of the calls in virtual time, else of the world.
+
+        Raises ScriptFailed when a phone could not do meanwhile what it was to do.
+        """
+        __tracebackhide__ = True
         patience_s = STUCK_S + (seconds if self.is_real_time else 0)
         self._backstage.run(asyncio.sleep(seconds), passing=True, patience_s=patience_s)
+        self.check()
 
     def check(self) -> None:
         """Raises ScriptFailed when a phone could not do what its script says."""
+        __tracebackhide__ = True
         failed = [
             call for call in self._stage.phones.calls if call.failure and call not in self._reported
         ]
@@ -255,6 +270,7 @@ class Rehearsal:
 
     def wait_for(self, call: Call, within_s: float) -> None:
         """Lets time pass until the call is over for all. Raises ScriptFailed, StillGoingOn."""
+        __tracebackhide__ = True
         stage = self._stage
         self._wait(lambda: not stage.calls.is_live(call.sid), within_s, "the call did not")
         self.check()
@@ -270,6 +286,7 @@ class Rehearsal:
         return self._backstage.stage
 
     def _wait(self, is_over: Callable[[], bool], within_s: float, what: str) -> None:
+        __tracebackhide__ = True
         patience_s = within_s + _REAL_PATIENCE_S if self.is_real_time else STUCK_S
         try:
             self._backstage.run(self._until(is_over, within_s), passing=True, patience_s=patience_s)
@@ -287,6 +304,10 @@ class Rehearsal:
             async with asyncio.timeout(_AFTERWARDS_S):
                 while self._is_unsettled():  # noqa: ASYNC110 - as above
                     await asyncio.sleep(_LOOKS_EVERY_S)
+        # a callback is delivered once what it tells of is on the disk
+        with contextlib.suppress(StoreUnavailable):
+            await stage.store.flush()
+        await asyncio.sleep(0)
         await stage.deliverer.settle(_AFTERWARDS_S)
 
     def _is_unsettled(self) -> bool:
