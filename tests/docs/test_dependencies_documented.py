@@ -21,6 +21,8 @@ MODULE = {
     "SQLAlchemy": "sqlalchemy",
 }
 """Import names of packages that are called otherwise."""
+WHO_IMPORTS_IT_HAS_IT = {"pytest"}
+"""The plugin is loaded by pytest alone."""
 COMES_WITH = {"starlette": "fastapi", "pydantic_core": "pydantic"}
 """Packages that another one brings as a part of its own interface."""
 
@@ -40,7 +42,8 @@ def imported() -> set[str]:
                 found.update(name.name.partition(".")[0] for name in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 found.add(node.module.partition(".")[0])
-    return found - sys.stdlib_module_names - {"outdial"} | ({"audioop"} & found)
+    own = {"outdial"} | WHO_IMPORTS_IT_HAS_IT
+    return found - sys.stdlib_module_names - own | ({"audioop"} & found)
 
 
 def test_every_dependency_is_imported() -> None:

@@ -82,7 +82,7 @@ def test_the_first_of_several_to_answer_is_connected(outdial: Rehearsal, serve: 
 
 def test_a_whisper_is_heard_by_the_callee_alone(outdial: Rehearsal, serve: Serve) -> None:
     serve("<Say>A call for sales.</Say>", "/whisper")
-    agent = outdial.phone(AGENT).answers().hears("for sales").hears("hi").hangs_up()
+    outdial.phone(AGENT).answers().hears("for sales").hears("hi").hangs_up()
     caller = outdial.phone().answers().waits(12).says("Hi.")
     url = serve(f'<Dial><Number url="{{base}}/whisper">{AGENT}</Number></Dial>')
     call = outdial.call(caller, url)
@@ -113,7 +113,7 @@ def test_callers_wait_in_a_queue_until_an_agent_comes(outdial: Rehearsal, serve:
         outdial.call(agent, serve("<Dial><Queue>sales</Queue></Dial>", "/agent"))
     outdial.wait_until_over()
     waited = [
-        [event.data["seconds"] for event in call.timeline if event.kind == "queue.left"][0]
+        next(event.data["seconds"] for event in call.timeline if event.kind == "queue.left")
         for call in calls
     ]
     assert waited[0] > 80

@@ -79,7 +79,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, Any, None]:
     """A test that failed shows what happened on its calls."""
     outcome = yield
-    rehearsal = getattr(item, "funcargs", {}).get("outdial")
+    rehearsal: Any = getattr(item, "funcargs", {}).get("outdial")
     if type(rehearsal).__module__ == _OURS:
         report = outcome.get_result()
         if report.when == "call" and report.failed and call.excinfo is not None:

@@ -79,7 +79,7 @@ class Archive:
         return [*found, self.inbound[sid]] if sid in self.inbound else found
 
     def story(self, sids: Iterable[str] = ()) -> str:
-        """What happened on those calls, or on all, and on their legs, in seconds since the first."""
+        """What happened on those calls, or on all, and their legs, in seconds since the first."""
         chosen = list(sids) or [call.sid for call in self.all() if call.parent_sid == call.sid]
         calls = [self.record(sid) for sid in chosen]
         began = min((call.created_at for call in calls), default=0.0)

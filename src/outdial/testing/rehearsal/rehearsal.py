@@ -24,7 +24,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from outdial.config import Number, Settings
+from outdial.config import Settings
 from outdial.errors import StoreUnavailable
 from outdial.sim.personas import PERSONAS
 from outdial.store.records import CallFilter
@@ -142,12 +142,16 @@ class Rehearsal:
         """Calls to the number are answered by the application at the URL.
 
         `settings` are the others of ``[[numbers]]``: method, fallback_url, status_callback, record.
+        Once more for the same number it changes them. Raises RequestRefused.
         """
+        __tracebackhide__ = True
+        asked = {"url": url, **settings}
         try:
-            entry = Number(number=number, url=url, **settings)
-        except ValidationError as error:
-            raise ValueError(str(error)) from None
-        self._backstage.run(self._add_number(entry))
+            self.post("/v1/numbers", {"number": number, **asked})
+        except RequestRefused as refused:
+            if refused.status != 409:
+                raise
+            self.post(f"/v1/numbers/{number}", asked)
         return number
 
     def serve(self, application: Any) -> str:
@@ -330,9 +334,6 @@ class Rehearsal:
                 )
             await asyncio.sleep(_LOOKS_EVERY_S)
         return found[-1].sid, call
-
-    async def _add_number(self, entry: Number) -> None:
-        self._stage.add_number(entry)
 
     def _all_over(self) -> bool:
         health = self._stage.calls.health()

@@ -16,7 +16,7 @@ from fastapi import APIRouter, FastAPI
 from outdial.app import MediaSystem, Server, Trunking
 from outdial.calls.services import Services, Speaker
 from outdial.clock import Clock, SystemClock
-from outdial.config import Number, Settings, Sip, Trunk
+from outdial.config import Settings, Sip, Trunk
 from outdial.errors import FetchError
 from outdial.legs import IncomingLeg, SignallingPlane
 from outdial.net.addresses import AddressPolicy
@@ -67,12 +67,6 @@ class Stage(Server):
         self.requests: list[Request] = []
         self.asked: dict[int, float] = {}
         """When requests under way began, in real seconds."""
-
-    # ------------------------------------------------------------------ what a test adds
-
-    def add_number(self, number: Number) -> None:
-        """Calls to the number are answered by its URL from now on."""
-        self.reception.add(number)
 
     def request_age_s(self) -> float | None:
         """How long the oldest request under way has taken, in real seconds."""

@@ -26,7 +26,7 @@ from outdial.legs import (
 )
 from outdial.media.core import dtmf, tones
 from outdial.testing.rehearsal.hearing import Address, Hearing, Stream, Watch
-from outdial.testing.rehearsal.sounds import Sound
+from outdial.testing.rehearsal.sounds import DIGITS, Sound
 from outdial.testing.rehearsal.tape import Tape
 
 ADDRESS = "127.0.0.1"
@@ -126,7 +126,10 @@ class VirtualLeg:
     def tone(self, name: str) -> Awaitable[PlayEnd]:
         """See MediaLeg."""
         tone = tones.find(name)
-        return self._add(None if tone.endless else sum(tone.cadence_ms) / 1000)
+        play = self._add(None if tone.endless else sum(tone.cadence_ms) / 1000)
+        if name.partition(":")[0] == "ringback":
+            self._give_way(play)
+        return play
 
     def stop_playing(self) -> None:
         """See MediaLeg."""
@@ -202,6 +205,22 @@ class VirtualLeg:
                 other.take_digit(digit, duration_ms)
 
     # ------------------------------------------------------------------ playing
+
+    def _give_way(self, ringback: asyncio.Future[PlayEnd]) -> None:
+        """It is over with the first sound that a bridged leg receives."""
+        stream, hearing = self._media.stream_of(self), self._media.hearing
+        if stream is None or ringback.done():
+            return
+
+        def arriving() -> list[Sound]:
+            sounds = [] if stream.bridged is None else hearing.received(stream.bridged)
+            return [sound for sound in sounds if sound.kind != DIGITS]
+
+        def make_way(_: Sound) -> None:
+            self._loop.call_soon(lambda: None if ringback.done() else self.stop_playing())
+
+        watch = hearing.watch(arriving, make_way, _ignore)
+        ringback.add_done_callback(lambda _: hearing.unwatch(watch))
 
     def _add(self, seconds: float | None, digits: str = "") -> asyncio.Future[PlayEnd]:
         play = _Play(self._loop.create_future(), seconds, digits)

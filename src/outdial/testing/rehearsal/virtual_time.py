@@ -34,10 +34,13 @@ class VirtualClock:
     def __init__(self, loop_time: Callable[[], float]) -> None:
         self._loop_time = loop_time
         self._epoch = time.time() - loop_time()
+        self._last = 0.0
 
     def now(self) -> float:
-        """Wall time in seconds since the epoch."""
-        return self._epoch + self._loop_time()
+        """Wall time in seconds since the epoch, later each time by a microsecond at least: what
+        happens at one moment happens one after the other."""
+        self._last = max(self._epoch + self._loop_time(), self._last + 1e-6)
+        return self._last
 
     def monotonic(self) -> float:
         """The loop's time."""
