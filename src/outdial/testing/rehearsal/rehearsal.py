@@ -299,11 +299,18 @@ class Rehearsal:
             raise StillGoingOn(f"{what} end within {within_s:g} s\n\n{self.story}") from None
 
     async def _until(self, is_over: Callable[[], bool], within_s: float) -> None:
-        """Until it is, and what it leads to is done. Raises TimeoutError."""
-        stage = self._stage
+        """Until it is, and still is when all were told. Raises TimeoutError."""
         async with asyncio.timeout(within_s):
-            while not is_over():  # noqa: ASYNC110 - the ends of calls have no event in common
-                await asyncio.sleep(_LOOKS_EVERY_S)
+            while True:
+                while not is_over():  # noqa: ASYNC110 - the ends of calls have no event in common
+                    await asyncio.sleep(_LOOKS_EVERY_S)
+                await self._settle()
+                if is_over():  # what was told may have led to further calls
+                    return
+
+    async def _settle(self) -> None:
+        """What the ends of calls lead to: phones notice, requests end, callbacks are delivered."""
+        stage = self._stage
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_AFTERWARDS_S):
                 while self._is_unsettled():  # noqa: ASYNC110 - as above

@@ -22,13 +22,17 @@ class Line:
     """Wall time, seconds."""
     who: str
     text: str
+    is_heard: bool = False
 
 
 def told(lines: Iterable[Line], began: float) -> str:
     """The lines in their order, with the seconds since then."""
-    ordered = sorted(lines, key=lambda line: line.at)
+    # what is heard at one moment is heard because of what the server did then
+    ordered = sorted(lines, key=lambda line: (round(line.at - began, 3), line.is_heard))
     width = max((len(line.who) for line in ordered), default=0)
-    return "\n".join(f"{line.at - began:9.3f}  {line.who:{width}}  {line.text}" for line in ordered)
+    return "\n".join(
+        f"{max(line.at - began, 0):9.3f}  {line.who:{width}}  {line.text}" for line in ordered
+    )
 
 
 def heading(call: CallRecord) -> str:
@@ -49,7 +53,7 @@ def of_phone(call: PhoneCall, epoch: float) -> list[Line]:
     """What a phone heard; `epoch` is the wall time of monotonic zero."""
     heard = [] if call.transcript is None else call.transcript.entries
     who = f"phone {call.phone.name}"
-    return [Line(epoch + entry.at, who, _heard(entry)) for entry in heard]
+    return [Line(epoch + entry.at, who, _heard(entry), True) for entry in heard]
 
 
 def _event(kind: str, data: Mapping[str, Any]) -> str:
