@@ -165,3 +165,10 @@ def test_early_media_is_heard_before_the_answer(outdial: Rehearsal, serve: Serve
     caller = outdial.phone().answers().hears("please wait")
     outdial.call(caller, serve(f"<Dial>{AGENT}</Dial>"))
     assert caller.calls[0].tones == ["ringback"]
+
+
+def test_a_text_reaches_a_phone(outdial: Rehearsal, serve: Serve) -> None:
+    phone = outdial.phone()
+    call = outdial.call(phone, serve('<Sms to="12025550101">Thank you.</Sms><Hangup/>'))
+    assert phone.texts == ["Thank you."]
+    assert "Sms" in call.verbs

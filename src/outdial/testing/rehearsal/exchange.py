@@ -53,7 +53,7 @@ class ExchangePlane:
     def release(self, dialog_data: Mapping[str, Any], trace: TraceListener | None = None) -> None:
         """See SignallingPlane: no call outlives the process."""
 
-    def trunk_of(self, host: str) -> str | None:
+    def trunk_of(self, host: str, account: str = "") -> str | None:
         """The name of the trunk at the address."""
         return self._trunk
 
@@ -172,6 +172,7 @@ class ExchangeIncoming(_Leg):
     """Fulfils `legs.IncomingLeg`."""
 
     source = (HOST, PORT)
+    account = ""
 
     @property
     def called(self) -> str:

@@ -26,6 +26,8 @@ class Stream:
     bridged: Stream | None = None
     room: object | None = None
     muted: bool = False
+    hushed: bool = False
+    """What it receives is thrown away."""
 
 
 Listener = Callable[[Sound], None]
@@ -107,7 +109,7 @@ class Hearing:
 
     def _received(self, stream: Stream, seen: set[Address]) -> list[Sound]:
         far = self.far_end(stream)
-        return [] if far is None else self._sent(far, seen)
+        return [] if far is None or stream.hushed else self._sent(far, seen)
 
     def _sent(self, stream: Stream, seen: set[Address]) -> list[Sound]:
         if stream.address in seen:

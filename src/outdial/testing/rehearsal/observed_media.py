@@ -114,10 +114,11 @@ class ObservedLeg:
         sound = Sound(Utterance(TONE, name.partition(":")[0]), "", None, None)
         return self._follow(self.inner.tone(name), sound)
 
-    def send_digits(self, digits: str) -> Awaitable[PlayEnd]:
+    def send_digits(self, digits: str, *, at_once: bool = False) -> Awaitable[PlayEnd]:
         """See MediaLeg."""
         sound = Sound(Utterance(DIGITS, digits), "", None, None)
-        return self._follow(self.inner.send_digits(digits), sound)
+        playing = self.inner.send_digits(digits, at_once=at_once)
+        return self._follow(playing, sound, at_once=at_once)
 
     def stop_playing(self) -> None:
         """See MediaLeg."""
@@ -162,9 +163,19 @@ class ObservedLeg:
         self.stream.muted = muted
         self._hearing.changed()
 
+    def hush(self, hushed: bool) -> None:
+        """See MediaLeg."""
+        self.inner.hush(hushed)
+        self.stream.hushed = hushed
+        self._hearing.changed()
+
     def record(self, plan: RecordingPlan) -> None:
         """See MediaLeg."""
         self.inner.record(plan)
+
+    def pause_recording(self, recording_id: str, paused: bool) -> None:
+        """See MediaLeg."""
+        self.inner.pause_recording(recording_id, paused)
 
     def stop_recording(self, recording_id: str) -> None:
         """See MediaLeg."""
@@ -195,9 +206,14 @@ class ObservedLeg:
             other.bridged = None
         stream.room = None
 
-    def _follow(self, playing: Awaitable[PlayEnd], sound: Sound) -> asyncio.Future[PlayEnd]:
+    def _follow(
+        self, playing: Awaitable[PlayEnd], sound: Sound, *, at_once: bool = False
+    ) -> asyncio.Future[PlayEnd]:
         future = asyncio.ensure_future(playing)
-        self._queue.append(sound)
+        if at_once:
+            self._queue.appendleft(sound)
+        else:
+            self._queue.append(sound)
         future.add_done_callback(lambda done: self._played(sound, done))
         self._play_next()
         return future

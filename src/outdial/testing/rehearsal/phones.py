@@ -20,7 +20,9 @@ from outdial.legs import (
     Ringing,
     SignallingEvent,
     SignallingPlane,
+    TraceListener,
 )
+from outdial.messages import MessageResult, MessageTarget
 from outdial.sim import steps as do
 from outdial.sim.gate import DigestGate, SimulatedLeg
 from outdial.sim.heard import MAX_SECONDS, HeardCall
@@ -49,6 +51,25 @@ SERVER = "outdial"
 _SCRIPTED = Persona("scripted", "a phone of a test", ())
 
 _log = log.get("rehearsal")
+
+
+class Texts:
+    """Fulfils `outdial.messages.MessagePlane`: short messages reach the phones at once, without
+    SIP in either mode."""
+
+    def __init__(self, phones: Phones) -> None:
+        self._phones = phones
+
+    async def send(
+        self, target: MessageTarget, trace: TraceListener | None = None
+    ) -> MessageResult:
+        """See MessagePlane."""
+        phone = self._phones.by_number.get(target.number)
+        if phone is None:
+            self._phones.strangers.append(target.number)
+            return MessageResult(404, "No phone of this test has the number", not_taken=True)
+        phone.texts.append(target.text)
+        return MessageResult(200, "OK")
 
 
 class Phones:

@@ -76,6 +76,8 @@ class Phone:
         """What failures call it."""
         self.calls: list[PhoneCall] = []
         """What it went through, one for each call, in order."""
+        self.texts: list[str] = []
+        """The short messages it was sent."""
         self.scripts: list[list[Action]] = [[]]
         """Its steps, one list for each call."""
 

@@ -28,7 +28,7 @@ from outdial.testing.rehearsal.exchange import ExchangePlane
 from outdial.testing.rehearsal.heard import Transcript
 from outdial.testing.rehearsal.hearing import Hearing, Stream
 from outdial.testing.rehearsal.observed_media import ObservedMedia
-from outdial.testing.rehearsal.phones import SERVER, TRUNK, Phones
+from outdial.testing.rehearsal.phones import SERVER, TRUNK, Phones, Texts
 from outdial.testing.rehearsal.sounds import KnowingSounds, KnowingSpeaker
 from outdial.testing.rehearsal.virtual_media import VirtualMedia
 from outdial.testing.rehearsal.virtual_time import VirtualTimeLoop
@@ -102,6 +102,7 @@ class Stage(Server):
         speak = KnowingSpeaker(speaker).speak
         phones = Phones(media, signalling, speak, self.clock, self.hearing, self.folder)
         self._stack.push_async_callback(phones.stop)
+        self.messenger = Texts(phones)
         return phones
 
 

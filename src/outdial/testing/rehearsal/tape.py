@@ -36,17 +36,34 @@ class Tape:
     def __init__(self, began: float) -> None:
         self._began = began
         self._stretches: list[_Stretch] = []
+        self._sounding: list[Sound] = []
+        self._is_paused = False
 
     def begin(self, sound: Sound, now: float) -> None:
         """It is heard from now on."""
-        if sound.kind != DIGITS:
+        if sound.kind == DIGITS:
+            return
+        self._sounding.append(sound)
+        if not self._is_paused:
             self._stretches.append(_Stretch(sound, now))
 
     def end(self, sound: Sound, now: float) -> None:
         """It is heard no more."""
+        if sound in self._sounding:
+            self._sounding.remove(sound)
         for stretch in self._stretches:
             if stretch.sound is sound and stretch.end is None:
                 stretch.end = now
+
+    def pause(self, paused: bool, now: float) -> None:
+        """Whether there is silence on it from now on, whatever is heard."""
+        if paused == self._is_paused:
+            return
+        self._is_paused = paused
+        if not paused:
+            self._stretches += [_Stretch(sound, now) for sound in self._sounding]
+        for stretch in self._stretches if paused else ():
+            stretch.end = now if stretch.end is None else stretch.end
 
     def samples(self, seconds: float) -> Samples:
         """What was heard, for so long."""

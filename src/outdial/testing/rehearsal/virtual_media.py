@@ -84,6 +84,7 @@ class _Play:
     seconds: float | None
     """None: until it is stopped."""
     digits: str = ""
+    began_at: float = 0.0
 
     def end(self, how: PlayEnd) -> None:
         if not self.future.done():
@@ -135,10 +136,12 @@ class VirtualLeg:
         """See MediaLeg."""
         self._end_plays(PlayEnd.STOPPED)
 
-    def send_digits(self, digits: str) -> Awaitable[PlayEnd]:
+    def send_digits(self, digits: str, *, at_once: bool = False) -> Awaitable[PlayEnd]:
         """See MediaLeg."""
-        steps = dtmf.steps(digits)
-        return self._add(sum(one.duration_ms + one.gap_ms for one in steps) / 1000, digits)
+        seconds = sum(one.duration_ms + one.gap_ms for one in dtmf.steps(digits)) / 1000
+        if at_once:
+            self._make_room()
+        return self._add(seconds, digits, first=at_once)
 
     def bridge(self, other: MediaLeg) -> None:
         """See MediaLeg: `hearing` follows it, as everything below up to `mute`."""
@@ -155,6 +158,9 @@ class VirtualLeg:
     def mute(self, muted: bool) -> None:
         """See MediaLeg."""
 
+    def hush(self, hushed: bool) -> None:
+        """See MediaLeg."""
+
     def record(self, plan: RecordingPlan) -> None:
         """See MediaLeg."""
         stream = self._media.stream_of(self)
@@ -163,6 +169,10 @@ class VirtualLeg:
             self._recordings.start(
                 plan, lambda: hearing.received(stream), lambda: hearing.sent(stream)
             )
+
+    def pause_recording(self, recording_id: str, paused: bool) -> None:
+        """See MediaLeg."""
+        self._recordings.pause(recording_id, paused)
 
     def stop_recording(self, recording_id: str) -> None:
         """See MediaLeg."""
@@ -199,7 +209,7 @@ class VirtualLeg:
         """The far end has pressed a key: it is told, and passed on to a bridged leg's far end."""
         self._tell(Digit(digit, "rfc4733", duration_ms))
         stream, hearing = self._media.stream_of(self), self._media.hearing
-        if stream is not None and stream.bridged is not None:
+        if stream is not None and stream.bridged is not None and not stream.hushed:
             other = self._media.leg_of(hearing.far_end(stream.bridged))
             if other is not None and other is not self:
                 other.take_digit(digit, duration_ms)
@@ -222,19 +232,40 @@ class VirtualLeg:
         watch = hearing.watch(arriving, make_way, _ignore)
         ringback.add_done_callback(lambda _: hearing.unwatch(watch))
 
-    def _add(self, seconds: float | None, digits: str = "") -> asyncio.Future[PlayEnd]:
+    def _add(
+        self, seconds: float | None, digits: str = "", *, first: bool = False
+    ) -> asyncio.Future[PlayEnd]:
         play = _Play(self._loop.create_future(), seconds, digits)
         if self._closed:
             play.end(PlayEnd.LOST)
+            return play.future
+        if first:
+            self._waiting.appendleft(play)
         else:
             self._waiting.append(play)
-            self._play_next()
+        self._play_next()
         return play.future
+
+    def _make_room(self) -> None:
+        """What plays goes on later where it is now; digits that are being sent are ended."""
+        play, self._current = self._current, None
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        if play is None:
+            return
+        if play.digits:
+            play.end(PlayEnd.STOPPED)
+            return
+        if play.seconds is not None:
+            play.seconds -= self._loop.time() - play.began_at
+        self._waiting.appendleft(play)
 
     def _play_next(self) -> None:
         if self._current is not None or not self._waiting or not self._started:
             return
         play = self._current = self._waiting.popleft()
+        play.began_at = self._loop.time()
         at = 0.0
         for step in dtmf.steps(play.digits):
             at += step.duration_ms / 1000
@@ -339,6 +370,12 @@ class Recordings:
         recording = _Recording(self._hearing, plan, far, near, self.stop)
         self._running[plan.recording_id] = recording
 
+    def pause(self, recording_id: str, paused: bool) -> None:
+        """Whether silence is recorded instead."""
+        recording = self._running.get(recording_id)
+        if recording is not None:
+            recording.pause(paused)
+
     def stop(self, recording_id: str) -> None:
         """Writes it; without effect when it has ended."""
         recording = self._running.pop(recording_id, None)
@@ -382,6 +419,11 @@ class _Recording:
         ]
         self._left = left
         self._await_silence()
+
+    def pause(self, paused: bool) -> None:
+        """Whether silence is recorded from now on."""
+        for tape in self._tapes:
+            tape.pause(paused, self._loop.time())
 
     def end(self) -> RecordingDone:
         """Writes the file."""

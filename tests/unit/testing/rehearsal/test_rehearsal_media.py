@@ -315,3 +315,68 @@ def test_a_far_end_that_is_gone_is_noticed(stage: Stage) -> None:
         assert stage.events["a"] == [NoRtp(60)]
 
     stage.run(listens())
+
+
+def test_digits_sent_at_once_interrupt_what_plays(stage: Stage) -> None:
+    async def plays() -> None:
+        leg, _ = stage.line("a")
+        playing = asyncio.ensure_future(leg.queue(CLIP))
+        ended = asyncio.ensure_future(leg.send_digits("99"))
+        await asyncio.sleep(1.5)
+        await leg.send_digits("12", at_once=True)
+        assert stage.digits("phone of a") == "12"
+        assert await playing is PlayEnd.FINISHED
+        assert stage.loop.time() == pytest.approx(2 + 0.4)
+        again = asyncio.ensure_future(leg.send_digits("3", at_once=True))
+        assert await ended is PlayEnd.STOPPED
+        assert await again is PlayEnd.FINISHED
+
+    stage.run(plays())
+
+
+def test_who_is_hushed_is_neither_heard_nor_recorded(
+    stage: Stage, voice: KnownClip, tmp_path: Path
+) -> None:
+    path = tmp_path / "hushed.wav"
+
+    async def talks() -> None:
+        leg, phone = stage.line("a")
+        other, _ = stage.line("b")
+        leg.bridge(other)
+        leg.record(RecordingPlan("RE1", str(path)))
+        leg.hush(True)
+        await phone.send_digits("5")
+        talking = asyncio.ensure_future(phone.queue(voice))
+        await asyncio.sleep(1)
+        leg.hush(False)
+        await talking
+        leg.close()
+        await asyncio.sleep(0)
+
+    stage.run(talks())
+    assert (stage.digits("a"), stage.digits("phone of b")) == ("5", "")
+    assert speech_span(read_wav(path)[0]) == pytest.approx((1.2, 3.2), abs=0.05)
+
+
+def test_a_recording_that_is_paused_has_silence(
+    stage: Stage, voice: KnownClip, tmp_path: Path
+) -> None:
+    path = tmp_path / "paused.wav"
+
+    async def talks() -> None:
+        leg, phone = stage.line("a")
+        leg.record(RecordingPlan("RE1", str(path)))
+        talking = asyncio.ensure_future(phone.queue(voice))
+        for paused in (True, True, False):
+            await asyncio.sleep(0.5)
+            leg.pause_recording("RE1", paused)
+        leg.pause_recording("RE2", True)
+        await talking
+        leg.close()
+        await asyncio.sleep(0)
+
+    stage.run(talks())
+    (channel, _) = read_wav(path)
+    assert channel.duration_s == pytest.approx(3)
+    assert active_s(channel) == pytest.approx(2, abs=0.1)
+    assert active_s(channel.cut(0.5, 1.5)) == 0
