@@ -84,7 +84,7 @@ def test_a_failure_says_what_was_heard_instead(outdial: Rehearsal, serve: Serve)
     with pytest.raises(ScriptFailed) as failure:
         outdial.call(phone, serve('<Say>Press 1.</Say><Pause length="60"/>'))
     text = str(failure.value)
-    assert text.startswith("the customer hears 'press 3' not within 20 s")
+    assert text.startswith("the customer did not hear 'press 3' within 20 s; it heard “Press 1.”\n")
     assert "phone the customer  hears “Press 1.” for" in text
     assert "verb.started  Pause 60000 ms" in text
     assert "completed, normal-clearing (the callee hung up)" in text
@@ -212,7 +212,7 @@ def test_a_slow_application_is_waited_for_in_real_time(
     call = outdial.call(outdial.phone(), url)
     assert call.said == ["Late."]
     (fetched,) = [event.data for event in call.timeline if event.kind == "document.fetched"]
-    assert fetched["ms"] < 1500
+    assert fetched["ms"] > 300
 
 
 @pytest.mark.outdial(didml={"fetch_timeout_s": 1.0})

@@ -161,6 +161,12 @@ class PhoneCall:
         return [one.text for one in self._utterances if one.kind != TONE]
 
     @property
+    def problem(self) -> str:
+        """What could not be done, and what was heard instead."""
+        heard = ", ".join(f"“{text}”" for text in self.heard) or "nothing"
+        return f"{self.failure}; it heard {heard}"
+
+    @property
     def tones(self) -> list[str]:
         """The tones it heard, in order: ringback, beep, hold."""
         return [one.text for one in self._utterances if one.kind == TONE]

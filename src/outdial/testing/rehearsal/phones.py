@@ -215,7 +215,8 @@ class _Life(SimulatedPhone):
                     transcript.changed.clear()
                     await transcript.changed.wait()
         except TimeoutError:
-            self._fail(f"{self._call.phone.name} {wanted} not within {wanted.within_s:g} s")
+            name = self._call.phone.name
+            self._fail(f"{name} did not hear {wanted.what} within {wanted.within_s:g} s")
 
     def _fail(self, problem: str) -> None:
         """The script cannot go on: the phone hangs up, and the test is told."""

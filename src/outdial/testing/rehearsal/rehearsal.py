@@ -248,7 +248,7 @@ class Rehearsal:
         ]
         self._reported.update(failed)
         if failed:
-            problems = "\n".join(call.failure for call in failed)
+            problems = "\n".join(call.problem for call in failed)
             raise ScriptFailed(f"{problems}\n\n{self.story}")
 
     @property

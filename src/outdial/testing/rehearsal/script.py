@@ -33,11 +33,12 @@ class Hear:
     interrupting: bool = False
     """Goes on when it begins, not when it has ended."""
 
-    def __str__(self) -> str:
-        what = self.wanted if isinstance(self.wanted, str) else f"/{self.wanted.pattern}/"
-        return {SAY: f"hears {what!r}", PLAY: f"hears the file {what!r}"}.get(
-            self.kind, f"hears the tone {what!r}"
-        )
+    @property
+    def what(self) -> str:
+        """What it listens for, in words."""
+        if isinstance(self.wanted, re.Pattern):
+            return f"/{self.wanted.pattern}/"
+        return {SAY: "", PLAY: "the file ", TONE: "the tone "}[self.kind] + repr(self.wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,7 @@ def described(action: Action) -> str:
     """The step in words, for failures."""
     match action:
         case Hear():
-            return str(action)
+            return f"hears {action.what}"
         case do.Press(digits):
             return f"presses {digits}"
         case do.Say(text):
