@@ -221,12 +221,8 @@ class Rehearsal:
 
         Raises ScriptFailed, StillGoingOn.
         """
-        stage = self._stage
-        self._wait(
-            lambda: not any(map(stage.calls.health().get, ("live", "queued"))),
-            within_s,
-            "not all calls",
-        )
+        __tracebackhide__ = True
+        self._wait(self._all_over, within_s, "not all calls did")
         self.check()
         return self.calls
 

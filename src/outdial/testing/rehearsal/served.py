@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import socketserver
 import threading
@@ -66,7 +67,7 @@ class _Asgi:
             application, "127.0.0.1", 0, log_config=None, access_log=False, lifespan="auto"
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, name="application", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="application", daemon=True)
         self.port = 0
 
     def start(self) -> None:
@@ -77,6 +78,10 @@ class _Asgi:
                 raise RuntimeError("the application did not start")
             time.sleep(0.005)
         self.port = int(self._server.servers[0].sockets[0].getsockname()[1])
+
+    def _run(self) -> None:
+        with contextlib.suppress(SystemExit):  # it has said why it does not start
+            self._server.run()
 
     def stop(self) -> None:
         self._server.should_exit = True

@@ -91,7 +91,7 @@ class Tape:
     def write(tapes: Sequence[Tape], seconds: float, path: str) -> int:
         """The channels as a WAV file of 16 bits; gives its size. Raises OSError."""
         channels = [tape.samples(seconds) for tape in tapes]
-        with wave.open(path, "wb") as file:
+        with open(path, "wb") as raw, wave.open(raw, "wb") as file:
             file.setnchannels(len(channels))
             file.setsampwidth(2)
             file.setframerate(g711.RATE_HZ)

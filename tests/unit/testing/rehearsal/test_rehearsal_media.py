@@ -84,12 +84,9 @@ def test_clips_are_played_one_after_the_other(stage: Stage) -> None:
     async def plays() -> None:
         leg, _ = stage.line("a")
         first, second = leg.queue(CLIP), leg.queue(CLIP, 3)
-        assert (await first, stage.loop.time()) == (PlayEnd.FINISHED, pytest.approx(2))
-        assert (await second, stage.loop.time()) == (PlayEnd.FINISHED, pytest.approx(8))
-        assert (await leg.tone("beep"), stage.loop.time()) == (
-            PlayEnd.FINISHED,
-            pytest.approx(8.5),
-        )
+        for playing, end in ((first, 2), (second, 8), (leg.tone("beep"), 8.5)):
+            assert await playing is PlayEnd.FINISHED
+            assert stage.loop.time() == pytest.approx(end)
 
     stage.run(plays())
 
