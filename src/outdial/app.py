@@ -24,10 +24,12 @@ from outdial import log
 from outdial.api.app import create_app
 from outdial.api.server import HttpServer
 from outdial.calls import playback
+from outdial.calls.archive import Recordings
 from outdial.calls.called_numbers import CalledNumbers
 from outdial.calls.channels import Channels
 from outdial.calls.gateway import Gateway
 from outdial.calls.journal import Journal
+from outdial.calls.left_recordings import Strays
 from outdial.calls.messages import Messages
 from outdial.calls.numbers import check_destination, normalise
 from outdial.calls.reception import Reception
@@ -55,6 +57,7 @@ from outdial.sip.endpoint import SipEndpoint, parse_listener
 from outdial.sip.messenger import Messenger
 from outdial.sip.plane import SipPlane
 from outdial.speech.cache import ClipCache
+from outdial.speech.mp3 import Mp3s
 from outdial.speech.pool import HelperPool
 from outdial.speech.sounds import Sounds
 from outdial.speech.speech import Speech
@@ -216,6 +219,8 @@ class Server:
             store=self.store,
             replays=Replays(self.store, self.deliverer, clock),
             numbers=numbers,
+            recordings=Recordings(recordings, self.store.archive, journal, self.mp3s),
+            mp3s=self.mp3s,
             keys=keys,
             settings=settings,
             check_url=lambda url: check_url(url, policy),
@@ -232,6 +237,9 @@ class Server:
         sweeper = Sweeper(self.store.expiry, settings.retention, recordings, clock)
         sweeper.start()
         stack.push_async_callback(sweeper.stop)
+        strays = Strays(recordings, self.store.archive, clock)
+        strays.start()
+        stack.push_async_callback(strays.stop)
         if self.member is not None:
             self.member.serve(self.calls, self.deliverer)
         await self.http.start(self._served(app))
@@ -272,6 +280,8 @@ class Server:
         stack.push_async_callback(speech.stop)
         sounds = Sounds(client, cache, pool, max_bytes=settings.didml.max_sound_bytes)
         stack.push_async_callback(sounds.stop)
+        self.mp3s = Mp3s(pool)
+        stack.push_async_callback(self.mp3s.stop)
         await speech.start()
         return speech, sounds
 

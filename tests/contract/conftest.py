@@ -18,6 +18,7 @@ from outdial.api import record
 from outdial.api.app import create_app
 from outdial.api.server import HttpServer
 from outdial.calls import codes
+from outdial.calls.archive import Recordings
 from outdial.calls.called_numbers import CalledNumbers
 from outdial.calls.commands import Command
 from outdial.calls.conferences import Conferences
@@ -30,6 +31,8 @@ from outdial.config import Limits, Number, Settings, Storage
 from outdial.errors import Refused, StoreConflict
 from outdial.legs import TracedMessage
 from outdial.net.addresses import AddressPolicy, check_url
+from outdial.speech.mp3 import Mp3s
+from outdial.speech.pool import HelperPool
 from outdial.store.records import (
     CallFilter,
     CallPage,
@@ -40,12 +43,44 @@ from outdial.store.records import (
     EventRecord,
     FeedEvent,
     IdempotencyRecord,
+    RecordingFilter,
+    RecordingPage,
     RecordingRecord,
     Usage,
 )
 
 KEY = "YOURSECRECTAPIKEY"
 V2 = "/didforsaleapi/index.php/api/V2/CallTermination/"
+
+
+@dataclass
+class Rows:
+    """The rows of recordings in memory."""
+
+    kept: dict[str, RecordingRecord]
+    notes: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
+
+    async def page(
+        self, wanted: RecordingFilter | None = None, cursor: str = "", limit: int = 50
+    ) -> RecordingPage:
+        assert wanted is not None
+        fit = [
+            one
+            for one in sorted(self.kept.values(), key=lambda one: -one.created_at)
+            if wanted.call_sid in ("", one.call_sid)
+            and wanted.kind in ("", one.kind)
+            and (wanted.created_after is None or one.created_at > wanted.created_after)
+            and (wanted.created_before is None or one.created_at < wanted.created_before)
+        ]
+        start = int(cursor or 0)
+        more = str(start + limit) if len(fit) > start + limit else ""
+        return RecordingPage(tuple(fit[start : start + limit]), more)
+
+    async def delete(self, recording: RecordingRecord) -> None:
+        del self.kept[recording.sid]
+
+    def note(self, kind: str, sid: str, data: Mapping[str, Any]) -> None:
+        self.notes.append((kind, sid, data))
 
 
 @dataclass
@@ -77,6 +112,10 @@ class Record:
     conferences: Conferences = field(default_factory=Conferences)
     queues: Queues = field(default_factory=Queues)
     numbers: StoredNumbers = field(default_factory=StoredNumbers)
+    archive: Rows = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.archive = Rows(self.recordings)
 
     async def place(
         self, request: CallRequest, key_name: str, repeatable: Repeatable | None = None
@@ -296,11 +335,15 @@ async def running(
     policy = AddressPolicy(["127.0.0.0/8"])
     given = [Number(number="18005550100", url="https://app.example.com/given.xml")]
     settings = Settings(limits=limits, storage=Storage(recordings=str(folder)), numbers=given)
+    pool = HelperPool()
+    mp3s = Mp3s(pool)
     app = create_app(
         calls=lists,
         store=store or lists,
         replays=lists,
         numbers=CalledNumbers(given, lists.numbers, SystemClock()),
+        recordings=Recordings(folder, lists.archive, lists.archive, mp3s),
+        mp3s=mp3s,
         keys=lists,
         settings=settings,
         check_url=lambda url: check_url(url, policy),
@@ -313,6 +356,8 @@ async def running(
             yield Door(base, http, lists, folder, server.port)
     finally:
         await server.stop()
+        await mp3s.stop()
+        await pool.stop()
 
 
 @pytest.fixture

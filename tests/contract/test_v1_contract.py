@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from typing import Any
 
 import pytest
 
 from contract.conftest import KEY, Door
-from outdial import ids
 from outdial.calls import codes
 from outdial.errors import Refused, StoreUnavailable
-from outdial.store.records import RecordingRecord
 
 AUTH = {"Authorization": f"Bearer {KEY}"}
 GOOD = {"to": "19499300360", "from": "18005797676"}
@@ -111,106 +107,6 @@ async def test_timeline_ladder_and_deliveries(door: Door) -> None:
     delivery = deliveries["deliveries"][0]
     assert (delivery["event"], delivery["state"]) == ("completed", "pending")
     assert "hidden" not in str(delivery)
-
-
-async def test_a_recording(door: Door) -> None:
-    sid = ids.new(ids.RECORDING)
-    (door.recordings / f"{sid}.wav").write_bytes(b"RIFF and so on")
-    door.record.recordings[sid] = RecordingRecord(sid, "CA", f"{sid}.wav", 0.0)
-    path = f"{door.base}/v1/recordings/{sid}.wav"
-    async with door.http.get(path, headers=AUTH) as response:
-        assert response.status == 200
-        assert response.headers["Content-Type"] == "audio/wav"
-        assert await response.read() == b"RIFF and so on"
-    async with door.http.get(path) as response:
-        assert response.status == 401
-
-
-@pytest.mark.parametrize(
-    ("wanted", "status", "part", "shown"),
-    [
-        ("bytes=0-3", 206, b"0123", "bytes 0-3/10"),
-        ("bytes=7-", 206, b"789", "bytes 7-9/10"),
-        ("bytes=-2", 206, b"89", "bytes 8-9/10"),
-        ("bytes=5-99", 206, b"56789", "bytes 5-9/10"),
-        ("bytes=9-9", 206, b"9", "bytes 9-9/10"),
-        ("bytes=0-9", 200, b"0123456789", None),
-        ("bytes=-99", 200, b"0123456789", None),
-        ("bytes=0-1,4-5", 200, b"0123456789", None),
-        ("bytes=5-2", 200, b"0123456789", None),
-        ("bytes=-", 200, b"0123456789", None),
-        ("lines=1-2", 200, b"0123456789", None),
-    ],
-)
-async def test_a_part_of_a_recording(
-    door: Door, wanted: str, status: int, part: bytes, shown: str | None
-) -> None:
-    path = keep_recording(door, b"0123456789")
-    async with door.http.get(path, headers=AUTH | {"Range": wanted}) as response:
-        assert response.status == status
-        assert await response.read() == part
-        assert response.headers.get("Content-Range") == shown
-        assert response.headers["Accept-Ranges"] == "bytes"
-
-
-@pytest.mark.parametrize("wanted", ["bytes=10-", "bytes=99-100", "bytes=-0"])
-async def test_a_part_behind_the_end(door: Door, wanted: str) -> None:
-    path = keep_recording(door, b"0123456789")
-    async with door.http.get(path, headers=AUTH | {"Range": wanted}) as response:
-        assert response.status == 416
-        assert response.headers["Content-Range"] == "bytes */10"
-        assert (await response.json(content_type=None))["code"] == codes.BAD_RANGE
-
-
-async def test_a_range_with_a_condition_is_the_whole(door: Door) -> None:
-    path = keep_recording(door, b"0123456789")
-    headers = AUTH | {"Range": "bytes=0-3", "If-Range": '"x"'}
-    async with door.http.get(path, headers=headers) as response:
-        assert (response.status, await response.read()) == (200, b"0123456789")
-
-
-async def test_recordings_leave_no_descriptor_open(door: Door) -> None:
-    path = keep_recording(door, bytes(5_000_000))
-    async with door.http.get(path, headers=AUTH) as response:
-        assert len(await response.read()) == 5_000_000
-    before = len(os.listdir("/proc/self/fd"))
-    for wanted in ("bytes=0-9", "bytes=5000000-", ""):
-        for _ in range(5):
-            async with door.http.get(path, headers=AUTH | {"Range": wanted}) as response:
-                await response.read()
-    for _ in range(5):  # and clients that leave in the middle
-        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
-        place = path.removeprefix(door.base)
-        writer.write(f"GET {place} HTTP/1.1\r\nHost: x\r\napikey: {KEY}\r\n\r\n".encode())
-        await reader.readexactly(1000)
-        writer.transport.abort()
-    for _ in range(100):
-        if len(os.listdir("/proc/self/fd")) <= before:
-            break
-        await asyncio.sleep(0.02)
-    assert len(os.listdir("/proc/self/fd")) <= before
-
-
-def keep_recording(door: Door, data: bytes) -> str:
-    """Its URL."""
-    sid = ids.new(ids.RECORDING)
-    (door.recordings / f"{sid}.wav").write_bytes(data)
-    door.record.recordings[sid] = RecordingRecord(sid, "CA", f"{sid}.wav", 0.0)
-    return f"{door.base}/v1/recordings/{sid}.wav"
-
-
-@pytest.mark.parametrize("how", ["no file", "a link", "no row", "traversal", "malformed"])
-async def test_a_recording_that_is_not_there(door: Door, how: str) -> None:
-    sid = ids.new(ids.RECORDING)
-    if how == "a link":
-        (door.recordings / f"{sid}.wav").symlink_to("/etc/passwd")
-    if how != "no row":
-        door.record.recordings[sid] = RecordingRecord(sid, "CA", f"{sid}.wav", 0.0)
-    else:
-        (door.recordings / f"{sid}.wav").write_bytes(b"RIFF")
-    name = {"traversal": "..%2F..%2Fetc%2Fpasswd", "malformed": "RE12"}.get(how, sid)
-    status, problem = await door.get(f"/v1/recordings/{name}.wav")
-    assert (status, problem["status"]) == (404, 404)
 
 
 REFUSED = [

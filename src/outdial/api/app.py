@@ -14,7 +14,9 @@ from outdial.api import document, health, metrics, problems, v1, v2
 from outdial.api.intake import Intake
 from outdial.api.keys import Keys
 from outdial.api.rate import PostRate
-from outdial.api.record import Record, Replays
+from outdial.api.record import Mp3s, Record, Replays
+from outdial.api.recordings import RecordingRoutes
+from outdial.calls.archive import Recordings
 from outdial.calls.called_numbers import CalledNumbers
 from outdial.calls.checks import Rules
 from outdial.calls.service import CallService
@@ -51,6 +53,8 @@ def create_app(
     store: Record,
     replays: Replays,
     numbers: CalledNumbers,
+    recordings: Recordings,
+    mp3s: Mp3s,
     keys: Keys,
     settings: Settings,
     check_url: Callable[[str], None],
@@ -84,15 +88,16 @@ def create_app(
     app.counters = counters
     app.termination = v2.CallTermination(intake, keys, counters)
     problems.install(app)
-    recordings = Path(settings.storage.recordings).absolute()
+    folder = Path(settings.storage.recordings).absolute()
+    sounds = RecordingRoutes(store, recordings, folder, mp3s)
     own = (
         v1.router(
             intake,
             store,
             replays,
             numbers,
+            sounds,
             keys,
-            recordings,
             clock,
             settings.didml.max_document_bytes,
         ),

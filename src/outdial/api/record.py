@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Protocol
 
 from outdial import ids
 from outdial.calls import codes
 from outdial.errors import Refused
 from outdial.legs import TracedMessage
+from outdial.speech.mp3_shape import Shape
 from outdial.store.records import (
     CallFilter,
     CallPage,
@@ -64,6 +67,12 @@ class Replays(Protocol):
     async def replay(self, delivery: DeliveryRecord) -> None: ...
 
     async def replay_dead(self, call_sid: str = "", since: float | None = None) -> int: ...
+
+
+class Mp3s(Protocol):
+    """Makes MP3 of recordings; `speech.mp3.Mp3s`."""
+
+    def chunks(self, path: Path, shape: Shape, start: int, end: int) -> AsyncIterator[bytes]: ...
 
 
 async def known_call(record: Record, sid: str, field: str = "sid") -> CallRecord:

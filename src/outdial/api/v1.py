@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -34,12 +33,12 @@ def router(
     record: Record,
     replays: Replays,
     numbers: CalledNumbers,
+    recordings: RecordingRoutes,
     key_ring: keys.Keys,
-    recordings: Path,
     clock: Clock,
     max_document_bytes: int,
 ) -> APIRouter:
-    """The routes. `recordings` is the folder of the WAV files."""
+    """The routes."""
 
     async def authenticated(request: Request, documented: _Bearer) -> None:
         presented = keys.from_headers(request.scope["headers"])
@@ -52,7 +51,7 @@ def router(
     FeedRoutes(record, intake.calls).add_to(routes)
     DeliveryRoutes(intake, record, replays).add_to(routes)
     NumberRoutes(intake, numbers).add_to(routes)
-    RecordingRoutes(record, recordings).add_to(routes)
+    recordings.add_to(routes)
     UsageRoutes(record, intake.calls, clock).add_to(routes)
     MeetingRoutes(intake.calls, clock, intake.max_body_bytes).add_to(routes)
     return routes

@@ -44,6 +44,8 @@ UNKNOWN_NUMBER = 40410
 """It is not one of the numbers that calls are taken for."""
 BAD_METHOD = 40501
 """The path does not take this HTTP method."""
+NO_MP3 = 40601
+"""The recording cannot be had as MP3; it can as WAV."""
 SLOW_BODY = 40801
 """The body did not arrive in time."""
 STILL_PENDING = 40902
@@ -90,3 +92,7 @@ STORE_AWAY = 50301
 """The record could not be written now."""
 DRAINING = 50302
 """The server is shutting down and takes no new calls."""
+RECORDING_STAYS = 50303
+"""The file of a recording that was to be deleted cannot be removed."""
+MP3_AWAY = 50304
+"""The recording cannot be made into MP3 now."""

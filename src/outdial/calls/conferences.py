@@ -188,7 +188,7 @@ class Conference:
             return
         self._recording, self._recorder = record, attendee.leg
         attendee.leg.recordings.name_conference(sid, self.recording_url)
-        attendee.leg.note("recording.started", recording=sid)
+        attendee.leg.note("recording.started", recording=sid, of="conference")
 
     def _on_media(self, event: MediaEvent) -> None:
         match event:

@@ -122,6 +122,14 @@ class Journal:
         """The timeline of a call that is live, or was until a moment ago."""
         return self._timelines.get(sid)
 
+    def note(self, kind: str, sid: str, data: Mapping[str, Any]) -> None:
+        """A note for a call, whether it is live or over; nobody waits for it."""
+        timeline = self._timelines.get(sid)
+        if timeline is not None:
+            timeline.note(kind, data)
+        else:
+            self.note_late(sid, kind, data)
+
     def note_late(self, sid: str, kind: str, data: Mapping[str, Any]) -> None:
         """A note for a call whose timeline is closed; nobody waits for it."""
         self._late_notes.start(self._note_late(sid, kind, data), f"note {kind} {sid}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -178,7 +179,7 @@ class Told(NamedTuple):
 class Recordings:
     """All of a leg's."""
 
-    __slots__ = ("_all", "_conference", "_whole", "services", "timeline")
+    __slots__ = ("_all", "_conference", "_recovered", "_whole", "services", "timeline")
 
     def __init__(self, services: Services, timeline: Timeline) -> None:
         self.services = services
@@ -187,6 +188,14 @@ class Recordings:
         self._whole: Recording | None = None
         self._conference: Told | None = None
         """Of a conference, which this leg asked for."""
+        self._recovered: tuple[RecordingRecord, ...] = ()
+
+    def recover(self, recordings: Sequence[RecordingRecord]) -> None:
+        """Those that an earlier process left behind are this leg's."""
+        self._recovered = tuple(recordings)
+        for record in recordings:
+            told = {"recording": record.sid, "ms": record.duration_ms}
+            self.timeline.note("recording.recovered", told)
 
     def whole(self, media: MediaLeg, sid: str = "") -> Recording:
         """Everything from now on, left what the far end says and right what it hears.
@@ -251,9 +260,15 @@ class Recordings:
         conversation, else that of a conference, which may go on."""
         usable = [r for r in self._all.values() if _is_usable(r)]
         if not usable:
-            return self._conference
+            return self._conference or self._told_of_recovered()
         named = self._whole if self._whole in usable else usable[-1]
         return Told(named.sid, named.url)
+
+    def _told_of_recovered(self) -> Told | None:
+        whole = [one for one in self._recovered if one.kind == "call"]
+        for record in (whole or self._recovered)[-1:]:
+            return Told(record.sid, f"{self.services.public_url}/v1/recordings/{record.sid}.wav")
+        return None
 
     @property
     def error(self) -> str:
@@ -263,7 +278,7 @@ class Recordings:
     def to_store(self) -> tuple[RecordingRecord, ...]:
         """Those that are to be kept at the end of the leg, and are not yet."""
         left = (r for r in self._all.values() if not r.is_discarded and not r.is_kept)
-        return tuple(recording.record for recording in left)
+        return (*self._recovered, *(recording.record for recording in left))
 
 
 def _is_usable(recording: Recording) -> bool:

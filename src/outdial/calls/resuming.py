@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from outdial import log
 from outdial.calls.callbacks import Subscription
+from outdial.calls.left_recordings import Begun, begun, recover
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.request import CallRequest
 from outdial.calls.services import Services
@@ -42,7 +43,7 @@ async def resume(
     """One that was never dialled, to join the queue; any other, and one that waited for longer
     than its timeout, is over when this returns. `is_claimed`: it waited with another node."""
     now = services.clock.now()
-    last = await _last_event(store, call.sid)
+    last, recordings = await _look_through(store, call.sid)
     next_seq = 0 if last is None else last.seq + 1
     is_first = call.parent_sid == call.sid
     request = _request_of(call) if is_first else None
@@ -62,17 +63,20 @@ async def resume(
     plan = LegPlan(call.to_number, call.from_number)
     leg = CallLeg(services, call, plan, subscription, next_seq=next_seq)
     keep(leg)
+    lost = [one for one in recordings if await store.recording(one.sid) is None]
+    leg.recordings.recover(await recover(services.recordings, call.sid, lost, now))
     ladder = await store.ladder(call.sid) if call.dialog is not None else ()
     leg.abandon(_CRASHED, call.created_at if last is None else last.at, ladder)
     return None
 
 
-async def _last_event(store: Store, sid: str) -> EventRecord | None:
-    """A timeline is read a page at a time."""
-    last = None
+async def _look_through(store: Store, sid: str) -> tuple[EventRecord | None, list[Begun]]:
+    """The last event of a timeline, which is read a page at a time, and what was recorded."""
+    last, recordings = None, list[EventRecord]()
     while page := await store.events(sid, -1 if last is None else last.seq):
         last = page[-1]
-    return last
+        recordings += [event for event in page if event.kind.startswith("recording.")]
+    return last, begun(recordings)
 
 
 async def _subscription_of_second(store: Store, call: CallRecord) -> Subscription | None:

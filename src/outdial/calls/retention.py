@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from outdial import ids, log
+from outdial import log
+from outdial.calls.archive import remove_files
 from outdial.clock import Clock
 from outdial.config import Retention
 from outdial.errors import StoreUnavailable
@@ -84,6 +85,7 @@ class Sweeper:
             for days_kept, sweep in (
                 (days.recordings_days, self._sweep_recordings),
                 (days.ladders_days, self._sweep_ladders),
+                (days.calls_days, self._sweep_strays),
                 (days.calls_days, self._sweep_calls),
             ):
                 if days_kept:
@@ -116,11 +118,17 @@ class Sweeper:
         return len(calls)
 
     async def _sweep_recordings(self, before: float) -> int:
-        sids = await self._expiry.recordings(before, BATCH)
+        return await self._delete_recordings(await self._expiry.recordings(before, BATCH))
+
+    async def _delete_recordings(self, sids: Sequence[str]) -> int:
         await self._delete_files(sids)
         await self._expiry.delete_recordings(sids)
         self._count("recordings", len(sids))
         return len(sids)
+
+    async def _sweep_strays(self, before: float) -> int:
+        """Recordings of no call (`left_recordings`) go when calls of their age do."""
+        return await self._delete_recordings(await self._expiry.strays(before, BATCH))
 
     async def _sweep_ladders(self, before: float) -> int:
         sids = await self._expiry.ladders(before, BATCH)
@@ -143,14 +151,13 @@ class Sweeper:
             self._deleted[what] += count
 
     async def _delete_files(self, sids: Iterable[str]) -> None:
-        wanted = [sid for sid in sids if ids.is_sid(sid, ids.RECORDING)]
+        wanted = list(sids)
         if wanted:
             await asyncio.to_thread(self._delete_files_now, wanted)
 
     def _delete_files_now(self, sids: Iterable[str]) -> None:
-        """By our own id only: what a row says of a path is not asked. Links are not followed."""
         for sid in sids:
             try:
-                (self._recordings / f"{sid}.wav").unlink(missing_ok=True)
+                remove_files(self._recordings, sid)
             except OSError as error:
                 _log.warning("retention.file_stays", recording=sid, error=str(error))

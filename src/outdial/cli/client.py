@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -14,6 +15,7 @@ from outdial.errors import OutdialError
 
 _TIMEOUT_S = 30.0
 _LARGEST_ANSWER = 32 << 20
+_CHUNK_BYTES = 1 << 16
 
 
 class ApiError(OutdialError):
@@ -50,12 +52,43 @@ class Client:
         """The JSON answer to a JSON body. Raises ApiError."""
         return self._ask("POST", path, json.dumps(body).encode())
 
+    def download(self, path: str, write: Callable[[bytes], object]) -> int:
+        """Hands over the bytes at the path as they come, and says how many. Raises ApiError, also
+        when they end too early."""
+        try:
+            self._connection.request("GET", self._prefix + path, None, self._headers())
+            response = self._connection.getresponse()
+            if response.status != 200:
+                self._read(response.status, response.read(_LARGEST_ANSWER))
+                raise ApiError(f"{self.url} answered {response.status}")
+            size = 0
+            while chunk := response.read(_CHUNK_BYTES):
+                size += len(chunk)
+                write(chunk)
+            if response.length:
+                raise ApiError(f"{self.url} closed the connection in the middle of {path}")
+            return size
+        except ConnectionRefusedError:
+            raise ApiError(self._nobody()) from None
+        except (ConnectionError, TimeoutError, http.client.HTTPException) as error:
+            raise ApiError(
+                f"{self.url} cannot be reached: {error or type(error).__name__}"
+            ) from None
+        finally:
+            self._connection.close()
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key}", "Accept": "*/*"}
+
+    def _nobody(self) -> str:
+        return f"no server answers at {self.url}; is `outdial serve` running there?"
+
     def delete(self, path: str) -> None:
         """Raises ApiError."""
         self._ask("DELETE", path, None)
 
     def _ask(self, method: str, path: str, body: bytes | None) -> Any:
-        headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
+        headers = self._headers()
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
@@ -68,9 +101,7 @@ class Client:
                     raise
                 status, data = self._exchange(method, path, body, headers)
         except ConnectionRefusedError:
-            raise ApiError(
-                f"no server answers at {self.url}; is `outdial serve` running there?"
-            ) from None
+            raise ApiError(self._nobody()) from None
         except (OSError, http.client.HTTPException) as error:
             raise ApiError(
                 f"{self.url} cannot be reached: {error or type(error).__name__}"

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from outdial.cli import deliveries, exits, meetings, numbers
+from outdial.cli import deliveries, exits, meetings, numbers, recordings
 from outdial.cli.options import Config, Json, Key, Server, Sim, print_line
 
 _USAGE_OF_TYPER = 2
@@ -40,6 +40,7 @@ app.add_typer(meetings.conferences_app, name="conferences")
 app.add_typer(meetings.queues_app, name="queues")
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(numbers.app, name="numbers")
+app.add_typer(recordings.app, name="recordings")
 app.add_typer(keys_app, name="keys")
 app.add_typer(trunks_app, name="trunks")
 

@@ -60,13 +60,29 @@ def _decoded(data: bytes, container: str) -> Iterator[bytes]:
         coding = getattr(context, "name", "something unknown")  # FFmpeg may know no codec for it
         if not _CODECS[container].fullmatch(coding):
             raise SoundError(f"the file is coded as {coding}, which is not played")
-        if context.sample_rate not in _RATES_HZ or not 1 <= context.channels <= _MAX_CHANNELS:
-            raise SoundError("the file's sampling rate or number of channels makes no sense")
-        resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
+        _check_form(context.sample_rate, context.channels)
+        form: tuple[str, str, int] | None = None
+        resampler = _resampler()
         for packet in source.demux(stream):
             for frame in _frames(context, packet):
+                own = frame.format.name, frame.layout.name, frame.sample_rate
+                if form is not None and own != form:
+                    # MP3s that somebody put one behind the other
+                    _check_form(frame.sample_rate, frame.layout.nb_channels)
+                    yield from map(samples_of, resampler.resample(None))
+                    resampler = _resampler()
+                form = own
                 yield from map(samples_of, resampler.resample(frame))
         yield from map(samples_of, resampler.resample(None))
+
+
+def _resampler() -> av.AudioResampler:
+    return av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
+
+
+def _check_form(rate_hz: int, channels: int) -> None:
+    if rate_hz not in _RATES_HZ or not 1 <= channels <= _MAX_CHANNELS:
+        raise SoundError("the file's sampling rate or number of channels makes no sense")
 
 
 def _frames(context: av.AudioCodecContext, packet: av.Packet[Any]) -> list[av.AudioFrame]:

@@ -1,12 +1,12 @@
-"""A helper process: speech synthesis, sound decoding, G.711 files.
+"""A helper process: speech synthesis, sound decoding, G.711 files, MP3.
 
 ``python -m outdial.speech.helper``; `pool` starts it and speaks `frames` with it over its
 standard input and output. Everything here may block: nothing else runs in the process. It ends
 when its input does, so it cannot outlive the process that started it.
 
 Requests (``job``): ``describe`` {engine}; ``speak`` {engine, voice, rate_wpm, text, path};
-``decode`` {path, max_s} with the file as body. Replies: {"samples"} or {"version", "languages"};
-{"error"} with one sentence.
+``decode`` {path, max_s} with the file as body; ``mp3`` {path, channels, first, count}. Replies:
+{"samples"}, {"version", "languages"}, or {} with MP3 frames as body; {"error"} with one sentence.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable
 
 from outdial.errors import SoundError, SpeechError
-from outdial.speech import audio, decoder, frames, synthesizers
+from outdial.speech import audio, decoder, encoder, frames, synthesizers
 
 _MEMORY_BYTES = 2 << 30
 """Address space: a sound that makes FFmpeg ask for more fails, the machine does not."""
@@ -36,20 +36,24 @@ class Jobs:
             "decode": self._decode,
         }
 
-    def answer(self, head: frames.Head, body: bytes) -> frames.Head:
+    def answer(self, head: frames.Head, body: bytes) -> tuple[frames.Head, bytes]:
         """Does one job. Failures are answers too."""
+        is_mp3 = head.get("job") == "mp3"
         try:
-            return self._table[head["job"]](head, body)
+            if is_mp3:
+                return {}, self._mp3(head)
+            return self._table[head["job"]](head, body), b""
         except (SpeechError, SoundError) as error:
-            return {"error": str(error)}
+            return {"error": str(error)}, b""
         except MemoryError:
-            return {"error": "it needs too much memory"}
+            return {"error": "it needs too much memory"}, b""
         except OSError as error:
-            return {"error": f"cannot write the prompt: {error.strerror}"}
+            what = "cannot read the recording" if is_mp3 else "cannot write the prompt"
+            return {"error": f"{what}: {error.strerror}"}, b""
         except Exception as error:
             # a defect, told on standard error; the next job must not wait for a new process
             traceback.print_exc()
-            return {"error": f"the {head.get('job')} job failed: {type(error).__name__}"}
+            return {"error": f"the {head.get('job')} job failed: {type(error).__name__}"}, b""
 
     def close(self) -> None:
         """Ends the engines."""
@@ -77,6 +81,9 @@ class Jobs:
         chunks = decoder.decode(body, head["max_s"])
         return {"samples": audio.write_clip(chunks, head["path"])}
 
+    def _mp3(self, head: frames.Head) -> bytes:
+        return encoder.encode(head["path"], head["channels"], head["first"], head["count"])
+
 
 def main() -> None:
     """Answers until its input ends."""
@@ -90,7 +97,7 @@ def main() -> None:
     jobs = Jobs()
     try:
         while (request := frames.read(sys.stdin.buffer)) is not None:
-            frames.write(replies, jobs.answer(*request))
+            frames.write(replies, *jobs.answer(*request))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         pass
     finally:

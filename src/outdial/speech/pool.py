@@ -53,8 +53,8 @@ class _Helper:
             raise HelperLost(f"no helper process could be started: {error.strerror}") from None
         return cls(process)
 
-    async def ask(self, head: frames.Head, body: bytes) -> frames.Head:
-        """Raises OSError or EOFError when the process is gone."""
+    async def ask(self, head: frames.Head, body: bytes) -> tuple[frames.Head, bytes]:
+        """The reply. Raises OSError or EOFError when the process is gone."""
         writer, reader = self._process.stdin, self._process.stdout
         # uvloop raises RuntimeError for writing to a pipe whose other end went away meanwhile
         if writer is None or reader is None or writer.transport.is_closing():
@@ -65,7 +65,11 @@ class _Helper:
         (size,) = frames.LENGTH.unpack(prefix)
         if size > _MAX_REPLY_BYTES:
             raise EOFError
-        return frames.decode_head(await reader.readexactly(size))
+        reply = frames.decode_head(await reader.readexactly(size))
+        size = reply.get("body_size", 0)
+        if not isinstance(size, int) or not 0 <= size <= _MAX_REPLY_BYTES:
+            raise EOFError
+        return reply, await reader.readexactly(size)
 
     async def kill(self) -> None:
         """Ends the process and what it started, and waits until it is gone."""
@@ -129,11 +133,24 @@ class HelperPool:
 
         Raises JobRefused with the helper's own words, HelperLost for everything else.
         """
+        reply, _ = await self._run(head, body, timeout_s, retry, is_sound=bool(body))
+        return reply
+
+    async def fetch(
+        self, head: frames.Head, *, timeout_s: float = JOB_TIMEOUT_S, retry: bool = False
+    ) -> bytes:
+        """The sound that one job makes, as `run` in all else."""
+        _, made = await self._run(head, b"", timeout_s, retry, is_sound=True)
+        return made
+
+    async def _run(
+        self, head: frames.Head, body: bytes, timeout_s: float, retry: bool, *, is_sound: bool
+    ) -> tuple[frames.Head, bytes]:
         if self._waiting >= MAX_WAITING:
             raise HelperLost("too much is waiting to be spoken or decoded")
         self._waiting += 1
         try:
-            if body:
+            if is_sound:
                 async with self._sound_slots:
                     return await self._run_slot(head, body, timeout_s, retry)
             return await self._run_slot(head, body, timeout_s, retry)
@@ -149,7 +166,7 @@ class HelperPool:
 
     async def _run_slot(
         self, head: frames.Head, body: bytes, timeout_s: float, retry: bool
-    ) -> frames.Head:
+    ) -> tuple[frames.Head, bytes]:
         async with self._slots:
             try:
                 return await self._run_once(head, body, timeout_s)
@@ -158,7 +175,9 @@ class HelperPool:
                     raise
                 return await self._run_once(head, body, timeout_s)
 
-    async def _run_once(self, head: frames.Head, body: bytes, timeout_s: float) -> frames.Head:
+    async def _run_once(
+        self, head: frames.Head, body: bytes, timeout_s: float
+    ) -> tuple[frames.Head, bytes]:
         if self._closed:
             raise HelperLost("speech is shutting down")
         helper = self._idle.pop() if self._idle else await _Helper.start()
@@ -181,6 +200,6 @@ class HelperPool:
         if reply is None:
             _log.warning("helper-lost", pid=helper.pid, job=head.get("job"), reason=reason)
             raise HelperLost(f"the helper process {reason}")
-        if "error" in reply:
-            raise JobRefused(reply["error"])
+        if "error" in reply[0]:
+            raise JobRefused(reply[0]["error"])
         return reply

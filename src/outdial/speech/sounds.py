@@ -26,7 +26,7 @@ MAX_SOUND_S = 1800.0
 REDIRECTS = 3
 _KNOWN = 4096
 _SMALL_BYTES = 65536
-_VERSION = "1"
+_VERSION = "2"
 """Part of every key: to be changed when `decoder` makes something different of the same file."""
 _PASSING = frozenset(("resolve", "connect", "timeout", "protocol"))
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Any
 
-from sqlalchemy import Dialect, and_, bindparam, delete, null, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    Dialect,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.sql import ClauseElement
 
+from outdial.errors import StoreConflict
 from outdial.store import cursors, rows, tables
 from outdial.store.backends import Backend
 from outdial.store.groups import Rows
@@ -52,6 +66,12 @@ class Archive:
                 unknown.append(sid)
         return unknown
 
+    async def add(self, recording: RecordingRecord) -> None:
+        """A recording that had no row, durable on return; nothing happens when it has one."""
+        row = rows.recording_row(recording)
+        with contextlib.suppress(StoreConflict):
+            await self._backend.writer.submit([(self._statements.insert, row)])
+
     async def delete(self, recording: RecordingRecord) -> None:
         """The row goes, and its call names it no more; durable on return."""
         sid, statements = recording.sid, self._statements
@@ -70,6 +90,16 @@ class _Statements:
         self._dialect = dialect
         self._pages: dict[tuple[str, ...], Read] = {}
         self.exists = Read(select(table.c.sid).where(table.c.sid == bindparam("sid")), dialect)
+        values: dict[str, BindParameter[Any]] = {
+            name: bindparam(f"new_{name}") for name in rows.RECORDING_COLUMNS
+        }
+        self.insert = single(
+            "insert_recording",
+            _FIRST_RANK - 1,
+            insert(table).values(values),
+            dialect,
+            [f"new_{name}" for name in rows.RECORDING_COLUMNS],
+        )
         removed = delete(table).where(table.c.sid == bindparam("old"))
         self.delete = single("delete_recording", _FIRST_RANK, removed, dialect, ["old"])
         unnamed = (

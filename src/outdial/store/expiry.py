@@ -72,6 +72,10 @@ class Expiry:
         """Recordings made before that time, oldest first, but those of calls that are live."""
         return await self._sids(self._statements.recordings, before=before, most=most)
 
+    async def strays(self, before: float, most: int) -> list[str]:
+        """Recordings of no call that were made before that time."""
+        return await self._sids(self._statements.strays, before=before, most=most)
+
     async def ladders(self, before: float, most: int) -> list[str]:
         """Calls that ended before that time and have their SIP messages."""
         # ids begin with their time: the older part of the table, and not a row more
@@ -128,6 +132,7 @@ class _Statements:
         sid, again, before, number = map(_parameter, ("sid", "again", "before", "number"))
         self.calls = Read(_old_calls(), dialect)
         self.recordings = Read(_old_recordings(), dialect)
+        self.strays = Read(_old_strays(), dialect)
         self.ladders = Read(_old_ladders(), dialect)
         self.feed = Read(_feed_of_gone_calls(), dialect)
         self.tokens = Read(_old_tokens(), dialect)
@@ -195,6 +200,17 @@ def _old_recordings() -> ClauseElement:
     return (
         select(recordings.sid)
         .where(recordings.created_at < bindparam("before"), not_(live))
+        .order_by(recordings.created_at)
+        .limit(bindparam("most"))
+    )
+
+
+def _old_strays() -> ClauseElement:
+    recordings = tables.recordings.c
+    of_none = recordings.call_sid == literal_column("''")
+    return (
+        select(recordings.sid)
+        .where(of_none, recordings.created_at < bindparam("before"))
         .order_by(recordings.created_at)
         .limit(bindparam("most"))
     )

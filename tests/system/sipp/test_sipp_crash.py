@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
+from outdial.testing import audio
 from system.sipp.messages import Message
-from system.sipp.stage import STAY, STEPS, WELL, Call, End, Phone, Scene, Stage
+from system.sipp.stage import SAY, STAY, STEPS, WELL, Call, End, Phone, Scene, Stage
 
 CRASHED = End("failed", "200", "server-restart", "outdial")
 _SETTLED_S = 0.8
@@ -76,6 +78,42 @@ def test_a_call_that_was_answered_gets_a_bye(scene: Scene) -> None:
     lines = scene.stage.outdial.get(f"/v1/calls/{call.sid}/ladder")["messages"]
     first = [line["start_line"].split(" ")[0] for line in lines if line["direction"] == "out"]
     assert first == ["INVITE", "ACK", "BYE"], "the ladder of before the crash goes on"
+
+
+def test_what_was_recorded_until_the_crash_is_the_calls(scene: Scene) -> None:
+    outdial = scene.stage.outdial
+    folder = Path(outdial.settings["storage"]["recordings"])
+    before = set(folder.iterdir())
+    phone = scene.phone("answer")
+    call = scene.call(phone, SAY.replace("</Say>", "</Say><Pause length='60'/>"), record=True)
+    call.wait_for("answered")
+    phone.ear.wait_for_speech(1.0)
+    _wait_until(lambda: any(one.stat().st_size > 60_000 for one in set(folder.iterdir()) - before))
+    since = crash(scene.stage)
+    cleaned_up(call, *STEPS, CRASHED, since=since)
+    (listed,) = outdial.get(f"/v1/recordings?call_sid={call.sid}")["recordings"]
+    assert (listed["kind"], listed["channels"], listed["error"]) == ("call", 2, "")
+    last = call.wait_for("completed")
+    assert last["RecordingURL"].endswith(listed["wav"])
+    assert call.show()["recording_sid"] == listed["sid"]
+    far, near = audio.read_wav(outdial.get_bytes(listed["wav"]))
+    assert (
+        near.duration_s == far.duration_s == pytest.approx(listed["duration_ms"] / 1000, abs=0.01)
+    )
+    assert audio.active_s(near) > 0.5
+    assert len(outdial.get_bytes(listed["mp3"])) > 5000
+    outdial.delete(f"/v1/recordings/{listed['sid']}")
+    assert set(folder.iterdir()) == before
+    _wait_until(lambda: call.timeline()[-1]["kind"] == "recording.deleted")
+    kinds = [event["kind"] for event in call.timeline()]
+    assert kinds.index("recording.recovered") < kinds.index("state.completed")
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_trunk_that_wants_credentials_for_the_bye_gets_them(scene: Scene) -> None:

@@ -169,6 +169,21 @@ async def test_recordings_and_ladders_may_go_before_their_calls(kept: Kept) -> N
     assert len(list(kept.folder.iterdir())) == 1
 
 
+async def test_recordings_of_no_call_go_when_calls_of_their_age_do(kept: Kept) -> None:
+    old, new = (RecordingRecord(ids.new(ids.RECORDING), "", "", MADE_AT + day) for day in (0, 1e6))
+    for one in (old, new):
+        await kept.store.archive.add(one)
+        await kept.store.archive.add(replace(one, channels=1))
+        (kept.folder / f"{one.sid}.wav").write_bytes(b"RIFF")
+    await kept.clock.advance(3 * DAY_S)
+    await kept.sweeper(ladders_days=1).sweep()
+    assert await kept.store.recording(old.sid) == old, "what has a row keeps it"
+    await kept.sweeper(calls_days=2).sweep()
+    assert await kept.store.recording(old.sid) is None
+    assert await kept.store.recording(new.sid) == new
+    assert [path.name for path in kept.folder.iterdir()] == [f"{new.sid}.wav"]
+
+
 async def test_a_token_is_kept_for_its_time_and_can_then_be_used_again(kept: Kept) -> None:
     sid = await kept.add(0)
     await kept.clock.advance(DAY_S - 1)

@@ -1,0 +1,141 @@
+"""`outdial recordings`: listed, fetched and deleted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, BinaryIO
+from urllib.parse import quote
+
+import typer
+
+from outdial.cli.options import Config, Json, Key, Server, print_line
+from outdial.errors import OutdialError
+
+app = typer.Typer(
+    help="List, fetch and delete the recordings of a running server.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+class FileProblem(OutdialError):
+    """The file for the sound cannot be made or written."""
+
+
+Sid = Annotated[str, typer.Argument(metavar="SID", help="RE and 32 hex digits.")]
+
+
+@app.command("ls")
+def recordings_ls(
+    call: Annotated[str, typer.Option(help="Only those of the call of this sid.")] = "",
+    kind: Annotated[str, typer.Option(help="Only these: call, message, conference.")] = "",
+    since: Annotated[str, typer.Option(help="RFC 3339, e.g. 2026-05-04T12:00:00Z.")] = "",
+    until: Annotated[str, typer.Option(help="The same.")] = "",
+    limit: Annotated[int, typer.Option(help="How many, 1 to 100.")] = 20,
+    config: Config = None,
+    server: Server = "",
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """List recordings, newest first."""
+    from outdial.cli import lines
+    from outdial.cli.client import connect
+
+    wanted: dict[str, str | int] = {
+        "call_sid": call,
+        "kind": kind,
+        "created_after": since,
+        "created_before": until,
+        "limit": limit,
+    }
+    given = {name: value for name, value in wanted.items() if value != ""}
+    found = connect(config, server, key).get("/v1/recordings", **given)["recordings"]
+    if as_json:
+        for one in found:
+            print_line(json.dumps(one))
+        return
+    rows: list[tuple[str, ...]] = [("SID", "BEGAN", "KIND", "SECONDS", "BYTES", "CALL", "ERROR")]
+    rows += [
+        (
+            one["sid"],
+            one["created_at"],
+            one["kind"],
+            "" if one["duration_ms"] is None else f"{one['duration_ms'] / 1000:.1f}",
+            "" if one["size_bytes"] is None else str(one["size_bytes"]),
+            one["call_sid"],
+            one["error"],
+        )
+        for one in found
+    ]
+    for line in lines.table(rows):
+        print_line(line)
+
+
+@app.command("get")
+def recordings_get(
+    sid: Sid,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="File; - for standard output; else SID.wav.")
+    ] = "",
+    mp3: Annotated[bool, typer.Option("--mp3", help="As MP3, a quarter of the size.")] = False,
+    config: Config = None,
+    server: Server = "",
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Fetch the sound of a recording into a file. A file that is there is not written over."""
+    from outdial.cli.client import connect
+    from outdial.log import escape
+
+    ending = "mp3" if mp3 else "wav"
+    client = connect(config, server, key)
+    path = f"/v1/recordings/{quote(sid, safe='')}.{ending}"
+    if output == "-":
+        client.download(path, sys.stdout.buffer.write)
+        sys.stdout.buffer.flush()
+        return
+    target = Path(output or f"{Path(sid).name}.{ending}")
+    with _new_file(target) as file:
+        size = client.download(path, file.write)
+    told = {"file": str(target), "size_bytes": size}
+    print_line(json.dumps(told) if as_json else f"{escape(str(target))}  {size} bytes")
+
+
+@app.command("rm")
+def recordings_rm(
+    sid: Sid,
+    config: Config = None,
+    server: Server = "",
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Delete a recording, for ever."""
+    from outdial.cli.client import connect
+    from outdial.log import escape
+
+    connect(config, server, key).delete(f"/v1/recordings/{quote(sid, safe='')}")
+    told = {"sid": sid, "deleted": True}
+    print_line(json.dumps(told) if as_json else f"{escape(sid)}  deleted")
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """The file, which is removed again when not all of it came. Raises FileProblem."""
+    try:
+        file = path.open("xb")
+    except OSError as error:
+        raise FileProblem(f"{path} cannot be written: {error.strerror}") from None
+    try:
+        with file:
+            yield file
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        if isinstance(error, OSError):
+            raise FileProblem(f"{path} cannot be written: {error.strerror}") from None
+        raise
