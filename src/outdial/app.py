@@ -59,6 +59,7 @@ from outdial.sip.plane import SipPlane
 from outdial.speech.cache import ClipCache
 from outdial.speech.mp3 import Mp3s
 from outdial.speech.pool import HelperPool
+from outdial.speech.recognizer import Recognizer
 from outdial.speech.sounds import Sounds
 from outdial.speech.speech import Speech
 from outdial.store.backends import is_shared
@@ -149,6 +150,8 @@ class Server:
         self.media = await self._start_media()
         stack.push_async_callback(self.media.stop)
         speech, sounds = await self._start_speech(client)
+        ear = Recognizer()
+        stack.push_async_callback(ear.stop)
         self.trunks, routers = await self._start_trunks(speech)
 
         plane = await self._start_signalling(lambda leg: self.reception.take(leg))
@@ -200,6 +203,7 @@ class Server:
                 sdp_session_id=partial(secrets.randbits, 62),
                 messages=self.messages,
                 lease=self.member,
+                ear=ear,
             )
         )
         self.calls = Registry(services, self.store, self.member)

@@ -324,6 +324,19 @@ class NoRtp:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechBegan:
+    """Somebody has begun to speak, or it is loud there: see `MediaLeg.listen`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechHeard:
+    """What they said until they fell silent. It follows `SpeechBegan`; nothing more is heard."""
+
+    ulaw: bytes = field(repr=False)
+    """µ-law of G.711, 7.5 s at most."""
+
+
+@dataclass(frozen=True, slots=True)
 class MediaLost:
     """The worker that carried the stream died. Terminal."""
 
@@ -369,7 +382,7 @@ class MediaStats:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-MediaEvent = Digit | NoRtp | MediaLost | RecordingDone | MediaStats
+MediaEvent = Digit | NoRtp | SpeechBegan | SpeechHeard | MediaLost | RecordingDone | MediaStats
 MediaListener = Callable[[MediaEvent], None]
 
 
@@ -466,6 +479,13 @@ class MediaLeg(Protocol):
 
     def pause_recording(self, recording_id: str, paused: bool) -> None:
         """Whether silence is recorded in place of what is said, so that the time stays right."""
+
+    def listen(self, silence_s: float) -> None:
+        """`SpeechBegan` comes when somebody speaks, `SpeechHeard` when they were silent for so long
+        afterwards. Once; to hear more it is called again, which also forgets what was begun."""
+
+    def stop_listening(self) -> None:
+        """Undoes `listen`; what was begun is forgotten."""
 
     def watch_silence(self, seconds: float) -> None:
         """`NoRtp` comes when nothing arrived for so long; 0 switches it off."""

@@ -28,9 +28,11 @@ COMES_WITH = {"starlette": "fastapi", "pydantic_core": "pydantic"}
 
 
 def declared() -> set[str]:
-    """The packages of pyproject.toml that a server needs."""
+    """The packages of pyproject.toml that a server needs, or may have."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {re.split(r"[<>=;\[ ]", line)[0] for line in project["dependencies"]}
+    extras = project["optional-dependencies"].items()
+    optional = [line for extra, lines in extras if extra != "dev" for line in lines]
+    return {re.split(r"[<>=;\[ ]", line)[0] for line in (*project["dependencies"], *optional)}
 
 
 def imported() -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
 from typing import Any, Self, cast
 
 from outdial.didml.interpreter import ApplicationEnd, Limits, run_application
@@ -19,6 +19,7 @@ from outdial.didml.run.host import (
     QueuePlan,
     SmsEnd,
     SmsPlan,
+    Recognized,
     TakeEnd,
 )
 from outdial.didml.run.keys import Keys
@@ -116,6 +117,39 @@ class FakeTake:
         return clip(self.sid)
 
 
+class FakeListening:
+    """Hears what the person says while it listens."""
+
+    def __init__(self, host: FakeHost, hints: Sequence[str], silence_s: float) -> None:
+        self.hints = hints
+        self.silence_s = silence_s
+        self.stopped = False
+        self._host = host
+        self._begun = asyncio.Event()
+        self._said = ""
+
+    def speak(self, words: str) -> None:
+        if not self.stopped and not self._begun.is_set():
+            self._said = words
+            self._begun.set()
+
+    async def begun(self) -> None:
+        await self._begun.wait()
+
+    async def heard(self) -> Recognized:
+        await self._begun.wait()
+        await asyncio.sleep(self.silence_s)
+        if self._said == DEFECT:
+            raise SpeechError("the helper process died")
+        known = self._said in self.hints
+        return Recognized(self._said if known else "", 0.87 * known, self._host.unknown_hints)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+DEFECT = "(the recogniser dies)"
+"""What is said."""
 NOTHING = "(empty)"
 """A document without a byte that would say anything."""
 
@@ -156,6 +190,11 @@ class FakeHost:
         self.answers = 0
         """How often a verb that needs audio asked for the answer."""
         self.picks_up = True
+        self.deaf = ""
+        """Why no speech is recognised."""
+        self.unknown_hints: tuple[str, ...] = ()
+        self.ears: list[FakeListening] = []
+        self.languages: list[str] = []
         self.keys = Keys(lambda: asyncio.get_running_loop().time())
 
     @property
@@ -212,6 +251,14 @@ class FakeHost:
 
     async def enqueue(self, plan: EnqueuePlan) -> None:
         self.met.append(plan)
+
+    def deafness(self, language: str) -> str:
+        self.languages.append(language)
+        return self.deaf
+
+    def listen(self, hints: Sequence[str], silence_s: float) -> FakeListening:
+        self.ears.append(FakeListening(self, hints, silence_s))
+        return self.ears[-1]
 
     def record(self, longest_s: float, silence_s: float) -> FakeTake:
         self.orders.append((longest_s, silence_s))
@@ -285,10 +332,17 @@ HANG_UP = "(hangs up)"
 
 
 class Caller(FakeHost):
-    """A call whose person keys digits at given seconds. A prompt takes its second."""
+    """A call whose person keys digits, or says words, at given seconds. A prompt takes its
+    second."""
 
-    def __init__(self, document: str, keys: dict[float, str], **documents: str) -> None:
+    def __init__(
+        self,
+        document: str,
+        keys: dict[float, str],
+        **documents: str,
+    ) -> None:
         super().__init__(start=document, **documents)
+        self.words_by_second: dict[float, str] = {}
         self.by_second = keys
         self.end: ApplicationEnd | None = None
         self.seconds = 0.0
@@ -305,6 +359,10 @@ class Caller(FakeHost):
             runner.run(self._converse())
         return self
 
+    def _say(self, words: str) -> None:
+        for ear in self.ears:
+            ear.speak(words)
+
     async def _converse(self) -> None:
         loop = asyncio.get_running_loop()
         start = loop.time()
@@ -314,6 +372,10 @@ class Caller(FakeHost):
             if keys != HANG_UP
             else loop.call_later(second, running.cancel)
             for second, keys in self.by_second.items()
+        ]
+        timers += [
+            loop.call_later(second, self._say, words)
+            for second, words in self.words_by_second.items()
         ]
         await asyncio.wait([running])
         self.seconds = loop.time() - start

@@ -238,6 +238,12 @@ class FakeMediaLeg:
     def pause_recording(self, recording_id: str, paused: bool) -> None:
         self.done.append("pause recording" if paused else "resume recording")
 
+    def listen(self, silence_s: float) -> None:
+        self.done.append(f"listen {silence_s:g}")
+
+    def stop_listening(self) -> None:
+        self.done.append("stop listening")
+
     def watch_silence(self, seconds: float) -> None:
         self.done.append(f"watch {seconds:g}")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
 from outdial.calls.bridge import Bridge, Party
 from outdial.calls.callbacks import Lane, Subscription
+from outdial.calls.hearing import Hearing
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.numbers import normalise
 from outdial.calls.playback import Playback
@@ -239,6 +240,20 @@ class LegHost:
     def _limits(self) -> Limits:
         settings = self._services.settings.didml
         return Limits(settings.max_documents, settings.max_document_bytes)
+
+    def deafness(self, language: str) -> str:
+        """See Host."""
+        if self._services.ear is None:
+            return "speech is not recognised here"
+        return self._services.ear.problem(
+            language or self._services.settings.speech.default_language
+        )
+
+    def listen(self, hints: Sequence[str], silence_s: float) -> Hearing:
+        """See Host."""
+        hearing = Hearing(self._services.ear, self._leg.media, hints, silence_s)
+        self._leg.on_speech = hearing.on_event
+        return hearing
 
     def record(self, longest_s: float, silence_s: float) -> Take:
         """See Host."""

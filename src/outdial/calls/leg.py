@@ -47,6 +47,8 @@ from outdial.legs import (
     SignallingEvent,
     SignallingLeg,
     Source,
+    SpeechBegan,
+    SpeechHeard,
     TracedMessage,
 )
 from outdial.store.records import CallRecord, Change
@@ -127,6 +129,8 @@ class CallLeg:
         """Set by whoever runs its document: another one takes over, at once."""
         self.on_digit: Callable[[str, str], None] | None = None
         """Called with each digit and its source: rfc4733, in-band or info."""
+        self.on_speech: Callable[[SpeechBegan | SpeechHeard], None] | None = None
+        """Called with what `MediaLeg.listen` brings."""
 
     # ------------------------------------------------------------------ what others ask
 
@@ -309,6 +313,8 @@ class CallLeg:
                 )
             case RecordingDone():
                 self.recordings.done(event)
+            case SpeechBegan() | SpeechHeard():
+                self._on_speech(event)
             case MediaLost():
                 self.hang_up(
                     Ending(Outcome.FAILED, "media-failure", Source.OUTDIAL, detail=event.reason)
@@ -316,6 +322,10 @@ class CallLeg:
                 self._complete(MediaStats())
             case MediaStats():
                 self._complete(event)
+
+    def _on_speech(self, event: SpeechBegan | SpeechHeard) -> None:
+        if self.on_speech is not None:
+            self.on_speech(event)
 
     def _on_digit(self, digit: str, source: str) -> None:
         if self.on_digit is not None:

@@ -67,6 +67,27 @@ class SoundLibrary(Protocol):
         """The file as a clip of its own at ``path.ulaw`` and ``path.alaw``. Raises SoundError."""
 
 
+class HeardSpeech(Protocol):
+    """What was recognised."""
+
+    @property
+    def hint(self) -> str: ...
+    @property
+    def confidence(self) -> float: ...
+    @property
+    def unknown(self) -> tuple[str, ...]: ...
+
+
+class Ear(Protocol):
+    """Speech recognition, as sessions use it."""
+
+    def problem(self, language: str) -> str:
+        """Why nothing in that language can be recognised; "" when it can."""
+
+    async def recognize(self, ulaw: bytes, hints: Sequence[str]) -> HeardSpeech:
+        """Which of the hints it is. Raises SpeechError."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything a session may call."""
@@ -97,3 +118,5 @@ class Services:
     """None: no short messages can be sent."""
     lease: Lease | None = None
     """None: nobody else is on the database."""
+    ear: Ear | None = None
+    """None: no speech is recognised."""

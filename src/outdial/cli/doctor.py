@@ -52,6 +52,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     for trunk in trunks:
         yield _out_of_reach(settings, trunk, far[trunk.name]) or await _trunk(settings, trunk)
     yield await _speech(settings)
+    yield await _recognition()
     async for finding in examine_store(settings):
         yield finding
     yield _folder("recordings", "storage.recordings", Path(settings.storage.recordings))
@@ -277,6 +278,23 @@ async def _speech(settings: Settings) -> Finding:
     return Finding(
         "speech", True, f"{engine.name} {engine.version}, {len(engine.languages)} languages"
     )
+
+
+async def _recognition() -> Finding:
+    """A Gather with input="speech" needs an optional package; without it keys are taken."""
+    from outdial.speech.recognizer import PACKAGE, REMEDY, Recognizer, is_installed
+
+    if not is_installed():
+        detail = f"{PACKAGE} is not installed: a Gather takes keys alone"
+        return Finding("recognition", True, detail, f'{REMEDY}, for input="speech"')
+    recognizer = Recognizer()
+    try:
+        version = await recognizer.version()
+    except OutdialError as error:
+        return Finding("recognition", False, str(error), f"{REMEDY}, again")
+    finally:
+        await recognizer.stop()
+    return Finding("recognition", True, f"{PACKAGE} {version}, English")
 
 
 async def examine_store(settings: Settings) -> AsyncIterator[Finding]:

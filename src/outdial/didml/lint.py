@@ -145,9 +145,13 @@ def _end_of(verb: Verb) -> str:
 
 
 def _always_answers(gather: Gather) -> bool:
-    """Whether there is no way past its action: it waits for ever, and any key will do."""
+    """Whether there is no way past its action: it waits for ever, and any key will do.
+
+    A word that is not recognised leads past it.
+    """
     waits = any(_is_endless(part) for part in gather.prompt)
-    return waits and bool(gather.action) and gather.min_digits == 1 and not gather.finish_on_key
+    any_key = gather.input == ("dtmf",) and gather.min_digits == 1 and not gather.finish_on_key
+    return waits and bool(gather.action) and any_key
 
 
 def _is_endless(verb: Say | Play | Pause) -> bool:

@@ -63,7 +63,11 @@ class Tree:
                 element.column,
             )
         if len(self.open) >= MAX_DEPTH:
-            raise DocumentError(f"over {MAX_DEPTH} levels deep", element.line, element.column)
+            raise DocumentError(
+                f"over {MAX_DEPTH} levels deep; verbs stand in Response, some in Gather or Dial",
+                element.line,
+                element.column,
+            )
         if self.open:
             self.open[-1].children.append(element)
         else:

@@ -26,6 +26,8 @@ from outdial.errors import DocumentError
 MAX_BYTES = 65536
 MAX_WARNINGS = 20
 """More are counted, not kept: the last one says how many."""
+MAX_MESSAGE = 250
+"""Characters of a warning."""
 MAX_GUESSES = 10
 """Of them, those about what is not well-formed: they must not crowd out what was skipped."""
 
@@ -124,6 +126,8 @@ class _Reading:
 
     def warn(self, line: int, column: int, message: str) -> None:
         if len(self.warnings) < MAX_WARNINGS:
+            if len(message) > MAX_MESSAGE:  # a name in it may be as long as the document
+                message = message[: MAX_MESSAGE - 1] + "…"
             self.warnings.append(DocumentWarning(line, column, message))
         else:
             self.unsaid += 1

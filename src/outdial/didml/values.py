@@ -48,6 +48,10 @@ _DIGITS = re.compile(r"[0-9*#A-DwW]{1,200}")
 _NOT_IN_NAMES = re.compile(r"[^\w.-]|(?<=^.{64}).+", re.DOTALL)
 _KEYS = re.compile(r"[0-9*#]{1,20}")
 _EVENTS = ("initiated", "ringing", "answered", "completed")
+_INPUTS = ("dtmf", "speech")
+MOST_HINTS = 100
+LONGEST_HINT = 100
+"""In characters."""
 _SHOWN = 40
 _LONGEST_URL = 4096
 
@@ -201,6 +205,33 @@ def _events(text: str, base_url: str) -> tuple[str, ...]:
     return known
 
 
+def _input(text: str, base_url: str) -> tuple[str, ...]:
+    wanted = text.lower().replace(",", " ").split()
+    known = tuple(way for way in _INPUTS if way in wanted)
+    unknown = [way for way in wanted if way not in _INPUTS]
+    if unknown or not known:
+        raise Unfit(f"{quote(unknown[0] if unknown else text)} is no input", known or None)
+    return known
+
+
+def _hints(text: str, base_url: str) -> tuple[str, ...]:
+    hints = tuple(dict.fromkeys(" ".join(hint.split()) for hint in text.split(",")))
+    good = tuple(hint for hint in hints if hint and len(hint) <= LONGEST_HINT)[:MOST_HINTS]
+    if any(len(hint) > LONGEST_HINT for hint in hints):
+        raise Unfit(f"a hint is over {LONGEST_HINT} characters and left out", good or None)
+    if len(hints) > MOST_HINTS:
+        raise Unfit(f"{len(hints)} are over {MOST_HINTS}; the others are left out", good)
+    return good
+
+
+def _speech_timeout_ms(text: str, base_url: str) -> int | None:
+    if text.lower() == "auto":
+        return None
+    if not _DECIMAL.fullmatch(text):
+        raise Unfit(f"{quote(text)} is neither auto nor a number of seconds")
+    return _clamped(round(float(text) * 1000), 200, 5000)
+
+
 def _text(text: str, base_url: str) -> str:
     return " ".join(text.split())
 
@@ -217,4 +248,7 @@ DIGITS = Kind("`0`-`9` `*` `#` `A`-`D`, `w` 0.5 s, `W` 1 s", _digits)
 KEYS = Kind("any of `0`-`9`, `*`, `#`", _keys)
 EVENTS = Kind("any of `initiated`, `ringing`, `answered`, `completed`", _events, words=_EVENTS)
 QUEUE_NAME = Kind("letters and digits, to 64", _queue_name)
+INPUT = Kind("`dtmf`, `speech`, or both", _input)
+HINTS = Kind(f"texts separated by commas, to {MOST_HINTS} of {LONGEST_HINT} characters", _hints)
+SPEECH_TIMEOUT = Kind("`auto`, or seconds, 0.2-5", _speech_timeout_ms)
 TEXT = Kind("text", _text)

@@ -137,6 +137,12 @@ class Leg:
     def pause_recording(self, recording_id: str, paused: bool) -> None:
         self._command(wire.PAUSE_RECORDING, wire.pack_pause(recording_id, paused))
 
+    def listen(self, silence_s: float) -> None:
+        self._command(wire.LISTEN, wire.pack_seconds(silence_s))
+
+    def stop_listening(self) -> None:
+        self._command(wire.STOP_LISTENING)
+
     def watch_silence(self, seconds: float) -> None:
         self._command(wire.WATCH, wire.pack_seconds(seconds))
 

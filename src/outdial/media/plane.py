@@ -29,6 +29,8 @@ from outdial.legs import (
     PlayEnd,
     RecordingDone,
     Room,
+    SpeechBegan,
+    SpeechHeard,
 )
 from outdial.media import wire
 from outdial.media.leg import Leg
@@ -301,6 +303,12 @@ class Worker:
     def _recorded(self, leg: Leg, payload: bytes) -> None:
         leg.tell(RecordingDone(*wire.unpack_recorded(payload)))
 
+    def _speech_began(self, leg: Leg, payload: bytes) -> None:
+        leg.tell(SpeechBegan())
+
+    def _speech_heard(self, leg: Leg, payload: bytes) -> None:
+        leg.tell(SpeechHeard(payload))
+
     def _room_event(self, opcode: int, number: int, payload: bytes) -> None:
         if opcode == wire.RECORDED:
             self.rooms[number].tell(RecordingDone(*wire.unpack_recorded(payload)))
@@ -404,6 +412,8 @@ _EVENTS: dict[int, Callable[[Worker, Leg, bytes], None]] = {
     wire.NO_RTP: Worker._no_rtp,
     wire.RECORDED: Worker._recorded,
     wire.CLOSED: Worker._leg_closed,
+    wire.SPEECH_BEGAN: Worker._speech_began,
+    wire.SPEECH_HEARD: Worker._speech_heard,
 }
 
 

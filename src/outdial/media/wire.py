@@ -38,6 +38,9 @@ MUTE: Final = 19
 CUE: Final = 20
 HUSH: Final = 21
 PAUSE_RECORDING: Final = 22
+LISTEN: Final = 23
+"""Says when somebody speaks, and what; once, after so many seconds of silence."""
+STOP_LISTENING: Final = 24
 
 # Worker to control process.
 PORTS: Final = 64
@@ -47,6 +50,9 @@ NO_RTP: Final = 67
 RECORDED: Final = 68
 CLOSED: Final = 69
 REPORTED: Final = 70
+SPEECH_BEGAN: Final = 75
+SPEECH_HEARD: Final = 76
+"""The payload is what was said, as µ-law of G.711."""
 
 MAX_FRAME: Final = 65535
 

@@ -23,19 +23,37 @@ _PEAK = 31000
 _QUIET = 200
 """RMS of a frame (of 32768) under which it counts as silence."""
 _LEAD_FRAMES = 1
+_FEWEST_FRAMES = 5
 _TAIL_FRAMES = 10
 
 
-def resample(pcm: bytes, rate_hz: int) -> bytes:
-    """16-bit mono PCM at 8 kHz."""
-    if rate_hz == RATE_HZ:
+def resample(pcm: bytes, rate_hz: int, to_hz: int = RATE_HZ) -> bytes:
+    """16-bit mono PCM at another rate."""
+    if rate_hz == to_hz:
         return pcm
     frame = av.AudioFrame(format="s16", layout="mono", samples=len(pcm) // 2)
     frame.sample_rate = rate_hz
     plane = frame.planes[0]
     plane.update(pcm + bytes(plane.buffer_size - len(pcm)))
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=to_hz)
     return b"".join(samples_of(f) for f in (*resampler.resample(frame), *resampler.resample(None)))
+
+
+def of_ulaw(ulaw: bytes) -> bytes:
+    """16-bit mono PCM of G.711 in the µ-law."""
+    return audioop.ulaw2lin(ulaw, 2)
+
+
+def snr_db(pcm: bytes) -> float:
+    """How much louder the speech is than what is heard between words; 60 at most."""
+    frames = [pcm[at : at + _FRAME] for at in range(0, len(pcm) - _FRAME + 1, _FRAME)]
+    loudness = sorted(audioop.rms(frame, 2) for frame in frames)
+    if len(loudness) < _FEWEST_FRAMES:
+        return 0.0
+    quiet = loudness[: len(loudness) // 10 + 1]
+    loud = loudness[-len(loudness) // 4 :]
+    ratio = (sum(loud) / len(loud) + 1) / (sum(quiet) / len(quiet) + 1)
+    return min(60.0, 20 * math.log10(ratio))
 
 
 def samples_of(frame: av.AudioFrame) -> bytes:

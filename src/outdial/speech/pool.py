@@ -40,11 +40,11 @@ class _Helper:
         self.pid = process.pid
 
     @classmethod
-    async def start(cls) -> _Helper:
+    async def start(cls, program: str) -> _Helper:
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-W", "ignore::DeprecationWarning", "-m", "outdial.speech.helper"),
+                *("-W", "ignore::DeprecationWarning", "-m", program),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 start_new_session=True,
@@ -99,10 +99,13 @@ class _Helper:
 class HelperPool:
     """Runs jobs on up to `size` helpers; `size` 0: one a core, at least two.
 
+    `program` is the module that they run.
+
     `start` is not needed before `run`, which starts what it needs.
     """
 
-    def __init__(self, size: int = 0) -> None:
+    def __init__(self, size: int = 0, program: str = "outdial.speech.helper") -> None:
+        self._program = program
         self._size = size or max(2, os.cpu_count() or 1)
         self._idle: list[_Helper] = []
         self._busy: set[_Helper] = set()
@@ -180,7 +183,7 @@ class HelperPool:
     ) -> tuple[frames.Head, bytes]:
         if self._closed:
             raise HelperLost("speech is shutting down")
-        helper = self._idle.pop() if self._idle else await _Helper.start()
+        helper = self._idle.pop() if self._idle else await _Helper.start(self._program)
         self._busy.add(helper)
         reply = None
         reason = "died"

@@ -208,6 +208,12 @@ class FakeMediaLeg:
     def pause_recording(self, recording_id: str, paused: bool) -> None:
         self.done.append(("pause recording", paused))
 
+    def listen(self, silence_s: float) -> None:
+        self.done.append(("listen", silence_s))
+
+    def stop_listening(self) -> None:
+        self.done.append(("stop listening",))
+
     def watch_silence(self, seconds: float) -> None:
         self.done.append(("watch", seconds))
 

@@ -111,6 +111,13 @@ def test_verbs_that_may_be_run(inside: str) -> None:
     assert found(inside + NEXT) == []
 
 
+def test_a_word_that_is_not_recognised_leads_past_a_gather() -> None:
+    inside = '<Gather action="https://app.example.test/a" finishOnKey="" {}><Play loop="0">a</Play>'
+    endless = inside + "</Gather>" + NEXT
+    assert len(found(endless.format(""))) == 1
+    assert found(endless.format('input="dtmf speech" hints="yes, no"')) == []
+
+
 def test_the_place_of_what_is_never_run() -> None:
     text = b"<Response><Hangup/><Say>a</Say></Response>"
     ((finding,), _) = lint(text, "", BASE, judge)

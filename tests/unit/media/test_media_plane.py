@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from doubles.far_end import PATIENCE_S, FarEnd, Listener, tone
+from doubles.far_end import PATIENCE_S, FarEnd, Listener, power_at, tone
 from outdial import sdp
 from outdial.clock import SystemClock
 from outdial.config import Media
@@ -29,6 +29,8 @@ from outdial.legs import (
     MediaStats,
     NoRtp,
     PlayEnd,
+    SpeechBegan,
+    SpeechHeard,
 )
 from outdial.media.core import dtmf, g711, rtp, tones
 from outdial.media.plane import COUNTERS, WorkerPool
@@ -452,6 +454,59 @@ async def test_silence_of_the_far_end_is_told_once(pool: WorkerPool, far: FarEnd
     # Not again for the same silence; but for the next one.
     far.send(leg, SILENCE)
     assert len(await listener.wait(NoRtp, 2)) == 2
+
+
+def spoken(ms: int) -> list[bytes]:
+    """Sound as loud as speech, in packets of 20 ms."""
+    ulaw = g711.encode(tone(400, ms), rtp.PCMU)
+    return [ulaw[at : at + 160] for at in range(0, len(ulaw), 160)]
+
+
+async def test_what_is_said_is_told_once_when_it_is_over(pool: WorkerPool, far: FarEnd) -> None:
+    listener = Listener()
+    leg = pool.open("one", listener)
+    leg.start(far.params())
+    leg.listen(0.5)
+    await far.receive()
+    quiet = [g711.SILENT_FRAME[rtp.PCMU]] * 10
+    await far.talk(leg, quiet + spoken(400))
+    await listener.wait(SpeechBegan)
+    assert not listener.of(SpeechHeard)
+    await far.talk(leg, quiet * 4)
+    (heard,) = await listener.wait(SpeechHeard)
+    assert 400 <= len(heard.ulaw) / 8 <= 1050
+    assert power_at(g711.decode(heard.ulaw, rtp.PCMU), 400) > 2000
+    await far.talk(leg, spoken(200))
+    await pool.stats()
+    assert len(listener.of(SpeechBegan)) == 1, "it was asked for once"
+
+
+async def test_what_is_said_ends_with_the_packets_too(pool: WorkerPool, far: FarEnd) -> None:
+    listener = Listener()
+    leg = pool.open("one", listener)
+    leg.start(far.params())
+    leg.listen(0.3)
+    await far.receive()
+    await far.talk(leg, spoken(400))
+    (heard,) = await listener.wait(SpeechHeard)
+    assert len(heard.ulaw) == 3200
+
+
+async def test_nobody_is_told_who_does_not_listen(pool: WorkerPool, far: FarEnd) -> None:
+    listener = Listener()
+    leg = pool.open("one", listener)
+    leg.start(far.params())
+    leg.listen(0.1)
+    await far.receive()
+    await far.talk(leg, spoken(200))
+    await listener.wait(SpeechBegan)
+    leg.stop_listening()
+    await far.talk(leg, [g711.SILENT_FRAME[rtp.PCMU]] * 20)
+    await pool.stats()
+    heard = len(listener.of(SpeechHeard))
+    leg.listen(0.1)
+    await far.talk(leg, spoken(200))
+    await listener.wait(SpeechHeard, heard + 1)
 
 
 async def test_stats_are_the_last_event_and_everything_is_given_back(

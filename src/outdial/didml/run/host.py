@@ -43,6 +43,31 @@ class TakeEnd:
     """Why it could not be written; "" when it was."""
 
 
+@dataclass(frozen=True, slots=True)
+class Recognized:
+    """What somebody said."""
+
+    hint: str
+    """One of the hints; "" when it was none of them."""
+    confidence: float
+    """From 0 to 1."""
+    unknown: tuple[str, ...] = ()
+    """Hints that cannot be recognised."""
+
+
+class Listening(Protocol):
+    """An ear for the next thing that the caller says."""
+
+    async def begun(self) -> None:
+        """Returns when they begin to speak."""
+
+    async def heard(self) -> Recognized:
+        """Which of the hints it was. Raises SpeechError."""
+
+    def stop(self) -> None:
+        """Nobody wants to know any more. Idempotent."""
+
+
 class Take(Protocol):
     """A recording of what the caller says, while it is made and afterwards."""
 
@@ -242,6 +267,12 @@ class Host(Protocol):
 
     async def enqueue(self, plan: EnqueuePlan) -> None:
         """Waits in the queue; returns after the conversation with who took the call."""
+
+    def deafness(self, language: str) -> str:
+        """Why no speech can be recognised; "" when it can. `language`: "" for the default."""
+
+    def listen(self, hints: Sequence[str], silence_s: float) -> Listening:
+        """Listens for one of the hints, until the caller was silent for so long."""
 
     def record(self, longest_s: float, silence_s: float) -> Take:
         """Records what the caller says from now on.

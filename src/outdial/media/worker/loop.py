@@ -12,6 +12,7 @@ from outdial.legs import MediaStats
 from outdial.media import wire
 from outdial.media.core import g711, rtp, tones
 from outdial.media.core.dtmf import EventSender
+from outdial.media.core.endpointing import Endpointer
 from outdial.media.core.playlist import Sound
 from outdial.media.worker.clips import Clips
 from outdial.media.worker.ports import Ports
@@ -99,6 +100,8 @@ class Worker:
             wire.CUE: self._cue,
             wire.HUSH: self._hush,
             wire.PAUSE_RECORDING: self._pause_recording,
+            wire.LISTEN: self._listen,
+            wire.STOP_LISTENING: self._stop_listening,
         }
 
     def run(self) -> None:
@@ -391,6 +394,12 @@ class Worker:
 
     def _watch(self, number: int, payload: bytes) -> None:
         self._streams[number].watch(wire.unpack_seconds(payload), time.monotonic())
+
+    def _listen(self, number: int, payload: bytes) -> None:
+        self._streams[number].endpointer = Endpointer(wire.unpack_seconds(payload))
+
+    def _stop_listening(self, number: int, payload: bytes) -> None:
+        self._streams[number].endpointer = None
 
     def _close(self, number: int, payload: bytes) -> None:
         if number in self._rooms:

@@ -21,6 +21,7 @@ from outdial.media.worker.recorder import Recording
 from outdial.media.worker.reports import Reports
 
 if TYPE_CHECKING:
+    from outdial.media.core.endpointing import Endpointer
     from outdial.media.core.mix import Member
     from outdial.media.worker.rooms import Room
 
@@ -47,6 +48,7 @@ class Stream:
         "arrived_at",
         "due",
         "emit",
+        "endpointer",
         "events",
         "fresh",
         "heard",
@@ -108,6 +110,8 @@ class Stream:
         """What the stream is in its room."""
         self.recordings: list[Recording] = []
         self.in_band: InBandReceiver | None = None
+        self.endpointer: Endpointer | None = None
+        """Set while somebody wants to know what is said."""
         self.packet = bytearray(rtp.HEADER_BYTES)
         self.send: Callable[[bytes | bytearray | memoryview], int] = rtp_socket.send
         self.sends = self.listening = False
@@ -444,8 +448,12 @@ class Stream:
             self._hear(self.events.packet(timestamp, data[start:size], now), wire.RFC4733)
             if self.events.open:
                 self.due = min(self.due, now + EVENT_SILENCE_S)
-        elif self.listening and (self.recordings or self.in_band is not None):
+        elif self.listening and (
+            self.recordings or self.in_band is not None or self.endpointer is not None
+        ):
             payload = bytes(data[start:size])
+            if self.endpointer is not None and self.heard and order != reception.OLD:
+                self._heed(self.endpointer, payload, pt, now)
             if self.heard:
                 for recording in self.recordings:
                     recording.heard(timestamp, pt, payload, now)
@@ -461,6 +469,20 @@ class Stream:
         if peer.playlist.current is not None and not (is_audio and peer.gives_way()):
             return False
         return peer.relay(data, view, size, second, sequence, timestamp, now)
+
+    def _heed(self, endpointer: Endpointer, payload: bytes, pt: int, now: float) -> None:
+        """Tells when somebody begins to speak, and what they have said."""
+        had_begun = endpointer.begun
+        endpointer.feed(payload, pt, playing=self.playlist.current is not None)
+        if endpointer.begun and not had_begun:
+            self.emit(wire.SPEECH_BEGAN, self.stream, b"")
+            self.due = min(self.due, now + endpointer.silence_s)
+        self._tell_heard(endpointer)
+
+    def _tell_heard(self, endpointer: Endpointer) -> None:
+        if endpointer.over:
+            self.endpointer = None
+            self.emit(wire.SPEECH_HEARD, self.stream, endpointer.take())
 
     def _is_event(self, pt: int, size: int) -> bool:
         """Whether it is a telephone event.
@@ -556,6 +578,8 @@ class Stream:
             due = min(due, now + 0.02)
         for recording in self.recordings:
             due = min(due, recording.next_at)
+        if self.endpointer is not None and self.endpointer.begun:
+            due = min(due, self.arrived_at + self.endpointer.silence_s)
         self.due = min(due, self.reports.next_at)
 
     def housekeeping(self, now: float) -> None:
@@ -569,6 +593,10 @@ class Stream:
         if self.learning is not None and now >= self.learning.until:
             params = self.learning.params
             self.lock((params.remote_address, params.remote_port), params.remote_rtcp_port, now)
+        endpointer = self.endpointer
+        if endpointer is not None and now >= self.arrived_at + endpointer.silence_s:
+            endpointer.expire()
+            self._tell_heard(endpointer)
         if self.watch_s > 0:
             self._look_for_silence(now)
         self.plan(now)

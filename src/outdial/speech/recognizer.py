@@ -1,0 +1,82 @@
+"""What somebody said, out of a few things they may say: the control process's side.
+
+The work is done in processes of their own (`recognition_process`), which are few, are ended when
+they take too long, and cost nobody a call when they are lost.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from outdial.errors import SpeechError
+from outdial.speech.pool import HelperLost, HelperPool, JobRefused
+
+PACKAGE = "pocketsphinx"
+PROGRAM = "outdial.speech.recognition_process"
+REMEDY = "pip install 'outdial[recognition]'"
+TIMEOUT_S = 10.0
+"""It takes a tenth of a second; nobody waits longer than this at a telephone."""
+LANGUAGE = "en"
+"""Of the one model that PocketSphinx brings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was recognised."""
+
+    hint: str
+    """As it was given; "" when it was none of them."""
+    confidence: float
+    """0 to 1; 0 when it was none of them."""
+    unknown: tuple[str, ...] = ()
+    """Hints that cannot be recognised: a word of theirs is not in the dictionary."""
+
+
+class Recognizer:
+    """Recognises hints. `stop` ends its processes; nothing runs before the first word is heard."""
+
+    def __init__(self, pool: HelperPool | None = None) -> None:
+        # one a core, less one that is left for audio and signalling
+        size = max(1, (os.cpu_count() or 1) - 1)
+        self._pool = pool or HelperPool(size, PROGRAM)
+
+    def problem(self, language: str) -> str:
+        """Why nothing in that language can be recognised; "" when it can."""
+        if not is_installed():
+            return f"speech is not recognised: {PACKAGE} is not installed ({REMEDY})"
+        if language.partition("-")[0] != LANGUAGE:
+            return f"speech is not recognised in {language}: there is a model for English alone"
+        return ""
+
+    async def recognize(self, ulaw: bytes, hints: Sequence[str]) -> Heard:
+        """Which of the hints the audio (µ-law of G.711) is. Raises SpeechError."""
+        try:
+            head = {"job": "recognize", "hints": list(hints)}
+            reply = await self._pool.run(head, ulaw, timeout_s=TIMEOUT_S)
+            return Heard(str(reply["hint"]), float(reply["confidence"]), tuple(reply["unknown"]))
+        except (JobRefused, HelperLost) as error:
+            raise SpeechError(str(error)) from None
+        except (KeyError, TypeError, ValueError):
+            raise SpeechError("the recogniser's answer makes no sense") from None
+
+    async def version(self) -> str:
+        """Of PocketSphinx, once a process has its model open. Raises SpeechError."""
+        if problem := self.problem(LANGUAGE):
+            raise SpeechError(problem)
+        try:
+            reply = await self._pool.run({"job": "describe"}, timeout_s=TIMEOUT_S)
+        except (JobRefused, HelperLost) as error:
+            raise SpeechError(str(error)) from None
+        return str(reply["version"])
+
+    async def stop(self) -> None:
+        """Ends the processes."""
+        await self._pool.stop()
+
+
+def is_installed() -> bool:
+    """Whether the optional package is there."""
+    return importlib.util.find_spec(PACKAGE) is not None
