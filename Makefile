@@ -7,7 +7,7 @@ STAMP := $(VENV)/.outdial-setup
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test-programs demo test unit check format bench fuzz soak chaos chaos-nodes chaos-dial chaos-stop clean
+.PHONY: help setup test-programs demo test unit check format bench bad-documents fuzz soak chaos chaos-nodes chaos-dial chaos-stop clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ format: setup ## Rewrite the sources in the project's format
 
 bench: setup ## Measure speed, latency and memory on this machine
 	$(BIN)/python -m bench $(ARGS)
+
+bad-documents: setup ## Measure what each of 150 bad documents costs the event loop (5 minutes)
+	PYTHONPATH=tests $(BIN)/python -m bench.bad_documents $(ARGS)
 
 fuzz: setup ## Throw hundreds of thousands of bad messages at the parsers and a live port
 	OUTDIAL_FUZZ=$(or $(OUTDIAL_FUZZ),300000) $(BIN)/python -m pytest --timeout=3600 tests/fuzz $(ARGS)

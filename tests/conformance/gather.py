@@ -17,7 +17,7 @@ ASKS = "<Play>/tone.wav</Play>"
 NEXT = ASKS
 
 
-def _presses(keys: str) -> Act:
+def presses(keys: str) -> Act:
     """Keys them when the call is up."""
 
     def act(talk: Talk) -> None:
@@ -70,7 +70,7 @@ def _stays_silent(talk: Talk) -> None:
 def _finishes(key: str) -> Try:
     """It ends the input, and so is no part of it, nor is what comes after."""
     first = "12"[key == "1"]
-    return Try(sees=_keyed(first, within_s=1.0), act=_presses(f"{first}{key}3"))
+    return Try(sees=_keyed(first, within_s=1.0), act=presses(f"{first}{key}3"))
 
 
 QUICK = 'timeout="1" tries="1"'
@@ -82,7 +82,7 @@ ROWS = [
         verb="Gather",
         attribute="action",
         document=f'<Gather numDigits="2" {QUICK} $attributes/>{NEXT}',
-        act=_presses("42"),
+        act=presses("42"),
         default=not_asked("keyed", tone_heard(1)),
         right={"keyed": _keyed("42"), "$at/keyed": _keyed("42")},
         bad=("javascript:1",),
@@ -92,7 +92,7 @@ ROWS = [
         verb="Gather",
         attribute="method",
         document=f'<Gather action="keyed" numDigits="1" {QUICK} $attributes/>{NEXT}',
-        act=_presses("5"),
+        act=presses("5"),
         default=told_of("keyed", "POST", Digits="5"),
         right={
             "GET": told_of("keyed", "GET", Digits="5"),
@@ -106,12 +106,12 @@ ROWS = [
         verb="Gather",
         attribute="minDigits",
         document=KEYED,
-        act=_presses("7"),
+        act=presses("7"),
         default=_keyed("7"),
         right={
             "2": _nothing_keyed,
             "1": _keyed("7"),
-            "3": Try(sees=_keyed("789"), act=_presses("789")),
+            "3": Try(sees=_keyed("789"), act=presses("789")),
         },
         bad=("few", "-2"),
         clamped={"0": _keyed("7"), "201": _nothing_keyed},
@@ -121,7 +121,7 @@ ROWS = [
         verb="Gather",
         attribute="numDigits",
         document=KEYED,
-        act=_presses(TWENTY_ONE),
+        act=presses(TWENTY_ONE),
         default=_keyed(TWENTY_ONE[:20]),
         right={"3": _keyed("123"), "1": _keyed("1"), "200": _keyed(TWENTY_ONE)},
         bad=("many", "-1"),
@@ -152,7 +152,7 @@ ROWS = [
         verb="Gather",
         attribute="finishOnKey",
         document=f'<Gather action="keyed" {QUICK} $attributes/>',
-        act=_presses(ALL),
+        act=presses(ALL),
         default=_keyed(ALL[:-1]),
         right={key: _finishes(key) for key in ALL},
         blank=_keyed(ALL),
@@ -228,7 +228,7 @@ ELEMENTS = [
             f"{ASKING}>Key it in, please.{ASKS}</Gather>": ("the text in Gather", _keyed("7")),
             f'<Gather action="keyed" {QUICK} minDigits="3" numDigits="2"/>{NEXT}': (
                 "numDigits 2 is under minDigits 3, which counts",
-                Try(sees=_keyed("789"), act=_presses("7890")),
+                Try(sees=_keyed("789"), act=presses("7890")),
             ),
         },
         pages=THANKS,

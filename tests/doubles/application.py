@@ -17,9 +17,9 @@ from outdial.didml.run.host import (
     Host,
     Params,
     QueuePlan,
+    Recognized,
     SmsEnd,
     SmsPlan,
-    Recognized,
     TakeEnd,
 )
 from outdial.didml.run.keys import Keys

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import time
-from functools import cache
 
-import numpy as np
 import pytest
 
-from outdial.speech import synthesizers
-from outdial.speech.audio import level_speech, resample
+from doubles.spoken import sound_of
 from outdial.speech.recognizer import is_installed
-from outdial.speech.speech import choose_engine
 from outdial.testing import audio
 from outdial.testing.web import Answer
 from system.sipp.stage import STEPS, WELL, Phone, Scene
@@ -24,18 +20,6 @@ PROMPT = (
     "put you through. Please say whom you want to talk to now, and take your time."
 )
 HINTS = "Billing, technical support, reschedule"
-
-
-@cache
-def spoken(words: str) -> audio.Sound:
-    """The words in a voice that the server's own does not have."""
-    engine = synthesizers.make(choose_engine("auto"))
-    try:
-        rate_hz, pcm = engine.synthesize(words, "gmw/en-US", 150)
-    finally:
-        engine.close()
-    levelled = level_speech(resample(pcm, rate_hz))
-    return audio.Sound(np.frombuffer(levelled, dtype="<i2") / 40000, 8000)
 
 
 class Question:
@@ -70,7 +54,7 @@ def test_a_word_during_the_prompt_stops_it_and_reaches_the_action(scene: Scene) 
     phone = scene.phone("answer")
     question = Question(scene, phone, 'input="dtmf speech"')
     phone.ear.wait_for_speech(1.0)
-    phone.ear.say(spoken("technical support"))
+    phone.ear.say(sound_of("technical support"))
     (told,) = question.told()
     assert told["SpeechResult"] == "technical support"
     assert 0 < float(told["Confidence"]) <= 1
@@ -84,7 +68,7 @@ def test_other_words_and_noise_are_nothing_and_keys_are_taken_beside_them(scene:
     phone = scene.phone("answer")
     question = Question(scene, phone, 'input="dtmf speech" numDigits="1" timeout="6"', "Whom?")
     phone.ear.wait_for_speech(0.2)
-    phone.ear.say(spoken("I would like to know what the weather is"))
+    phone.ear.say(sound_of("I would like to know what the weather is"))
     question.waits_for("speech.unrecognized")
     phone.ear.press("7")
     (told,) = question.told()

@@ -8,34 +8,26 @@ import random
 import signal
 import struct
 from collections.abc import AsyncIterator
-from functools import cache
 
 import pytest
 import pytest_asyncio
 
+from doubles.spoken import pcm_of
 from outdial.errors import SpeechError
-from outdial.speech import recognizer, synthesizers
-from outdial.speech.audio import level_speech, resample, snr_db
+from outdial.speech import recognizer
+from outdial.speech.audio import snr_db
 from outdial.speech.confidence import LEAST_CONFIDENCE, Reading, confidence_of
 from outdial.speech.pool import HelperPool
 from outdial.speech.recognizer import PROGRAM, Recognizer, is_installed
-from outdial.speech.speech import choose_engine
 
 installed = pytest.mark.skipif(not is_installed(), reason="pocketsphinx is not installed")
 together = pytest.mark.asyncio(loop_scope="module")
 HINTS = ("Billing", "technical support", "reschedule")
 
 
-@cache
 def spoken(words: str, voice: str = "gmw/en-US") -> bytes:
     """The words as µ-law, as a caller in a quiet room says them."""
-    engine = synthesizers.make(choose_engine("auto"))
-    try:
-        rate_hz, pcm = engine.synthesize(words, voice, 150)
-    finally:
-        engine.close()
-    levelled = audioop.mul(level_speech(resample(pcm, rate_hz)), 2, 0.6)
-    return audioop.lin2ulaw(bytes(4000) + levelled + bytes(3200), 2)
+    return audioop.lin2ulaw(bytes(4800) + pcm_of(words, voice) + bytes(3200), 2)
 
 
 def noise(rms: int, samples: int = 12_000) -> bytes:

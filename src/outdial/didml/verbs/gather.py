@@ -73,8 +73,8 @@ def _gather(
 
 ROW = VerbRow(
     "Gather",
-    "Collects digits that the caller keys, or a word that they say: asks with the verbs inside, and "
-    "asks again when none came. Where this page is silent it does as FreeSWITCH's "
+    "Collects digits that the caller keys, or a word that they say: asks with the verbs inside "
+    "and asks again when none came. Where this page is silent it does as FreeSWITCH's "
     "`play_and_get_digits`.",
     _gather,
     attributes=(
