@@ -22,6 +22,8 @@ BASE = "https://application.example/"
 """Where a file's relative URLs lead to unless somebody says."""
 _ANYWHERE = ("0.0.0.0/0", "::/0")
 """Who lints a URL of their own network may reach it, whatever the server may."""
+_MOST_BYTES = 16_000_000
+"""Of a file that is looked at: more than any document may have, and less than a device gives."""
 _EXAMPLE = (
     ("To", "12025550123"),
     ("From", "12025550100"),
@@ -87,7 +89,11 @@ def read(name: str, settings: Settings, method: str, base: str) -> Source:
     if name.lower().startswith(("http://", "https://")):
         return asyncio.run(_fetch(name, settings, method))
     try:
-        body = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        if name == "-":
+            body = sys.stdin.buffer.read(_MOST_BYTES)
+        else:
+            with Path(name).open("rb") as file:
+                body = file.read(_MOST_BYTES)
     except OSError as error:
         raise Unreadable(f"{name} cannot be read: {error.strerror}") from None
     return Source("standard input" if name == "-" else name, base or BASE, "", body)

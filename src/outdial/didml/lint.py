@@ -25,6 +25,7 @@ from outdial.didml.verbs import (
     Reject,
     Say,
     Sip,
+    Sms,
     Verb,
 )
 from outdial.errors import DocumentError
@@ -134,8 +135,8 @@ def _end_of(verb: Verb) -> str:
             return f"{type(verb).__name__} {line} ends the call"
         case Redirect():
             return f"Redirect {line} goes on with another document"
-        case Dial() if verb.action:
-            return f"the answer of the action of Dial {line} takes over"
+        case Dial() | Sms() if verb.action:
+            return f"the answer of the action of {type(verb).__name__} {line} takes over"
         case Say() | Play() if _is_endless(verb):
             return f"{type(verb).__name__} {line} goes on until the call ends"
         case Gather() if _always_answers(verb):
@@ -166,6 +167,11 @@ def _urls(verb: Verb) -> Iterator[tuple[str, str]]:
             found = [(f"URL of {name}", verb.url)]
         case Say() | Record():
             found = [(f"action of {name}", verb.action)]
+        case Sms():
+            found = [
+                ("action of Sms", verb.action),
+                ("statusCallback of Sms", verb.status_callback),
+            ]
         case Enqueue():
             found = [("waitUrl of Enqueue", verb.wait_url)]
         case Gather():

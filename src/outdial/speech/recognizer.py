@@ -6,19 +6,25 @@ they take too long, and cost nobody a call when they are lost.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from outdial.errors import SpeechError
+from outdial.speech import frames
 from outdial.speech.pool import HelperLost, HelperPool, JobRefused
 
 PACKAGE = "pocketsphinx"
 PROGRAM = "outdial.speech.recognition_process"
 REMEDY = "pip install 'outdial[recognition]'"
+MOST_WAITING = 50
+"""Utterances that are recognised or wait for it: more would not be heard in time."""
+JOB_S = 5.0
+"""It takes a tenth of the time that was spoken; a process that takes so long hangs."""
 TIMEOUT_S = 10.0
-"""It takes a tenth of a second; nobody waits longer than this at a telephone."""
+"""With the waiting for a process: nobody waits longer at a telephone."""
 LANGUAGE = "en"
 """Of the one model that PocketSphinx brings."""
 
@@ -42,6 +48,7 @@ class Recognizer:
         # one a core, less one that is left for audio and signalling
         size = max(1, (os.cpu_count() or 1) - 1)
         self._pool = pool or HelperPool(size, PROGRAM)
+        self._running: set[asyncio.Future[frames.Head]] = set()
 
     def problem(self, language: str) -> str:
         """Why nothing in that language can be recognised; "" when it can."""
@@ -53,14 +60,28 @@ class Recognizer:
 
     async def recognize(self, ulaw: bytes, hints: Sequence[str]) -> Heard:
         """Which of the hints the audio (µ-law of G.711) is. Raises SpeechError."""
+        if len(self._running) >= MOST_WAITING:
+            raise SpeechError("too much is said at once for this machine")
+        head = {"job": "recognize", "hints": list(hints)}
+        job = asyncio.ensure_future(self._pool.run(head, ulaw, timeout_s=JOB_S))
+        self._running.add(job)
+        job.add_done_callback(self._finished)
         try:
-            head = {"job": "recognize", "hints": list(hints)}
-            reply = await self._pool.run(head, ulaw, timeout_s=TIMEOUT_S)
+            # Who hangs up meanwhile does not end the process, which others wait for.
+            async with asyncio.timeout(TIMEOUT_S):
+                reply = await asyncio.shield(job)
             return Heard(str(reply["hint"]), float(reply["confidence"]), tuple(reply["unknown"]))
+        except TimeoutError:
+            raise SpeechError(f"it was not recognised within {TIMEOUT_S:g} s") from None
         except (JobRefused, HelperLost) as error:
             raise SpeechError(str(error)) from None
         except (KeyError, TypeError, ValueError):
             raise SpeechError("the recogniser's answer makes no sense") from None
+
+    def _finished(self, job: asyncio.Future[frames.Head]) -> None:
+        self._running.discard(job)
+        if not job.cancelled():
+            job.exception()  # who waited for it has it, if anybody still does
 
     async def version(self) -> str:
         """Of PocketSphinx, once a process has its model open. Raises SpeechError."""

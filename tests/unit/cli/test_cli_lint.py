@@ -64,6 +64,18 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     assert said == "outdial: no.xml cannot be read: No such file or directory\n"
 
 
+def test_a_file_without_an_end_is_too_long(tmp_path: Path) -> None:
+    status, (line,), _ = lint(tmp_path, "/dev/zero")
+    assert status == 1
+    assert line.startswith("/dev/zero: error: the document has 16000000 bytes, more than 65536")
+
+
+def test_a_folder_is_no_document(tmp_path: Path) -> None:
+    status, lines, said = lint(tmp_path, ".")
+    assert (status, lines) == (1, [])
+    assert said == "outdial: . cannot be read: Is a directory\n"
+
+
 def test_a_method_that_is_none(tmp_path: Path) -> None:
     assert lint(tmp_path, "a.xml", "--method", "PUT")[0] == 64
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from outdial.didml.lint import Finding, lint
+from outdial.didml.rows import Attribute, VerbRow
+from outdial.didml.table import VERBS
+from outdial.didml.values import URL
 
 BASE = "https://app.example.test/ivr/start.php"
 
@@ -84,6 +87,7 @@ NEXT = "<Say>next</Say>"
         ('<Dial action="a">12025550177</Dial>', "the answer of the action of Dial in line 1 "),
         ('<Say loop="0">a</Say>', "Say in line 1 goes on until the call ends"),
         ('<Play loop="0">a.wav</Play>', "Play in line 1 goes on until the call ends"),
+        ('<Sms action="a">Hello</Sms>', "the answer of the action of Sms in line 1 takes over"),
         (
             '<Gather action="a" finishOnKey=""><Play loop="0">a.wav</Play></Gather>',
             "Gather in line 1 waits for a key, and every key leads to its action",
@@ -164,6 +168,27 @@ def test_a_document_that_only_leads_to_itself() -> None:
 )
 def test_addresses_that_the_server_may_not_reach(inside: str, label: str) -> None:
     assert found(inside) == [f"{label}: 10.0.0.7 is a private address"]
+
+
+BODIES = {"Say": "a", "Sms": "a", "Number": "12025550177", "Dial": "12025550177"}
+"""Of verbs that need one beside their URL; the others take a name."""
+
+
+@pytest.mark.parametrize(
+    ("row", "attribute"),
+    [
+        pytest.param(row, attribute, id=f"{row.name}-{attribute.name}")
+        for row in VERBS
+        if row.build
+        for attribute in row.attributes
+        if attribute.kind is URL
+    ],
+)
+def test_no_url_of_the_language_is_forgotten(row: VerbRow, attribute: Attribute) -> None:
+    name, body = row.name, BODIES.get(row.name, "support" if row.body else "")
+    element = f'<{name} {attribute.name}="//10.0.0.7/a">{body}</{name}>'
+    said = found(element if row.top_level else f"<Dial>{element}</Dial>")
+    assert any("10.0.0.7 is a private address" in message for message in said)
 
 
 def test_an_address_is_named_once() -> None:

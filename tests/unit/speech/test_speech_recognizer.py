@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import audioop
 import os
 import random
@@ -14,7 +15,7 @@ import pytest_asyncio
 
 from doubles.spoken import pcm_of
 from outdial.errors import SpeechError
-from outdial.speech import recognizer
+from outdial.speech import frames, recognizer
 from outdial.speech.audio import snr_db
 from outdial.speech.confidence import LEAST_CONFIDENCE, Reading, confidence_of
 from outdial.speech.pool import HelperPool
@@ -121,7 +122,7 @@ async def test_a_process_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch)
         await ear.version()
         (pid,) = pool.pids
         os.kill(pid, signal.SIGSTOP)
-        monkeypatch.setattr(recognizer, "TIMEOUT_S", 0.2)
+        monkeypatch.setattr(recognizer, "JOB_S", 0.2)
         with pytest.raises(SpeechError, match=r"did not answer within 0\.2 s"):
             await ear.recognize(spoken("billing"), HINTS)
         monkeypatch.undo()
@@ -129,6 +130,62 @@ async def test_a_process_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch)
         assert (await ear.recognize(spoken("billing"), HINTS)).hint == "Billing"
     finally:
         await ear.stop()
+
+
+class SlowPool(HelperPool):
+    """Never answers until it is let."""
+
+    def __init__(self) -> None:
+        super().__init__(1, PROGRAM)
+        self.let = asyncio.Event()
+        self.cancelled = 0
+
+    async def run(
+        self,
+        head: frames.Head,
+        body: bytes = b"",
+        *,
+        timeout_s: float = 20.0,
+        retry: bool = False,
+    ) -> frames.Head:
+        try:
+            await self.let.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return {"hint": "Billing", "confidence": 1.0, "unknown": []}
+
+
+async def test_who_hangs_up_does_not_end_the_process_that_others_wait_for() -> None:
+    pool = SlowPool()
+    ear = Recognizer(pool)
+    asking = asyncio.ensure_future(ear.recognize(b"", HINTS))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait([asking])
+    pool.let.set()
+    assert (await ear.recognize(b"", HINTS)).hint == "Billing"
+    assert (asking.cancelled(), pool.cancelled) == (True, 0)
+
+
+async def test_so_many_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recognizer, "MOST_WAITING", 2)
+    pool = SlowPool()
+    ear = Recognizer(pool)
+    asking = [asyncio.ensure_future(ear.recognize(b"", HINTS)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(SpeechError, match="too much is said at once"):
+        await ear.recognize(b"", HINTS)
+    pool.let.set()
+    assert [heard.hint for heard in await asyncio.gather(*asking)] == ["Billing", "Billing"]
+
+
+async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recognizer, "TIMEOUT_S", 0.01)
+    pool = SlowPool()
+    with pytest.raises(SpeechError, match="not recognised within"):
+        await Recognizer(pool).recognize(b"", HINTS)
+    pool.let.set()
 
 
 @pytest.mark.parametrize("reply", [{}, {"hint": "a"}, {"hint": 1, "confidence": "x", "unknown": 3}])
