@@ -49,7 +49,7 @@ SAID = (
     if _HEARS
     else KEYED_BESIDE
 )
-HINTS = 'hints="Technical support, reschedule"'
+HINTS = 'hints="Technical support, Monday"'
 
 ROWS = [
     Row(
@@ -73,7 +73,7 @@ ROWS = [
         document=f'<Gather {QUICK} input="dtmf speech" $attributes/>',
         act=presses("7"),
         default=Try(sees=KEYED, warns=("speech needs hints",)),
-        right={"Reschedule, Technical support": SAID, "yes": KEYED_BESIDE},
+        right={"Monday, Technical support": SAID, "yes": KEYED_BESIDE},
         pages=THANKS,
     ),
     Row(

@@ -13,7 +13,7 @@ from outdial.testing import audio
 
 
 @cache
-def pcm_of(words: str, voice: str = "gmw/en-US", rate_wpm: int = 150) -> bytes:
+def pcm_of(words: str, voice: str = "gmw/en-US+f3", rate_wpm: int = 150) -> bytes:
     """16-bit mono PCM at 8 kHz, 4 dB under the level of our own prompts."""
     engine = synthesizers.make(choose_engine("auto"))
     try:

@@ -31,7 +31,6 @@ _SHORTEST_BYTES = 800
 """Nothing is said in a tenth of a second."""
 _RESERVED = frozenset({"public", "grammar", "import"})
 """Words that mean something in the grammar's own language."""
-_SEARCH = "hints"
 _PHONES = "en-us/en-us-phone.lm.bin"
 _SILENCES = ("<", "(", "[", "SIL", "+")
 """Beginnings of the names of what is no word."""
@@ -43,15 +42,11 @@ class Recognizer:
     def __init__(self) -> None:
         import pocketsphinx
 
-        def decoder(**options: float) -> Any:
-            # with the senones all computed, scores of two searches can be compared
-            options |= {"samprate": MODEL_RATE_HZ, "compallsen": True}
-            return pocketsphinx.Decoder(lm=None, loglevel="FATAL", **options)
-
-        # With the usual weight of the language, 6.5, half of the sounds are missed; with this one
-        # words are. So there are two.
-        self._words, self._sounds = decoder(), decoder(lw=2.0)
-        self._sounds.add_allphone_file(_SEARCH, pocketsphinx.get_model_path(_PHONES))
+        # With the senones all computed, scores of two searches can be compared.
+        self._decoder: Any = pocketsphinx.Decoder(
+            samprate=MODEL_RATE_HZ, lm=None, loglevel="FATAL", compallsen=True
+        )
+        self._decoder.add_allphone_file("sounds", pocketsphinx.get_model_path(_PHONES))
         self._grammars: dict[tuple[str, ...], Grammar] = {}
 
     def recognize(self, ulaw: bytes, hints: tuple[str, ...]) -> frames.Head:
@@ -62,10 +57,10 @@ class Recognizer:
             return reply
         narrow = audio.of_ulaw(ulaw)
         pcm = audio.resample(narrow, audio.RATE_HZ, MODEL_RATE_HZ)
-        said = _read(self._words, pcm)
+        said = self._read("hints", pcm)
         if said.text not in grammar.meanings:
             return reply
-        confidence = confidence_of(said, _read(self._sounds, pcm), audio.snr_db(narrow))
+        confidence = confidence_of(said, self._read("sounds", pcm), audio.snr_db(narrow))
         if confidence >= LEAST_CONFIDENCE:
             reply |= {"hint": grammar.meanings[said.text], "confidence": round(confidence, 3)}
         return reply
@@ -77,25 +72,25 @@ class Recognizer:
             self._grammars[hints] = grammar_of(hints, self._is_known)
         grammar = self._grammars[hints]
         if grammar.jsgf:
-            self._words.add_jsgf_string(_SEARCH, grammar.jsgf)
+            self._decoder.add_jsgf_string("hints", grammar.jsgf)
         return grammar
 
     def _is_known(self, word: str) -> bool:
-        return word not in _RESERVED and self._words.lookup_word(word) is not None
+        return word not in _RESERVED and self._decoder.lookup_word(word) is not None
 
-
-def _read(decoder: Any, pcm: bytes) -> Reading:
-    decoder.activate_search(_SEARCH)
-    decoder.start_utt()
-    decoder.process_raw(pcm, full_utt=True)
-    decoder.end_utt()
-    found = decoder.hyp()
-    if found is None or found.score <= 0:
-        return Reading("", -1e5, 0)
-    spoken = [s for s in decoder.seg() if not s.word.startswith(_SILENCES)]
-    lasts = sum(s.end_frame - s.start_frame + 1 for s in spoken)
-    # it tells the thousandth part of the logarithm, as a number again
-    return Reading(found.hypstr, 1024 * math.log(found.score), lasts)
+    def _read(self, search: str, pcm: bytes) -> Reading:
+        decoder = self._decoder
+        decoder.activate_search(search)
+        decoder.start_utt()
+        decoder.process_raw(pcm, full_utt=True)
+        decoder.end_utt()
+        found = decoder.hyp()
+        if found is None or found.score <= 0:
+            return Reading("", -1e5, 0)
+        spoken = [s for s in decoder.seg() if not s.word.startswith(_SILENCES)]
+        lasts = sum(s.end_frame - s.start_frame + 1 for s in spoken)
+        # it tells the thousandth part of the logarithm, as a number again
+        return Reading(found.hypstr, 1024 * math.log(found.score), lasts)
 
 
 class Jobs:

@@ -16,10 +16,10 @@ pytestmark = pytest.mark.skipif(not is_installed(), reason="pocketsphinx is not 
 
 _QUIET = {"Connection": "close"}
 PROMPT = (
-    "Please say whom you want to talk to. You can say billing, or technical support, and I will "
+    "Please say whom you want to talk to. You can say Monday, or technical support, and I will "
     "put you through. Please say whom you want to talk to now, and take your time."
 )
-HINTS = "Billing, technical support, reschedule"
+HINTS = "Monday, technical support, repeat that"
 
 
 class Question:
