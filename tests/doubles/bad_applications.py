@@ -265,7 +265,7 @@ _SOUNDS = [
         FAILED,
         "too-large",
     ),
-    Served("a sound too large", _sound(partial(_wav, 70, 44_100, 2)), ENDED, "too-large"),
+    Served("a sound too large", _sound(partial(_wav, 70, 44_100, 2)), ENDED, "skipped"),
     Served("a WAV that lies of its length", _sound(_lying_wav), ENDED, "verb.started"),
     Served("a WAV cut off", _sound(lambda: _wav(1)[:30]), ENDED, "skipped"),
     Served("a WAV of nothing", _sound(partial(_wav, 0)), ENDED, "skipped"),
