@@ -212,7 +212,7 @@ class Server:
         kept = Kept(
             http_connections=client.connections,
             api_connections=self.http.connections,
-            speech_helpers=lambda: len(self.helpers.pids),
+            speech_helpers=lambda: len(self.helpers.pids) + len(ear.pids),
         )
         gauges = Gauges(self.sip.agent, self.media, self.deliverer, kept)
         collectors: list[Collector] = [gauges]

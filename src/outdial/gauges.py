@@ -118,7 +118,9 @@ class Gauges(Collector):
             connections.add_metric([state], count)
         yield connections
         yield _gauge("api_connections", "HTTP connections to us.", self._kept.api_connections())
-        yield _gauge("speech_helpers", "Processes that speak.", self._kept.speech_helpers())
+        yield _gauge(
+            "speech_helpers", "Processes that speak and listen.", self._kept.speech_helpers()
+        )
         yield _gauge("tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
 
 

@@ -114,6 +114,11 @@ def big_mp3() -> bytes:
     return (second[start:] * (10_000_000 // (len(second) - start) + 1))[:10_000_000]
 
 
+def _sound_that_hangs(web: WebServer, path: str) -> None:
+    web.script(f"{path}/sound", Answer(failure="hang"))
+    web.script(path, _xml(f"<Play>{path}/sound</Play>"))
+
+
 def _lying_wav() -> bytes:
     return _wav(0.3)[:4] + b"\xff\xff\xff\xff" + _wav(0.3)[8:40] + b"\xff\xff\xff\x7f" + bytes(800)
 
@@ -278,10 +283,7 @@ _SOUNDS = [
     Served("an empty sound", _sound(lambda: b""), ENDED, "skipped"),
     Served(
         "a sound that never comes",
-        lambda web, path: (
-            web.script(f"{path}/sound", Answer(failure="hang")),
-            web.script(path, _xml(f"<Play>{path}/sound</Play>")),
-        )[-1],
+        _sound_that_hangs,
         LIMIT,
         "verb.started",
         _SHORT,

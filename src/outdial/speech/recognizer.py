@@ -50,6 +50,11 @@ class Recognizer:
         self._pool = pool or HelperPool(size, PROGRAM)
         self._running: set[asyncio.Future[frames.Head]] = set()
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes that run now."""
+        return self._pool.pids
+
     def problem(self, language: str) -> str:
         """Why nothing in that language can be recognised; "" when it can."""
         if not is_installed():
