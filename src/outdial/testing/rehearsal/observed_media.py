@@ -181,6 +181,14 @@ class ObservedLeg:
         """See MediaLeg."""
         self.inner.stop_recording(recording_id)
 
+    def listen(self, silence_s: float) -> None:
+        """See MediaLeg."""
+        self.inner.listen(silence_s)
+
+    def stop_listening(self) -> None:
+        """See MediaLeg."""
+        self.inner.stop_listening()
+
     def watch_silence(self, seconds: float) -> None:
         """See MediaLeg."""
         self.inner.watch_silence(seconds)

@@ -89,6 +89,7 @@ class Stage(Server):
             media=ObservedMedia(self.media, self.hearing, self.clock.monotonic, self._new_stream),
             speech=KnowingSpeaker(services.speech),
             sounds=KnowingSounds(services.sounds),
+            ear=None,  # scripted phones press keys
         )
 
     def _new_stream(self, stream: Stream) -> None:

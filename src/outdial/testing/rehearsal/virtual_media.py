@@ -178,6 +178,12 @@ class VirtualLeg:
         """See MediaLeg."""
         self._recordings.stop(recording_id)
 
+    def listen(self, silence_s: float) -> None:
+        """Nobody speaks here: scripted phones press keys."""
+
+    def stop_listening(self) -> None:
+        """See MediaLeg."""
+
     def watch_silence(self, seconds: float) -> None:
         """See MediaLeg. Every stream that is open sends packets, so only its end is silence."""
         self._silence_s = seconds
