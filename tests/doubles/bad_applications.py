@@ -192,7 +192,7 @@ _ANSWERS = [
         "a byte now and then",
         _answers(Answer(body=b"<Response>" + b" " * 5000 + b"</Response>", failure="drip")),
         FAILED,
-        "timeout",
+        "document.failed",
     ),
     Served(
         "a connection that is reset", _answers(Answer(failure="reset")), FAILED, "document.failed"
@@ -337,16 +337,14 @@ _LOOPS = [
     Served(
         "sixty thousand letters",
         _document(f"<Say>{'ab ' * 20_000}</Say>"),
-        LIMIT,
-        "verb.started",
-        _SHORT,
+        ENDED,
+        "longer than 10000 characters",
     ),
     Served(
         "one word of sixty thousand letters",
         _document(f"<Say>{'a' * 60_000}</Say>"),
-        LIMIT,
-        "verb.started",
-        _SHORT,
+        ENDED,
+        "longer than 10000 characters",
     ),
     Served(
         "signs nobody says",
