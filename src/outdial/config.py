@@ -66,7 +66,7 @@ class Media(_Section):
     country: Literal["us", "uk", "de", "fr", "es", "it", "in", "au", "jp", "mx", "br"] = "us"
     """Whose ringback and busy tones callers hear."""
     silence_timeout_s: float = Field(60.0, ge=0)
-    """A call with no RTP from the far end for so long is ended; 0: never."""
+    """A call with no RTP and no RTCP report from the far end for so long is ended; 0: never."""
 
     @model_validator(mode="after")
     def _addresses_are_of_one_kind(self) -> Media:

@@ -134,6 +134,11 @@ def test_for_trunk(number: str, number_format: str, dialled: str) -> None:
     assert for_trunk(number, number_format) == dialled
 
 
+@pytest.mark.parametrize("number_format", ["e164", "+e164", "national"])
+def test_what_is_no_number_is_shown_as_it_is(number_format: str) -> None:
+    assert for_trunk("anonymous", number_format) == "anonymous"
+
+
 def some_numbers() -> list[str]:
     """Numbers of every country: its examples of each kind, and others of about their length."""
     draw = random.Random(7)

@@ -10,6 +10,7 @@ import pytest
 
 from doubles.far_end import FarEnd, Listener
 from outdial.legs import Codec, MediaParams, MediaStats
+from outdial.media import wire
 from outdial.media.core import rtcp, rtp
 from outdial.media.plane import WorkerPool
 from outdial.media.worker.stream import Stream
@@ -106,6 +107,23 @@ def test_no_port_no_reports_and_rubbish_is_harmless(
     stream.reports.aim("127.0.0.1", 0, 100.0)
     stream.reports.send(stream, 100.0)
     assert stream.reports.next_at == float("inf")
+
+
+def test_who_is_mute_but_reports_is_no_dead_line(
+    ends: tuple[Stream, socket.socket, socket.socket],
+) -> None:
+    stream, _, far_rtcp = ends
+    told: list[int] = []
+    stream.emit = lambda opcode, number, payload: told.append(opcode)
+    address = ("127.0.0.1", stream.reports._socket.getsockname()[1])
+    stream.watch(2.0, 100.0)
+    far_rtcp.sendto(rtcp.receiver_report(9, []), address)
+    stream.tick(102.1)
+    assert told == []
+    assert stream.due <= 104.1
+    far_rtcp.sendto(b"\x80", address)
+    stream.tick(104.2)
+    assert told == [wire.NO_RTP], "rubbish is no report"
 
 
 @pytest.mark.asyncio(loop_scope="module")

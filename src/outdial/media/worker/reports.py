@@ -35,6 +35,7 @@ class Reports:
         "_sr_at",
         "_sr_middle",
         "far_lost_fraction",
+        "heard_at",
         "next_at",
         "round_trip_s",
     )
@@ -49,6 +50,8 @@ class Reports:
         self._packets_reported = 0
         self.far_lost_fraction = 0.0
         self.round_trip_s = 0.0
+        self.heard_at = 0.0
+        """When the far end last reported."""
         self.next_at = float("inf")
 
     def close(self) -> None:
@@ -126,6 +129,7 @@ class Reports:
             seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
             arrived = seconds + nanoseconds / 1e9
         for report in rtcp.parse(data):
+            self.heard_at = now
             if report.ntp is not None:
                 self._sr_middle = rtcp.middle(report.ntp)
                 self._sr_at = now - max(0.0, wall - arrived)

@@ -571,7 +571,8 @@ class Stream:
         """Sets `due` to the next thing that time brings."""
         due = NEVER
         if self.watch_s > 0:
-            due = max(self.arrived_at, self.watch_from, self.told_at) + self.watch_s
+            since = max(self.arrived_at, self.watch_from, self.told_at, self.reports.heard_at)
+            due = since + self.watch_s
         if self.learning is not None:
             due = min(due, self.learning.until)
         if self.events.open:
@@ -605,7 +606,10 @@ class Stream:
         """Tells of each silence once."""
         if not self.listening:
             self.watch_from = now
-        since = max(self.arrived_at, self.watch_from)
+        # A telephone that sends nothing while nobody speaks, or while it is muted, reports all the
+        # same (RFC 3550 section 6.3.5 counts both): it is no dead line.
+        self.reports.read(now)
+        since = max(self.arrived_at, self.watch_from, self.reports.heard_at)
         if now - since >= self.watch_s:
             if since > self.told_at:
                 self.emit(wire.NO_RTP, self.stream, wire.pack_seconds(now - since))
