@@ -380,9 +380,8 @@ class Scene:
         """SIPp calls a number of ours, from a trunk of its own; `rest`: what it does then."""
         line = self.stage.line()
         ear = self._stack.enter_context(Ear(line.hosts[0]))
-        text = scenario(
-            "caller", called=number, rest=f"@{rest}@", ear=str(ear.port), back="4", **values
-        )
+        own = {"ear": str(ear.port), "back": "4", "cseq": "1"}
+        text = scenario("caller", called=number, rest=f"@{rest}@", **(own | values))
         sipp = Sipp(
             text,
             host=line.hosts[0],
