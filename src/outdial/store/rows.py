@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from outdial.legs import TracedMessage
 from outdial.store import tables
 from outdial.store.records import (
@@ -36,9 +38,7 @@ MESSAGE_COLUMNS = tables.messages.columns.keys()
 FEED_COLUMNS = tables.feed.columns.keys()[1:]
 IDEMPOTENCY_COLUMNS = tables.idempotency.columns.keys()
 
-# one encoder for all: json.dumps with own separators builds a new one on each call.
-# ASCII only, so that a lone surrogate from outside is an escape and not an error
-encode_json = json.JSONEncoder(separators=(",", ":")).encode
+_encode_any = json.JSONEncoder(separators=(",", ":")).encode
 _decode_json = json.JSONDecoder().decode
 
 _CALL_JSON = frozenset(("request", "media", "dialog"))
@@ -50,6 +50,14 @@ idempotency_row: Callable[[IdempotencyRecord], Row] = attrgetter(*IDEMPOTENCY_CO
 key_row: Callable[[KeyRecord], Row] = attrgetter(*KEY_COLUMNS)
 recording_row: Callable[[RecordingRecord], Row] = attrgetter(*RECORDING_COLUMNS)
 message_row: Callable[[MessageRecord], Row] = attrgetter(*MESSAGE_COLUMNS)
+
+
+def encode_json(value: Any) -> str:
+    """JSON text without spaces. A call has some twenty of them written."""
+    try:
+        return to_json(value).decode()
+    except PydanticSerializationError:  # a lone surrogate from outside: it becomes an escape
+        return _encode_any(value)
 
 
 def call_row(call: CallRecord) -> Row:
