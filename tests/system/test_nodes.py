@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import time
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -145,6 +148,57 @@ async def test_a_call_posted_to_one_is_hung_up_through_the_other(pair: Pair) -> 
         "caller",
         "hung up through the API",
     ]
+
+
+async def test_a_call_of_one_is_changed_and_followed_through_the_other(pair: Pair) -> None:
+    one, two = await pair.start("one"), await pair.start("two")
+    sid = await pair.place(one, UP + "01")
+    await states(two, sid, "answered")
+
+    def change(**what: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = two.post(f"/v1/calls/{sid}", what)
+        return answer
+
+    def refused(**what: Any) -> tuple[int, str]:
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            change(**what)
+        with caught.value as error:
+            return error.code, json.load(error)["detail"]
+
+    following = asyncio.create_task(asyncio.to_thread(stream_of, two, sid))
+    assert (await asyncio.to_thread(change, recording="start"))["recording_sid"]
+    assert (await asyncio.to_thread(refused, recording="start"))[0] == 409  # that node's word
+    for what in ({"muted": True}, {"send_digits": "12"}, {"recording": "stop"}):
+        started = time.monotonic()
+        await asyncio.to_thread(lambda what=what: change(**what))  # type: ignore[misc]
+        assert time.monotonic() - started < 2.0  # it has answered: nobody waited for it in vain
+    goodbye = "<Response><Hangup/></Response>"
+    await asyncio.to_thread(change, document=goodbye)
+    await until(lambda: call_of(two, sid)["outcome"], "ended", 5.0)
+    status, detail = await asyncio.to_thread(refused, muted=True)
+    assert (status, "application" in call_of(two, sid)["hangup_source"]) == (409, True)
+    assert "normal-clearing" in detail
+    events = await following
+    told = [event["data"] for event in events if event["kind"] == "command"]
+    assert [one["command"] for one in told] == [
+        "recording",
+        "mute",
+        "digits",
+        "recording",
+        "redirect",
+    ]
+    assert {one["by"] for one in told} == {call_of(one, sid)["key_name"]}
+    assert [event["seq"] for event in events] == list(range(len(events)))
+    assert events[-1]["kind"] == "state.completed"
+
+
+def stream_of(server: OutdialServer, sid: str) -> list[dict[str, Any]]:
+    """All that its stream of the call's events brings."""
+    headers = {"Authorization": f"Bearer {server.key}", "Accept": "text/event-stream"}
+    request = urllib.request.Request(server.url(f"/v1/calls/{sid}/events"), headers=headers)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        lines = (line.decode() for line in response)
+        return [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
 
 
 async def test_what_a_killed_node_had_is_dialled_or_ended_by_the_other(pair: Pair) -> None:

@@ -57,6 +57,7 @@ class CallRoutes:
         to: _Number = "",
         from_: Annotated[str, Query(alias="from", max_length=32)] = "",
         parent_sid: Annotated[str, Query(max_length=34)] = "",
+        direction: schemas.Direction | None = None,
         created_after: Moment | None = None,
         created_before: Moment | None = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 50,
@@ -69,6 +70,7 @@ class CallRoutes:
             to_number=to.strip().removeprefix("+"),  # an unescaped + in a query is a space
             from_number=from_.strip().removeprefix("+"),
             parent_sid=parent_sid,
+            direction=direction or "",
             created_after=seconds(created_after),
             created_before=seconds(created_before),
         )

@@ -21,6 +21,7 @@ Outcome = Literal["completed", "busy", "no-answer", "failed", "canceled"]
 Event = Literal["initiated", "ringing", "answered", "completed"]
 DeliveryEvent = Literal["initiated", "ringing", "answered", "completed", "sms"]
 Method = Literal["GET", "POST"]
+Direction = Literal["outbound", "inbound"]
 DeliveryState = Literal["pending", "done", "dead"]
 Dead = Literal["dead"]
 
@@ -113,7 +114,7 @@ class Call(BaseModel):
 
     sid: str
     parent_sid: str = Field(description="The A leg's sid; equal to `sid` on an A leg.")
-    direction: Literal["outbound", "inbound"]
+    direction: Direction
     from_: str = Field(alias="from")
     to: str
     caller_name: str

@@ -1,20 +1,25 @@
-"""What happened on a call: its events, its SIP messages."""
+"""What happened on a call: its events, as they stand or as they come; its SIP messages."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query, Request, Response
 
-from outdial.api import problems, schemas
+from outdial.api import problems, schemas, streams
 from outdial.api.record import Record, known_call
+from outdial.api.streams import Streams
+from outdial.calls.service import CallService
+
+_LARGEST = 2**31 - 1
 
 
 class TimelineRoutes:
     """The handlers."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, calls: CallService) -> None:
         self._record = record
+        self._streams = Streams(record, calls)
 
     def add_to(self, routes: APIRouter) -> None:
         """Adds each handler with what the OpenAPI document says of it."""
@@ -22,12 +27,23 @@ class TimelineRoutes:
         routes.get("/calls/{sid}/ladder", **_LADDER)(self.ladder)
 
     async def events(
-        self, sid: str, after: Annotated[int, Query(ge=-1, le=2**31)] = -1
-    ) -> schemas.Timeline:
-        """Those behind event `after`."""
-        await known_call(self._record, sid)
-        found = await self._record.events(sid, after)
-        return schemas.Timeline(events=[schemas.TimelineEvent.of(event) for event in found])
+        self,
+        request: Request,
+        sid: str,
+        after: Annotated[int, Query(ge=-1, le=_LARGEST)] = -1,
+        last_event_id: Annotated[int | None, Header(ge=-1, le=_LARGEST)] = None,
+    ) -> Any:
+        """Those behind event `after`; `Last-Event-ID` means the same, and goes before it. With
+        `Accept: text/event-stream` they are streamed until the call is over."""
+        call = await known_call(self._record, sid)
+        if last_event_id is not None:
+            after = last_event_id
+        if not streams.is_wanted(request.headers.get("accept", "")):
+            found = await self._record.events(sid, after)
+            return schemas.Timeline(events=[schemas.TimelineEvent.of(event) for event in found])
+        if call.ended_at is not None and not await self._record.events(sid, after, 1):
+            return Response(status_code=204)  # an EventSource does not come again then
+        return self._streams.of(call, after)
 
     async def ladder(self, sid: str) -> schemas.Ladder:
         """Saved when the leg ends."""
@@ -38,7 +54,15 @@ class TimelineRoutes:
 
 _EVENTS: dict[str, Any] = {
     "response_model": schemas.Timeline,
-    "responses": problems.documented(400, 401, 404, 422, 503),
+    "responses": {
+        200: {
+            "description": "Oldest first; streamed, each has its `seq` as id and is JSON as in a "
+            "Timeline.",
+            "content": {streams.KIND: {"schema": {"type": "string"}}},
+        },
+        204: {"description": "Only to a stream: the call is over and has no more events."},
+        **problems.documented(400, 401, 404, 422, 429, 503),
+    },
     "summary": "A call's timeline",
     "operation_id": "call_events",
 }

@@ -47,7 +47,7 @@ def router(
     routes = APIRouter(prefix="/v1", dependencies=[Depends(authenticated)])
     CallRoutes(intake, record).add_to(routes)
     ChangeRoutes(intake, record, max_document_bytes).add_to(routes)
-    TimelineRoutes(record).add_to(routes)
+    TimelineRoutes(record, intake.calls).add_to(routes)
     FeedRoutes(record, intake.calls).add_to(routes)
     DeliveryRoutes(intake, record, replays).add_to(routes)
     NumberRoutes(intake, numbers).add_to(routes)

@@ -64,6 +64,8 @@ NOT_RECORDED = 40908
 """The call is not being recorded."""
 STILL_SENDING = 40909
 """Digits of earlier requests are still being sent."""
+SECOND_LEG = 40910
+"""The call is a second leg: it has no document that another one could replace."""
 TOO_LARGE = 41301
 """The body is larger than `http.max_body_bytes`."""
 BAD_TYPE = 41501
@@ -86,6 +88,8 @@ POST_RATE = 42901
 """More posts a second than `limits.posts_per_second`."""
 QUEUE_FULL = 42902
 """As many calls wait as `limits.queued_calls` allows."""
+TOO_MANY_STREAMS = 42903
+"""As many event streams are open as this server has."""
 INTERNAL = 50001
 """A defect in Outdial; the log has it."""
 STORE_AWAY = 50301

@@ -250,6 +250,11 @@ def check(leg: CallLeg, command: Command) -> None:
     if leg.ending is not None:
         raise _ended(leg.ending.outcome.value, leg.ending.cause, leg.ending.detail)
     if isinstance(command, Redirect):
+        if leg.call.parent_sid != leg.sid:
+            problem = (
+                f"the call is a leg of {leg.call.parent_sid}, whose document runs: change that"
+            )
+            raise Refused(409, codes.SECOND_LEG, problem, field="sid")
         if leg.on_redirect is None:
             raise _not_yet(leg)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -22,8 +22,15 @@ class ApiError(OutdialError):
     """The server refused, could not be reached, or answered something else than the API."""
 
 
+class Broken(ApiError):
+    """A stream of events ended before its end."""
+
+
 class Client:
     """One connection to one server."""
+
+    status = 0
+    """Of the last answer."""
 
     def __init__(self, url: str, key: str) -> None:
         parts = urlsplit(url)
@@ -87,6 +94,29 @@ class Client:
         """Raises ApiError."""
         self._ask("DELETE", path, None)
 
+    def follow(self, path: str, after: int) -> Iterator[Any]:
+        """The events behind `after` as they come, until the server ends the stream (then `status`
+        is 204 if there are no more). Raises ApiError for a refusal, Broken when it is cut off."""
+        headers = {
+            "Authorization": f"Bearer {self._key}",
+            "Accept": "text/event-stream",
+            "Last-Event-ID": str(after),
+        }
+        connection = self._connection
+        try:
+            connection.request("GET", self._prefix + path, None, headers)
+            response = connection.getresponse()
+            self.status = response.status
+            if response.status >= 400:
+                self._read(response.status, response.read(_LARGEST_ANSWER))
+            while line := response.readline(_LARGEST_ANSWER):
+                if line.startswith(b"data:"):
+                    yield json.loads(line[5:])
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise Broken(f"{self.url}: {error or type(error).__name__}") from None
+        finally:
+            connection.close()
+
     def _ask(self, method: str, path: str, body: bytes | None) -> Any:
         headers = self._headers()
         if body is not None:
@@ -115,6 +145,7 @@ class Client:
         try:
             self._connection.request(method, self._prefix + path, body, headers)
             response = self._connection.getresponse()
+            self.status = response.status
             return response.status, response.read(_LARGEST_ANSWER)
         except BaseException:
             self._connection.close()

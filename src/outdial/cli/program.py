@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from outdial.cli import deliveries, exits, meetings, numbers, recordings
+from outdial.cli import calls, deliveries, exits, meetings, numbers, recordings
 from outdial.cli.options import Config, Json, Key, Server, Sim, print_line
 
 _USAGE_OF_TYPER = 2
@@ -24,9 +24,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog=_EPILOG,
 )
-calls_app = typer.Typer(
-    help="Look at the calls of a running server.", no_args_is_help=True, rich_markup_mode=None
-)
 keys_app = typer.Typer(
     help="Make, list and revoke API keys, whether the server runs or not.",
     no_args_is_help=True,
@@ -35,7 +32,7 @@ keys_app = typer.Typer(
 trunks_app = typer.Typer(
     help="Look at the trunks of the settings.", no_args_is_help=True, rich_markup_mode=None
 )
-app.add_typer(calls_app, name="calls")
+app.add_typer(calls.app, name="calls")
 app.add_typer(meetings.conferences_app, name="conferences")
 app.add_typer(meetings.queues_app, name="queues")
 app.add_typer(deliveries.app, name="deliveries")
@@ -140,85 +137,6 @@ def call(
         wanted["status_callback_event"] = [word.strip().lower() for word in events.split(",")]
     client = connect(config, server, key)
     raise Done(place_and_follow(client, wanted, print_line, as_json=as_json))
-
-
-@calls_app.command("ls")
-def calls_ls(
-    state: Annotated[
-        str, typer.Option(help="Only these: queued, dialling, ringing, answered, completed.")
-    ] = "",
-    outcome: Annotated[
-        str, typer.Option(help="Only these: completed, busy, no-answer, failed, canceled.")
-    ] = "",
-    to: Annotated[str, typer.Option(help="Only those to this number.")] = "",
-    limit: Annotated[int, typer.Option(help="How many, 1 to 100.")] = 20,
-    config: Config = None,
-    server: Server = "",
-    key: Key = "",
-    as_json: Json = False,
-) -> None:
-    """List calls, newest first."""
-    from outdial.cli import lines
-    from outdial.cli.client import connect
-
-    wanted: dict[str, str | int] = {"state": state, "outcome": outcome, "to": to, "limit": limit}
-    given = {name: value for name, value in wanted.items() if value != ""}
-    calls = connect(config, server, key).get("/v1/calls", **given)["calls"]
-    if as_json:
-        for one in calls:
-            print_line(json.dumps(one))
-        return
-    rows = [("SID", "CREATED", "FROM", "TO", "STATE", "OUTCOME", "SECONDS")]
-    rows += [
-        (
-            one["sid"],
-            one["created_at"],
-            one["from"],
-            one["to"],
-            one["state"],
-            one["outcome"] or "",
-            "" if one["duration_s"] is None else str(one["duration_s"]),
-        )
-        for one in calls
-    ]
-    for line in lines.table(rows):
-        print_line(line)
-
-
-@calls_app.command("show")
-def calls_show(
-    sid: Annotated[str, typer.Argument(help="The call's sid: CA and 32 hex digits.")],
-    config: Config = None,
-    server: Server = "",
-    key: Key = "",
-    as_json: Json = False,
-) -> None:
-    """Show a call in full.
-
-    What was asked for, its timeline, its callbacks, and its SIP messages as a ladder.
-    """
-    from urllib.parse import quote
-
-    from outdial.cli import lines
-    from outdial.cli.client import connect
-
-    client = connect(config, server, key)
-    path = f"/v1/calls/{quote(sid, safe='')}"
-    shown = client.get(path)
-    timeline = client.get(f"{path}/events")["events"]
-    callbacks = client.get(f"/v1/deliveries?call_sid={quote(sid, safe='')}")["deliveries"]
-    messages = client.get(f"{path}/ladder")["messages"]
-    if as_json:
-        everything = {
-            "call": shown,
-            "events": timeline,
-            "deliveries": callbacks,
-            "messages": messages,
-        }
-        print_line(json.dumps(everything))
-        return
-    for line in lines.call_lines(shown, timeline, callbacks, messages):
-        print_line(line)
 
 
 @app.command()
