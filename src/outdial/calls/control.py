@@ -251,9 +251,7 @@ def check(leg: CallLeg, command: Command) -> None:
         raise _ended(leg.ending.outcome.value, leg.ending.cause, leg.ending.detail)
     if isinstance(command, Redirect):
         if leg.call.parent_sid != leg.sid:
-            problem = (
-                f"the call is a leg of {leg.call.parent_sid}, whose document runs: change that"
-            )
+            problem = f"the call is a leg of {leg.call.parent_sid}: redirect that one"
             raise Refused(409, codes.SECOND_LEG, problem, field="sid")
         if leg.on_redirect is None:
             raise _not_yet(leg)

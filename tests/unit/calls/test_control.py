@@ -199,6 +199,21 @@ async def test_a_bridged_party_is_released() -> None:
     await world.over()
 
 
+async def test_a_second_leg_has_no_document_to_be_replaced() -> None:
+    world = LiveWorld(f"<Dial>{PARTY}</Dial>")
+    call = await world.answered()
+    party = await world.signalling.next_leg(2)
+    party.answers(Answered(ANSWER))
+    await until(lambda: "bridge" in world.media_leg.done)
+    second = world.store.calls[1].sid
+    refused = await world.refused(Redirect(OTHER), second)
+    assert (refused.status, refused.code) == (409, codes.SECOND_LEG)
+    assert call.sid in refused.message
+    await world.do(Mute(muted=True), second)
+    assert world.media.legs[1].done[-1] == "hush"
+    await world.over()
+
+
 async def test_a_click_to_call_can_be_redirected_too() -> None:
     world = LiveWorld()
     await world.answered(url="")
