@@ -354,7 +354,8 @@ class FakeStore:
         return next((call for call in self.calls if call.sid == sid), None)
 
     async def events(self, call_sid: str, after_seq: int = -1) -> list[EventRecord]:
-        return [e for e in self.timeline if e.call_sid == call_sid and e.seq > after_seq]
+        found = [e for e in self.timeline if e.call_sid == call_sid and e.seq > after_seq]
+        return found[:1000]
 
     async def flush(self) -> None:
         pass

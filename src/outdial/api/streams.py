@@ -90,14 +90,16 @@ class _EventStream(Response):
     async def _follow(self, send: Send, gone: asyncio.Future[None]) -> None:
         now = asyncio.get_running_loop().time
         following = Following(self._after, now())
+        leaving = False
         await _send(send, RETRY)
         while not gone.done():
             found = await self._look(following)
             ready = following.take(found, now())
             if ready:
                 await _send(send, written(ready))
-            if following.is_done or (self._is_over and not found) or self._streams.is_leaving:
+            if following.is_done or (self._is_over and not found) or leaving:
                 return
+            leaving = self._streams.is_leaving  # what was written last is looked for once more
             if ready and len(found) == PAGE:
                 continue
             await asyncio.wait((gone,), timeout=following.nap_s)

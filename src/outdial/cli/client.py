@@ -105,13 +105,13 @@ class Client:
         connection = self._connection
         try:
             connection.request("GET", self._prefix + path, None, headers)
-            response = connection.getresponse()
-            self.status = response.status
-            if response.status >= 400:
-                self._read(response.status, response.read(_LARGEST_ANSWER))
-            while line := response.readline(_LARGEST_ANSWER):
-                if line.startswith(b"data:"):
-                    yield json.loads(line[5:])
+            with connection.getresponse() as response:
+                self.status = response.status
+                if response.status >= 400:
+                    self._read(response.status, response.read(_LARGEST_ANSWER))
+                while line := response.readline(_LARGEST_ANSWER):
+                    if line.startswith(b"data:"):
+                        yield json.loads(line[5:])
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise Broken(f"{self.url}: {error or type(error).__name__}") from None
         finally:

@@ -192,6 +192,15 @@ async def test_after_a_crash_a_young_queued_call_is_dialled() -> None:
     assert [event.seq for event in world.store.timeline] == [0, 1, 2]
 
 
+async def test_a_timeline_of_many_pages_is_continued_behind_its_last_event() -> None:
+    world = RegistryWorld()
+    call = unfinished(world, "answered")
+    world.store.timeline += [EventRecord(call.sid, seq, 1.0, "warning") for seq in range(1, 2_500)]
+    await world.registry.start()
+    await world.all_over()
+    assert (call.cause, world.store.timeline[-1].seq) == ("server-restart", 2_500)
+
+
 async def test_after_a_crash_an_old_queued_call_is_not_dialled_any_more() -> None:
     world = RegistryWorld()
     call = unfinished(world, "queued", created_at=world.services.clock.now() - 61)

@@ -8,13 +8,16 @@ from typing import Any, cast
 
 import pytest
 
+from doubles.legs import ANSWER
 from doubles.world import Page, World, until
 from outdial import ids
+from outdial.calls import codes
+from outdial.calls.commands import Record, SendDigits
 from outdial.calls.registry import Registry
 from outdial.calls.request import CallRequest
 from outdial.config import Limits, Settings, Trunk
 from outdial.errors import Refused, StoreUnavailable
-from outdial.legs import Rejected
+from outdial.legs import Answered, Rejected
 from outdial.store.nodes import QueuedCall
 from outdial.store.records import CallRecord
 from outdial.store.store import Store
@@ -139,6 +142,71 @@ async def test_hanging_up_reaches_the_node_that_holds_the_call() -> None:
     with pytest.raises(Refused, match="no call"):
         await world.registry.hang_up(ids.new(ids.CALL))
     assert len(world.peers.sent) == 1
+
+
+async def test_a_command_reaches_the_node_that_holds_the_call() -> None:
+    world = await started()
+    there = world.a_call("ND2", "answered")
+    assert not await world.registry.command(there.sid, SendDigits("12"), "ops")  # no answer yet
+    world.peers.answer = {}
+    assert await world.registry.command(there.sid, Record("start"), "ops")
+    assert world.peers.sent == [
+        ("ND2", there.sid, "digits", {"digits": "12", "by": "ops"}),
+        ("ND2", there.sid, "recording", {"action": "start", "by": "ops"}),
+    ]
+    world.peers.answer = {
+        "status": 409,
+        "code": codes.RECORDED,
+        "message": "it is recorded already",
+        "field": "recording",
+        "retry_after_s": None,
+    }
+    with pytest.raises(Refused, match="recorded already") as refused:
+        await world.registry.command(there.sid, Record("start"), "ops")
+    assert (refused.value.status, refused.value.code) == (409, codes.RECORDED)
+    world.peers.answer = {"live": False}
+    assert not await world.registry.hang_up(there.sid, "ops")
+    there.ended_at, there.outcome, there.cause = 5.0, "completed", "time-limit"
+    with pytest.raises(Refused, match="completed, time-limit"):
+        await world.registry.command(there.sid, Record("start"), "ops")
+    assert len(world.peers.sent) == 4
+    for node in ("", "ND1"):  # on its way, or not taken up here yet
+        with pytest.raises(Refused) as refused:
+            await world.registry.command(world.a_call(node).sid, Record("start"), "ops")
+        assert (refused.value.status, refused.value.retry_after_s) == (503, 1)
+
+
+async def test_the_asking_node_is_told_what_came_of_its_command() -> None:
+    world = await started()
+    call = await world.place()
+    answer = await world.registry.obey(call.sid, "mute", {"muted": True, "by": "ops"})
+    assert (answer["status"], answer["code"]) == (409, codes.NOT_ANSWERED)
+    far = await world.signalling.next_leg()
+    far.answers(Answered(ANSWER))
+    await until(lambda: "verb.started" in world.store.kinds(call.sid))
+    assert await world.registry.obey(call.sid, "mute", {"muted": True, "by": "ops"}) == {}
+    assert "hush" in world.media.legs[0].done
+    world.store.away = True
+    answer = await world.registry.obey(call.sid, "mute", {"muted": False, "by": "ops"})
+    assert (answer["status"], answer["retry_after_s"]) == (503, 2)
+    world.store.away = False
+    assert await world.registry.obey(call.sid, "mute", {}) == {}  # of another version, perhaps
+    assert await world.registry.obey(call.sid, "hang-up", {"by": "ops"}) == {"live": True}
+    assert await world.registry.obey(ids.new(ids.CALL), "hang-up", {})  # says that there is none
+
+
+async def test_a_waiting_call_that_another_node_takes_is_hung_up_there() -> None:
+    world = await started(concurrent_calls=1)
+    await world.place()
+    second = await world.place()
+    world.store.elsewhere.add(second.sid)
+    second.node = "ND2"
+    world.peers.answer = {"live": True}
+    assert await world.registry.hang_up(second.sid, "ops")
+    assert world.peers.sent == [("ND2", second.sid, "hang-up", {"by": "ops"})]
+    assert world.store.states(second.sid) == []
+    assert "command" not in world.store.kinds(second.sid)  # that node numbers its events now
+    assert not world.services.journal.is_open(second.sid)
 
 
 async def test_a_command_of_another_node_is_obeyed() -> None:
