@@ -99,9 +99,12 @@ def _of_status(error: HTTPException) -> Refused:
     return Refused(error.status_code, error.status_code * 100, str(error.detail))
 
 
+_PLACES = ("query", "path", "body", "header")
+
+
 def invalid_value(error: Any) -> Refused:
     """What pydantic found, as a refusal: 400 for what is missing, 422 for a value out of range."""
-    place = [str(part) for part in error["loc"] if part not in ("query", "path", "body")]
+    place = [str(part) for part in error["loc"] if part not in _PLACES]
     field = place[0] if place else ""
     kind = error["type"]
     if kind == "missing":

@@ -31,12 +31,12 @@ class TimelineRoutes:
         request: Request,
         sid: str,
         after: Annotated[int, Query(ge=-1, le=_LARGEST)] = -1,
-        last_event_id: Annotated[int | None, Header(ge=-1, le=_LARGEST)] = None,
+        last_event_id: Annotated[int, Header(ge=-1, le=_LARGEST)] = -1,
     ) -> Any:
         """Those behind event `after`; `Last-Event-ID` means the same, and goes before it. With
         `Accept: text/event-stream` they are streamed until the call is over."""
         call = await known_call(self._record, sid)
-        if last_event_id is not None:
+        if last_event_id >= 0:
             after = last_event_id
         if not streams.is_wanted(request.headers.get("accept", "")):
             found = await self._record.events(sid, after)
