@@ -7,6 +7,7 @@ first packet on, then the party. When one side hangs up, the other is released.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -189,7 +190,7 @@ class Bridge:
         }
         while ringing:
             done, _ = await asyncio.wait(ringing, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
+            for task in sorted(done, key=lambda task: _answered_at(ringing[task][0])):
                 leg, party = ringing.pop(task)
                 if task.result():
                     for other, _ in ringing.values():
@@ -268,6 +269,11 @@ async def _ring(leg: CallLeg, party: Party, part: Callable[[CallLeg], None]) -> 
         whispering.cancel()
         await asyncio.gather(whispering, return_exceptions=True)
     return not whispering.cancelled() and whispering.result()
+
+
+def _answered_at(leg: CallLeg) -> float:
+    """Two who answer within a moment become known together: the earlier one is the first."""
+    return math.inf if leg.call.answered_at is None else leg.call.answered_at
 
 
 def _dismiss(leg: CallLeg) -> None:

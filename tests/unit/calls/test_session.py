@@ -339,17 +339,21 @@ async def test_dial_rings_several_and_takes_the_first() -> None:
     assert world.heard()[-1] == "play woman en: after"
 
 
-async def test_of_two_who_answer_at_once_one_is_connected_and_the_other_hung_up_on() -> None:
+@pytest.mark.parametrize("number", range(6))
+async def test_of_two_who_answer_at_once_the_first_is_connected_and_the_other_hung_up_on(
+    number: int,
+) -> None:
     world = SessionWorld(
         document=b"<Response><Dial><Number>12025550111</Number><Number>12025550112</Number>"
         b"</Dial></Response>"
     )
     await world.answered()
-    both = [await world.signalling.next_leg(number) for number in (2, 3)]
-    for far in both:
+    both = [await world.signalling.next_leg(place) for place in (2, 3)]
+    winner = both[number % 2]
+    for far in (winner, both[1 - number % 2]):
         far.answers(Answered(ANSWER))
     await until(lambda: any(far.hung_up for far in both))
-    (winner,) = [far for far in both if not far.hung_up]
+    assert not winner.hung_up
     assert world.heard().count("bridge") == 1
     winner.say(Released(by_far_end=True))
     await world.over()
