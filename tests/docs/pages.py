@@ -29,7 +29,8 @@ class Block:
 
 def pages() -> list[Path]:
     """Every page that people read."""
-    return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+    folders = (ROOT / "docs", ROOT / "examples")
+    return sorted([*ROOT.glob("*.md"), *(page for one in folders for page in one.rglob("*.md"))])
 
 
 def blocks(*languages: str) -> list[Block]:
