@@ -21,8 +21,13 @@ Head = dict[str, Any]
 
 def encode(head: Head, body: bytes = b"") -> bytes:
     """One frame."""
-    text = json.dumps({**head, "body_size": len(body)} if body else head).encode()
-    return LENGTH.pack(len(text)) + text + body
+    return encode_head(head, len(body)) + body
+
+
+def encode_head(head: Head, body_size: int) -> bytes:
+    """A frame up to its body."""
+    text = json.dumps({**head, "body_size": body_size} if body_size else head).encode()
+    return LENGTH.pack(len(text)) + text
 
 
 def decode_head(text: bytes) -> Head:

@@ -22,6 +22,7 @@ JOB_TIMEOUT_S = 20.0
 MAX_WAITING = 1000
 """Jobs that may wait for a helper; more fail at once."""
 _MAX_REPLY_BYTES = frames.MAX_HEAD_BYTES
+_PIECE_BYTES = 1 << 18
 
 
 class HelperLost(OutdialError):
@@ -59,7 +60,11 @@ class _Helper:
         # uvloop raises RuntimeError for writing to a pipe whose other end went away meanwhile
         if writer is None or reader is None or writer.transport.is_closing():
             raise EOFError
-        writer.write(frames.encode(head, body))
+        writer.write(frames.encode_head(head, len(body)))
+        view = memoryview(body)
+        for at in range(0, len(view), _PIECE_BYTES):  # 10 MB at once would hold up the event loop
+            writer.write(view[at : at + _PIECE_BYTES])
+            await writer.drain()
         await writer.drain()
         prefix = await reader.readexactly(frames.LENGTH.size)
         (size,) = frames.LENGTH.unpack(prefix)
