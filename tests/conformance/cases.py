@@ -144,6 +144,7 @@ class Case:
         return talk
 
     def _check_warnings(self, talk: Talk) -> None:
+        talk.check_lint(response(talk.filled(self.document)).encode())
         expected = (*self.tried.warns, *self.warns)
         warned = talk.warnings()
         told = [warning.message for warning in warned]

@@ -10,6 +10,7 @@ from string import Template
 from typing import Any
 
 from conformance.board import CALLER, Board, Mail, Telephone, received_by
+from outdial.didml.lint import lint
 from outdial.testing import audio
 from outdial.testing.sipp import Sipp
 from outdial.testing.web import Answer, Received
@@ -165,6 +166,16 @@ class Talk:
             Warned(data["line"], data["column"], data["message"])
             for data in self.timeline("document.warning")
         ]
+
+    def check_lint(self, document: bytes, content_type: str = "text/xml") -> None:
+        """`outdial lint` says of the document what the timeline says, at the same places."""
+        base = self.board.web.url(f"/{self.name}/app")
+        findings, _ = lint(document, content_type, base, lambda url: "")
+        found = {(one.line, one.column, one.message) for one in findings}
+        failed = self.timeline("document.failed")
+        told = {(one.get("line", 0), one.get("column", 0), one["problem"]) for one in failed}
+        told |= {(one.line, one.column, one.message) for one in self.warnings()}
+        assert told <= found
 
     def verbs(self) -> list[tuple[str, str]]:
         """The verbs that ran, with what the timeline says of each."""
