@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -37,6 +38,8 @@ class Try:
     """The SIP status with which a call to us is refused."""
     takes_s: float = 3.0
     """Roughly; those that take long begin first."""
+    turns: threading.Semaphore | None = None
+    """Held while it is played: so many of its kind at a time, as each needs much of the CPU."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +109,7 @@ class Case:
 
     def run(self, board: Board) -> None:
         """Places the call, plays the person on it, and looks at what was seen."""
-        with contextlib.ExitStack() as stack:
+        with self.tried.turns or contextlib.nullcontext(), contextlib.ExitStack() as stack:
             talk = self._begun(board, stack)
             act = self.tried.act or self.origin.act
             if act is not None:
