@@ -21,6 +21,8 @@ PURE = [
         SRC / f"calls/{name}.py"
         for name in ("states", "endings", "routes", "admission", "quota", "channels", "standing")
     ),
+    SRC / "calls/commands.py",
+    SRC / "api/following.py",
     SRC / "net/overrides.py",
     SRC / "net/form.py",
     SRC / "template.py",

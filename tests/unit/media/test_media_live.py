@@ -14,6 +14,7 @@ from doubles.far_end import FarEnd, Listener, power_at, tone
 from outdial.legs import Clip, Digit, PlayEnd, RecordingDone, RecordingPlan
 from outdial.media.core import dtmf, g711, rtp
 from outdial.media.core.dtmf import EventSender
+from outdial.media.core.inband import InBandReceiver
 from outdial.media.core.playlist import DigitSound, Playlist, Sound
 from outdial.media.plane import WorkerPool
 
@@ -93,6 +94,24 @@ async def test_digits_are_heard_in_the_middle_of_a_prompt(
             loud += 1
     assert [heard.digit for heard in digits] == ["1", "2"]
     assert loud == 40, "all of the prompt, each packet once"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_digits_in_the_audio_are_heard_in_the_middle_of_a_prompt_too(
+    pool: WorkerPool, far: FarEnd, clips: MakeClip
+) -> None:
+    leg = pool.open("CA1", Listener())
+    leg.start(far.params(telephone_event=None))
+    prompt = asyncio.ensure_future(leg.queue(clips("interrupted too", tone(500, 800))))
+    await far.until(lambda _, payload: payload != SILENCE)
+    first, second = leg.send_digits("27", at_once=True), leg.send_digits("D", at_once=True)
+    assert await first is PlayEnd.FINISHED
+    assert await second is PlayEnd.FINISHED
+    assert not prompt.done()
+    receiver = InBandReceiver()
+    heard = [h.digit for _, payload in far.drain() for h in receiver.feed(payload, rtp.PCMU)]
+    assert heard == ["2", "7", "D"]
+    assert await prompt is PlayEnd.FINISHED
 
 
 # ------------------------------------------------------------------ hushed
