@@ -27,6 +27,7 @@ from outdial.calls import playback
 from outdial.calls.archive import Recordings
 from outdial.calls.called_numbers import CalledNumbers
 from outdial.calls.channels import Channels
+from outdial.calls.faxes import Faxes
 from outdial.calls.gateway import Gateway
 from outdial.calls.journal import Journal
 from outdial.calls.left_recordings import Strays
@@ -202,6 +203,7 @@ class Server:
                 tasks=Tasks(),
                 sdp_session_id=partial(secrets.randbits, 62),
                 messages=self.messages,
+                faxes=Faxes(settings.fax, recordings),
                 lease=self.member,
                 ear=ear,
             )

@@ -99,7 +99,7 @@ class Storage(_Section):
     """Files."""
 
     recordings: str = "recordings"
-    """Folder of the recordings; made if it is not there."""
+    """Folder of the recordings and the faxes; made if it is not there."""
     cache: str = ""
     """Folder of ready-to-play prompts; empty: ``outdial`` in the user's cache folder."""
     cache_max_mb: int = Field(512, ge=16)
@@ -168,9 +168,9 @@ class Retention(_Section):
     """How long the record is kept, from a call's end on. Days may be fractions; 0: for ever."""
 
     calls_days: float = Field(0, ge=0)
-    """Calls with all that belongs to them: events, callbacks, SIP messages, recordings."""
+    """Calls with all that belongs to them: events, callbacks, SIP messages, recordings, faxes."""
     recordings_days: float = Field(0, ge=0)
-    """Recordings, when they go before their calls."""
+    """Recordings and faxes, when they go before their calls."""
     ladders_days: float = Field(0, ge=0)
     """SIP messages, when they go before their calls."""
     idempotency_hours: float = Field(24.0, gt=0)
@@ -327,6 +327,15 @@ class Sms(_Section):
         return self
 
 
+class Fax(_Section):
+    """Faxes that are received."""
+
+    concurrent: int = Field(8, ge=0, le=256)
+    """Faxes received at once, each in a process of its own; more fail."""
+    longest_s: float = Field(1800.0, ge=60)
+    """A fax that takes longer is ended, with the pages that are there."""
+
+
 class Sim(_Section):
     """The simulated phones."""
 
@@ -364,6 +373,7 @@ class Settings(BaseModel):
     trunks: list[Trunk] = []
     numbers: list[Number] = []
     sms: Sms = Sms()
+    fax: Fax = Fax()
     sim: Sim = Sim()
     log: Log = Log()
 

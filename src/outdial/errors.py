@@ -12,6 +12,7 @@
     ├── SpeechError            text could not be spoken
     │   └── UnknownLanguage        the engine has other languages
     ├── SoundError             an audio file could not be decoded
+    ├── FaxError               a fax cannot be received, or its file not be read
     ├── DocumentError          a voice application document cannot be run; line and column
     ├── StoreUnavailable       the record could not be written now
     └── StoreConflict          the record does not allow it: somebody else was faster
@@ -110,6 +111,10 @@ class UnknownLanguage(SpeechError):
 
 class SoundError(OutdialError):
     """An audio file could not be decoded, or is longer than allowed."""
+
+
+class FaxError(OutdialError):
+    """A fax cannot be received here, or what was received cannot be read."""
 
 
 class DocumentError(OutdialError):

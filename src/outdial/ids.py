@@ -20,6 +20,7 @@ KEY = "KE"
 NODE = "ND"
 REQUEST = "RQ"
 MESSAGE = "SM"
+FAX = "FX"
 
 _SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
 

@@ -197,6 +197,7 @@ class Board:
             "sip": {"t1_ms": 100, "listen": [f"udp:{self._server_host}:5060"]},
             "limits": {"destinations": ["1"], "calls_per_second": 100, "concurrent_calls": 500},
             "speech": {"rate_wpm": 300},
+            "fax": {"concurrent": 40},
             "media": {"workers": 1, "address": self._server_host, "ports": "20000-24999"},
             "trunks": trunks,
             "numbers": numbers,

@@ -6,13 +6,13 @@ from concurrent.futures import Future
 
 import pytest
 
-from conformance import dial, flow, gather, pause, play, record, rooms, say, sms, speech
+from conformance import dial, fax, flow, gather, pause, play, record, rooms, say, sms, speech
 from conformance.board import Board
 from conformance.cases import Case, Element, Row, attribute_of, cases_of, element_cases
 from conformance.documents import DOCUMENTS, Whole
 from outdial.didml.table import BY_NAME, VERBS
 
-MODULES = (say, play, pause, gather, record, flow, dial, rooms, sms, speech)
+MODULES = (say, play, pause, gather, record, flow, dial, rooms, sms, speech, fax)
 ROWS: list[Row] = [row for module in MODULES for row in module.ROWS]
 ELEMENTS: list[Element] = [element for module in MODULES for element in module.ELEMENTS]
 CASES: list[Case] = [case for row in ROWS for case in cases_of(row)]

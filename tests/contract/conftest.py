@@ -41,6 +41,7 @@ from outdial.store.records import (
     DeliveryPage,
     DeliveryRecord,
     EventRecord,
+    FaxRecord,
     FeedEvent,
     IdempotencyRecord,
     RecordingFilter,
@@ -93,6 +94,7 @@ class Record:
     """Whether the server that has the call has said what came of the command."""
     kept: dict[str, CallRecord] = field(default_factory=dict)
     recordings: dict[str, RecordingRecord] = field(default_factory=dict)
+    faxes: dict[str, FaxRecord] = field(default_factory=dict)
     refusal: Exception | None = None
     """Raised by every `place`."""
     refusals: list[Exception] = field(default_factory=list)
@@ -277,6 +279,9 @@ class Record:
             Usage("dev", "carrier", "", 1, 1, 0.0),
             Usage("dev", "", "canceled", 1, 0, 0.0),
         ]
+
+    async def fax(self, sid: str) -> FaxRecord | None:
+        return self.faxes.get(sid)
 
     async def recording(self, sid: str) -> RecordingRecord | None:
         return self.recordings.get(sid)

@@ -13,6 +13,7 @@ from outdial.didml.run.host import (
     DialEnd,
     DialPlan,
     EnqueuePlan,
+    FaxEnd,
     Fetched,
     Host,
     Params,
@@ -154,6 +155,21 @@ NOTHING = "(empty)"
 """A document without a byte that would say anything."""
 
 
+class FakeFax:
+    """A fax under way; the test says how it ends."""
+
+    def __init__(self) -> None:
+        self.url = "https://outdial.test/v1/faxes/FX1.pdf"
+        self.stopped = 0
+        self.over: asyncio.Future[FaxEnd] = asyncio.get_running_loop().create_future()
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+    async def end(self) -> FaxEnd:
+        return await asyncio.shield(self.over)
+
+
 class FakeHost:
     """Documents, sounds and Dial ends by table."""
 
@@ -184,6 +200,7 @@ class FakeHost:
         self.told: list[tuple[str, str, dict[str, str]]] = []
         """Notifications with their parameters."""
         self.texts: list[tuple[SmsPlan, float]] = []
+        self.fax: FakeFax | None = None
         self.text_end = SmsEnd("SM1", "queued")
         self.postcalls: list[tuple[str, str]] = []
         self.afterwards: list[asyncio.Task[None]] = []
@@ -278,6 +295,10 @@ class FakeHost:
     async def send_text(self, plan: SmsPlan, wait_s: float) -> SmsEnd:
         self.texts.append((plan, wait_s))
         return self.text_end
+
+    def receive_fax(self) -> FakeFax:
+        self.fax = FakeFax()
+        return self.fax
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         self.afterwards.append(asyncio.get_running_loop().create_task(work))

@@ -26,6 +26,7 @@ PURE = [
     SRC / "net/overrides.py",
     SRC / "net/form.py",
     SRC / "template.py",
+    *(SRC / f"fax/{name}.py" for name in ("document", "intake")),
     SRC / "messages.py",
 ]
 NOT_PURE = {SRC / "didml/interpreter.py"}
@@ -54,8 +55,8 @@ RANKS = {
     "config_checks": 1, "config_file": 1,
     "config": 2, "sdp": 3, "net": 3, "store": 3,
     "keys": 4, "sip": 4, "media": 4, "speech": 4, "didml": 4, "webhooks": 4,
-    "nodes": 5, "testing": 5, "calls": 5, "gauges": 5, "api": 6, "console": 6, "sim": 7,
-    "app": 8, "demo": 9, "rehearsal": 9, "cli": 10,
+    "fax": 5, "nodes": 6, "testing": 6, "calls": 6, "gauges": 6, "api": 7, "console": 7, "sim": 8,
+    "app": 9, "demo": 10, "rehearsal": 10, "cli": 11,
 }  # fmt: skip
 REHEARSAL = ("testing.rehearsal", "testing.plugin")
 """The part of the test kit that is a whole server: nothing but tests stands on it."""

@@ -97,6 +97,7 @@ def create_app(
             replays,
             numbers,
             sounds,
+            folder,
             keys,
             clock,
             settings.didml.max_document_bytes,

@@ -19,6 +19,7 @@ from outdial.store.records import (
     DeliveryPage,
     DeliveryRecord,
     EventRecord,
+    FaxRecord,
     FeedEvent,
     IdempotencyRecord,
     RecordingRecord,
@@ -54,6 +55,8 @@ class Record(Protocol):
     async def feed(self, after: str = "", limit: int = 100) -> list[FeedEvent]: ...
 
     async def usage(self, since: float, until: float) -> list[Usage]: ...
+
+    async def fax(self, sid: str) -> FaxRecord | None: ...
 
     async def recording(self, sid: str) -> RecordingRecord | None: ...
 

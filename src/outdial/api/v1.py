@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -11,6 +12,7 @@ from outdial.api import keys
 from outdial.api.calls import CallRoutes
 from outdial.api.changes import ChangeRoutes
 from outdial.api.deliveries import DeliveryRoutes
+from outdial.api.faxes import FaxRoutes
 from outdial.api.feed import FeedRoutes
 from outdial.api.intake import Intake
 from outdial.api.meetings import MeetingRoutes
@@ -34,11 +36,12 @@ def router(
     replays: Replays,
     numbers: CalledNumbers,
     recordings: RecordingRoutes,
+    faxes: Path,
     key_ring: keys.Keys,
     clock: Clock,
     max_document_bytes: int,
 ) -> APIRouter:
-    """The routes."""
+    """The routes. `faxes` is the folder of the PDF files."""
 
     async def authenticated(request: Request, documented: _Bearer) -> None:
         presented = keys.from_headers(request.scope["headers"])
@@ -52,6 +55,7 @@ def router(
     DeliveryRoutes(intake, record, replays).add_to(routes)
     NumberRoutes(intake, numbers).add_to(routes)
     recordings.add_to(routes)
+    FaxRoutes(record, faxes).add_to(routes)
     UsageRoutes(record, intake.calls, clock).add_to(routes)
     MeetingRoutes(intake.calls, clock, intake.max_body_bytes).add_to(routes)
     return routes

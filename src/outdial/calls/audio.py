@@ -19,6 +19,7 @@ class Audio:
         "_started",
         "_version",
         "media",
+        "params",
         "signalling_address",
     )
 
@@ -30,6 +31,8 @@ class Audio:
         self._started = False
         self._learn_address = False
         self._prepared: MediaParams | None = None
+        self.params: MediaParams | None = None
+        """What holds now; None before packets flow."""
         self.signalling_address = ""
 
     @property
@@ -104,6 +107,7 @@ class Audio:
         return answer, params
 
     def _flow(self, params: MediaParams) -> None:
+        self.params = params
         if self._started:
             self.media.update(params)
         else:

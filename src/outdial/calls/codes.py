@@ -42,6 +42,8 @@ UNKNOWN_QUEUE = 40409
 """There is no queue with that name or sid."""
 UNKNOWN_NUMBER = 40410
 """It is not one of the numbers that calls are taken for."""
+UNKNOWN_FAX = 40411
+"""There is no fax with that sid, or its file is gone."""
 BAD_METHOD = 40501
 """The path does not take this HTTP method."""
 NO_MP3 = 40601

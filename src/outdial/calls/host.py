@@ -26,6 +26,8 @@ from outdial.didml.run.host import (
     DialLeg,
     DialPlan,
     EnqueuePlan,
+    FaxEnd,
+    FaxTake,
     Fetched,
     Params,
     QueuePlan,
@@ -277,6 +279,13 @@ class LegHost:
         leg.texts += 1
         return await messages.send(leg.call, leg.timeline, plan, before, wait_s)
 
+    def receive_fax(self) -> FaxTake:
+        """See Host."""
+        faxes = self._services.faxes
+        if faxes is None:
+            return NoFax("nothing is set up that receives faxes")
+        return faxes.receive(self._services, self._leg)
+
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """See Host."""
         self._services.tasks.start(work, f"after {self._leg.sid}")
@@ -355,6 +364,22 @@ class LegHost:
         return self._leg.call.from_number
 
 
+class NoFax:
+    """A fax that cannot be received."""
+
+    url = ""
+
+    def __init__(self, problem: str) -> None:
+        self._end = FaxEnd("failed", error=problem)
+
+    def stop(self) -> None:
+        """There is nothing to stop."""
+
+    async def end(self) -> FaxEnd:
+        """At once."""
+        return self._end
+
+
 class WhisperHost(LegHost):
     """The same for the document that is run for who answered a Dial: it may connect nobody."""
 
@@ -383,6 +408,10 @@ class WhisperHost(LegHost):
     def postcall(self, url: str, method: str) -> None:
         """See Host."""
         self.note("warning", text=f"{self.what} cannot name a Postcall")
+
+    def receive_fax(self) -> FaxTake:
+        """See Host."""
+        return NoFax(f"{self.what} cannot receive a fax")
 
 
 class WaitHost(WhisperHost):

@@ -29,6 +29,7 @@ from outdial.errors import (
     RemoteProtocolError,
 )
 from outdial.legs import (
+    Codec,
     Digit,
     DigitInfo,
     Ending,
@@ -150,6 +151,13 @@ class CallLeg:
         if self._audio is None:
             raise MediaUnavailable("the leg has no audio yet")
         return self._audio.media
+
+    @property
+    def codec(self) -> Codec:
+        """Of the leg's audio, as it was agreed on last. Raises MediaUnavailable."""
+        if self._audio is None or self._audio.params is None:
+            raise MediaUnavailable("the leg has no audio yet")
+        return self._audio.params.codec
 
     @property
     def is_over(self) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from outdial import log
+from outdial import ids, log
 from outdial.calls.archive import remove_files
 from outdial.clock import Clock
 from outdial.config import Retention
@@ -84,8 +84,10 @@ class Sweeper:
         try:
             for days_kept, sweep in (
                 (days.recordings_days, self._sweep_recordings),
+                (days.recordings_days, self._sweep_faxes),
                 (days.ladders_days, self._sweep_ladders),
                 (days.calls_days, self._sweep_strays),
+                (days.calls_days, self._sweep_faxes),  # each is older than its call's end
                 (days.calls_days, self._sweep_calls),
             ):
                 if days_kept:
@@ -130,6 +132,14 @@ class Sweeper:
         """Recordings of no call (`left_recordings`) go when calls of their age do."""
         return await self._delete_recordings(await self._expiry.strays(before, BATCH))
 
+    async def _sweep_faxes(self, before: float) -> int:
+        sids = await self._expiry.faxes(before, BATCH)
+        wanted = [self._recordings / f"{sid}.pdf" for sid in sids if ids.is_sid(sid, ids.FAX)]
+        await asyncio.to_thread(_unlink, wanted)
+        await self._expiry.delete_faxes(sids)
+        self._count("faxes", len(sids))
+        return len(sids)
+
     async def _sweep_ladders(self, before: float) -> int:
         sids = await self._expiry.ladders(before, BATCH)
         await self._expiry.delete_ladders(sids)
@@ -161,3 +171,11 @@ class Sweeper:
                 remove_files(self._recordings, sid)
             except OSError as error:
                 _log.warning("retention.file_stays", recording=sid, error=str(error))
+
+
+def _unlink(paths: Iterable[Path]) -> None:
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("retention.file_stays", file=path.name, error=str(error))

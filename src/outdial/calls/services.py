@@ -9,6 +9,7 @@ from typing import Protocol
 
 from outdial.calls.channels import Channels
 from outdial.calls.conferences import Conferences
+from outdial.calls.faxes import Faxes
 from outdial.calls.journal import Journal
 from outdial.calls.messages import Messages
 from outdial.calls.peers import Lease
@@ -116,6 +117,8 @@ class Services:
     queues: Queues = field(default_factory=Queues)
     messages: Messages | None = None
     """None: no short messages can be sent."""
+    faxes: Faxes | None = None
+    """None: no faxes can be received."""
     lease: Lease | None = None
     """None: nobody else is on the database."""
     ear: Ear | None = None

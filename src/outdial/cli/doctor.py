@@ -56,7 +56,18 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     async for finding in examine_store(settings):
         yield finding
     yield _folder("recordings", "storage.recordings", Path(settings.storage.recordings))
+    yield await asyncio.to_thread(_fax)
     yield _signatures(settings)
+
+
+def _fax() -> Finding:
+    from outdial.fax import receiver
+
+    problem = receiver.missing()
+    if not problem:
+        return Finding("fax", True, "libspandsp is there: faxes can be received")
+    remedy = f"apt install {receiver.PACKAGE}, where Fax is used"
+    return Finding("fax", True, f"no fax can be received: {problem}", remedy)
 
 
 def _configuration(settings: Settings) -> list[Finding]:

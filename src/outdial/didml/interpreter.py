@@ -16,6 +16,7 @@ from outdial.didml.parse import Document, parse
 from outdial.didml.run import (
     dial,
     enqueue,
+    fax,
     gather,
     hangup,
     pause,
@@ -34,6 +35,7 @@ from outdial.didml.shown import shown_url
 from outdial.didml.verbs import (
     Dial,
     Enqueue,
+    Fax,
     Gather,
     Hangup,
     Pause,
@@ -63,6 +65,7 @@ RUNNERS: dict[type[Verb], Callable[[Any, Host], Awaitable[Next]]] = {
     Dial: dial.run,
     Enqueue: enqueue.run,
     Sms: sms.run,
+    Fax: fax.run,
 }
 """One module a verb; the dataclass chooses it."""
 

@@ -76,6 +76,10 @@ class Expiry:
         """Recordings of no call that were made before that time."""
         return await self._sids(self._statements.strays, before=before, most=most)
 
+    async def faxes(self, before: float, most: int) -> list[str]:
+        """Faxes that were complete before that time, oldest first."""
+        return await self._sids(self._statements.faxes, before=before, most=most)
+
     async def ladders(self, before: float, most: int) -> list[str]:
         """Calls that ended before that time and have their SIP messages."""
         # ids begin with their time: the older part of the table, and not a row more
@@ -98,6 +102,10 @@ class Expiry:
     async def delete_recordings(self, sids: Iterable[str]) -> None:
         """The rows of those recordings."""
         await self._delete([(self._statements.recording, (sid,)) for sid in sids])
+
+    async def delete_faxes(self, sids: Iterable[str]) -> None:
+        """The rows of those faxes."""
+        await self._delete([(self._statements.fax, (sid,)) for sid in sids])
 
     async def delete_ladders(self, call_sids: Iterable[str]) -> None:
         """The SIP messages of those calls."""
@@ -133,6 +141,7 @@ class _Statements:
         self.calls = Read(_old_calls(), dialect)
         self.recordings = Read(_old_recordings(), dialect)
         self.strays = Read(_old_strays(), dialect)
+        self.faxes = Read(_old_faxes(), dialect)
         self.ladders = Read(_old_ladders(), dialect)
         self.feed = Read(_feed_of_gone_calls(), dialect)
         self.tokens = Read(_old_tokens(), dialect)
@@ -151,9 +160,11 @@ class _Statements:
                 tables.ladders,
                 tables.recordings,
                 tables.messages,
+                tables.faxes,
             )
         ]
         self.recording = self._delete(tables.recordings, [tables.recordings.c.sid == sid], ["sid"])
+        self.fax = self._delete(tables.faxes, [tables.faxes.c.sid == sid], ["sid"])
         self.ladder = self._delete(tables.ladders, [tables.ladders.c.call_sid == sid], ["sid"])
         self.feed_line = self._delete(tables.feed, [tables.feed.c.number == number], ["number"])
         tokens = tables.idempotency.c
@@ -212,6 +223,16 @@ def _old_strays() -> ClauseElement:
         select(recordings.sid)
         .where(of_none, recordings.created_at < bindparam("before"))
         .order_by(recordings.created_at)
+        .limit(bindparam("most"))
+    )
+
+
+def _old_faxes() -> ClauseElement:
+    faxes = tables.faxes.c
+    return (
+        select(faxes.sid)
+        .where(faxes.created_at < bindparam("before"))
+        .order_by(faxes.created_at)
         .limit(bindparam("most"))
     )
 

@@ -119,6 +119,7 @@ class Queries:
             "replay_delivery", 11, tables.deliveries, ["call_sid", "id"], rows.REPLAYED_COLUMNS
         )
         self.save_message = self._upsert("save_message", 12, tables.messages, rows.MESSAGE_COLUMNS)
+        self.save_fax = self._upsert("save_fax", 13, tables.faxes, rows.FAX_COLUMNS)
         self._call_updates: dict[tuple[tuple[str, ...], tuple[str, ...]], Write] = {}
         self._call_lists: dict[tuple[str, ...], Read] = {}
         self._delivery_lists: dict[tuple[str, ...], Read] = {}
@@ -206,6 +207,8 @@ class Queries:
                 tables.keys.c.created_at, tables.keys.c.id
             )
         )
+        faxes = select(*(tables.faxes.c[name] for name in rows.FAX_COLUMNS))
+        self.fax = self._read(faxes.where(tables.faxes.c.sid == bindparam("sid")))
         messages = select(*(tables.messages.c[name] for name in rows.MESSAGE_COLUMNS))
         self.messages_of_call = self._read(
             messages.where(tables.messages.c.call_sid == bindparam("sid")).order_by(

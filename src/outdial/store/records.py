@@ -143,6 +143,25 @@ class NumberRecord:
     updated_at: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class FaxRecord:
+    """A fax that a call received, as PDF on disk."""
+
+    sid: str
+    call_sid: str
+    created_at: float
+    """When it was complete."""
+    status: str
+    """Complete, incomplete"""
+    pages: int
+    received: int
+    """Those of the pages that came whole."""
+    sender: str
+    """What the sending machine calls itself."""
+    size_bytes: int
+    error: str = ""
+
+
 @dataclass(slots=True)
 class MessageRecord:
     """A short message that a call sends."""
@@ -183,6 +202,7 @@ class Change:
     """Columns of CallRecord that must still have these values, else StoreConflict and nothing
     is written."""
     messages: tuple[MessageRecord, ...] = ()
+    faxes: tuple[FaxRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from outdial.store.records import (
     CallRecord,
     DeliveryRecord,
     EventRecord,
+    FaxRecord,
     FeedEvent,
     IdempotencyRecord,
     KeyRecord,
@@ -34,6 +35,7 @@ REPLAYED_COLUMNS = ["state", "attempts", "next_at", "done_at", "node"]
 LADDER_COLUMNS = tables.ladders.columns.keys()
 KEY_COLUMNS = tables.keys.columns.keys()
 RECORDING_COLUMNS = tables.recordings.columns.keys()
+FAX_COLUMNS = tables.faxes.columns.keys()
 MESSAGE_COLUMNS = tables.messages.columns.keys()
 FEED_COLUMNS = tables.feed.columns.keys()[1:]
 IDEMPOTENCY_COLUMNS = tables.idempotency.columns.keys()
@@ -49,6 +51,7 @@ _settled: Callable[[DeliveryRecord], Row] = attrgetter(*SETTLED_COLUMNS[:-1])
 idempotency_row: Callable[[IdempotencyRecord], Row] = attrgetter(*IDEMPOTENCY_COLUMNS)
 key_row: Callable[[KeyRecord], Row] = attrgetter(*KEY_COLUMNS)
 recording_row: Callable[[RecordingRecord], Row] = attrgetter(*RECORDING_COLUMNS)
+fax_row: Callable[[FaxRecord], Row] = attrgetter(*FAX_COLUMNS)
 message_row: Callable[[MessageRecord], Row] = attrgetter(*MESSAGE_COLUMNS)
 
 
@@ -156,6 +159,11 @@ def key_record(row: Row) -> KeyRecord:
 def recording_record(row: Row) -> RecordingRecord:
     """The inverse of `recording_row`."""
     return RecordingRecord(*row)
+
+
+def fax_record(row: Row) -> FaxRecord:
+    """The inverse of `fax_row`."""
+    return FaxRecord(*row)
 
 
 def message_record(row: Row) -> MessageRecord:

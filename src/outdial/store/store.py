@@ -29,6 +29,7 @@ from outdial.store.records import (
     DeliveryPage,
     DeliveryRecord,
     EventRecord,
+    FaxRecord,
     FeedEvent,
     IdempotencyRecord,
     KeyRecord,
@@ -128,6 +129,8 @@ class Store:
             written.append((update, row))
         for recording in change.recordings:
             written.append((self._queries.save_recording, rows.recording_row(recording)))
+        for fax in change.faxes:
+            written.append((self._queries.save_fax, rows.fax_row(fax)))
         for message in change.messages:
             message.node = self.node
             written.append((self._queries.save_message, rows.message_row(message)))
@@ -318,6 +321,11 @@ class Store:
         """The call's recordings, oldest first."""
         bound = self._queries.recordings_of_call.bind(sid=call_sid)
         return await self._readers.fetch(bound, rows.recording_record)
+
+    async def fax(self, sid: str) -> FaxRecord | None:
+        """The fax, None when there is none of this sid."""
+        found = await self._readers.fetch(self._queries.fax.bind(sid=sid), rows.fax_record)
+        return found[0] if found else None
 
     async def messages(self, call_sid: str) -> list[MessageRecord]:
         """The short messages that the call sent, oldest first."""

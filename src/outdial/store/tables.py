@@ -214,6 +214,22 @@ Index(
     postgresql_where=messages.c.ended_at.is_(None),
 )
 
+faxes = Table(
+    "faxes",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("call_sid", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("pages", Integer, nullable=False),
+    Column("received", Integer, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+)
+Index("faxes_of_call", faxes.c.call_sid)
+Index("faxes_age", faxes.c.created_at)
+
 keys = Table(
     "keys",
     metadata,

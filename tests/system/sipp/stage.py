@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from outdial.testing.server import OutdialServer
 from outdial.testing.sipp import Sipp, SippResult
@@ -22,6 +22,8 @@ from outdial.testing.web import Answer, Received, WebServer
 from system.sipp.ear import Ear
 from system.sipp.messages import Message, read_trace
 from system.sipp.scenarios import scenario
+
+T = TypeVar("T")
 
 CALLER = "18005550100"
 """The caller ID of every call that has no second leg."""
@@ -392,6 +394,10 @@ class Scene:
         phone = Phone(line, self._stack.enter_context(sipp), ear, calls=1)
         self._phones.append(phone)
         return phone
+
+    def keep(self, context: contextlib.AbstractContextManager[T]) -> T:
+        """Something that ends with the test."""
+        return self._stack.enter_context(context)
 
     def ear_at(self, host: str) -> Ear:
         """One more RTP socket."""

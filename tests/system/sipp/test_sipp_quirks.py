@@ -93,7 +93,7 @@ def test_a_reinvite_changes_the_codec(scene: Scene) -> None:
 
 
 def test_an_offer_that_cannot_be_taken_leaves_the_call_as_it_is(scene: Scene) -> None:
-    phone = scene.phone("reinvites-in-vain")
+    phone = scene.phone("reinvites-in-vain", vain="@sdp-g729@")
     call = scene.call(phone, LINGER)
     call.ended(*STEPS, WELL)
     packets = phone.ear.packets

@@ -3,15 +3,52 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
-from system.sipp.long_calls import RING_S, LongCalls
+from doubles.faxes import is_installed, pictures_of, shows_pdf
+from system.sipp.long_calls import FAXED, RING_S, LongCalls
 from system.sipp.stage import STEPS, WELL, Call, End
 
 pytestmark = pytest.mark.long
 
 _PATIENCE_S = 90.0
+
+
+@pytest.mark.skipif(not is_installed(), reason="libspandsp is not installed (libspandsp2)")
+@pytest.mark.skipif(not shows_pdf(), reason="pdfimages is not installed (poppler-utils)")
+def test_a_fax_is_received_whose_sender_is_refused_t38(
+    long_calls: LongCalls, tmp_path: Path
+) -> None:
+    assert long_calls.faxed is not None
+    phone, call, machine = long_calls.faxed
+    call.ended(*STEPS, WELL, timeout_s=_PATIENCE_S)
+    assert machine.result() == {"code": 0, "reason": "OK", "far": call.to, "pages": 2}
+    refusal = phone.received("SIP/2.0 488")[0]
+    assert refusal.get("CSeq") == "2 INVITE"
+    (told,) = call.stage.web.received(FAXED)
+    expected = {
+        "callid": call.sid,
+        "dialednumber": call.to,
+        "callerid": call.from_,
+        "faxstatus": "Complete",
+        "numofpages": "2",
+        "received": "2",
+        "faxsender": "1 555 0100",
+    }
+    assert {name: told.params.get(name) for name in expected} == expected
+    path = told.params["faxurl"].partition("/v1/")[2]
+    pdf = tmp_path / "fax.pdf"
+    pdf.write_bytes(call.stage.outdial.get_bytes(f"/v1/{path}"))
+    assert pictures_of(pdf, tmp_path) == machine.pictures
+    kinds = [event["kind"] for event in call.timeline()]
+    assert [kind for kind in kinds if kind.startswith("fax.")] == [
+        "fax.started", "fax.page", "fax.page", "fax.done"
+    ]  # fmt: skip
+    assert list(Path(call.stage.outdial.folder / "recordings").glob("FX*")) == [
+        call.stage.outdial.folder / "recordings" / path.rpartition("/")[2]
+    ]
 
 
 def test_a_callee_of_whom_nothing_is_heard_is_hung_up(long_calls: LongCalls) -> None:

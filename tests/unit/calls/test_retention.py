@@ -18,9 +18,12 @@ from outdial.errors import StoreConflict, StoreUnavailable
 from outdial.legs import TracedMessage
 from outdial.store.records import (
     CallRecord,
+    Change,
     DeliveryRecord,
     EventRecord,
+    FaxRecord,
     IdempotencyRecord,
+    MessageRecord,
     RecordingRecord,
 )
 from outdial.store.store import Store
@@ -182,6 +185,29 @@ async def test_recordings_of_no_call_go_when_calls_of_their_age_do(kept: Kept) -
     assert await kept.store.recording(old.sid) is None
     assert await kept.store.recording(new.sid) == new
     assert [path.name for path in kept.folder.iterdir()] == [f"{new.sid}.wav"]
+
+
+async def test_faxes_go_with_the_recordings_and_at_the_latest_with_their_calls(kept: Kept) -> None:
+    sid = await kept.add(0)
+    fax = FaxRecord(ids.new(ids.FAX), sid, MADE_AT + 50, "Complete", 1, 1, "", 900)
+    message = MessageRecord("SM1", sid, "1", "2", "hello", "sent", MADE_AT, MADE_AT + 1)
+    await kept.store.commit(Change(sid, faxes=(fax,), messages=(message,)))
+    file = kept.folder / f"{fax.sid}.pdf"
+    file.write_bytes(b"%PDF")
+    assert await kept.store.fax(fax.sid) == fax
+    await kept.clock.advance(4 * DAY_S)
+    await kept.sweeper(recordings_days=5).sweep()
+    assert file.exists()
+    await kept.sweeper(recordings_days=3).sweep()
+    assert not file.exists()
+    assert await kept.store.fax(fax.sid) is None
+    assert len(await kept.store.messages(sid)) == 1
+    await kept.store.commit(Change(sid, faxes=(fax,)))
+    file.write_bytes(b"%PDF")
+    await kept.sweeper(calls_days=3).sweep()
+    assert not file.exists()
+    assert await kept.store.fax(fax.sid) is None
+    assert await kept.store.messages(sid) == []
 
 
 async def test_a_token_is_kept_for_its_time_and_can_then_be_used_again(kept: Kept) -> None:

@@ -131,11 +131,11 @@ async def test_fallback_runs_after_a_redirect_loop_and_is_bounded() -> None:
 
 
 async def test_warnings_are_on_the_timeline() -> None:
-    host = FakeHost(start="<Fax/>")
+    host = FakeHost(start="<Fox/>")
     await run(host)
     assert host.notes[1] == (
         "document.warning",
-        {"line": 1, "column": 11, "message": "Fax is not supported by this version; skipped"},
+        {"line": 1, "column": 11, "message": "<Fox> is not a verb; skipped; did you mean Fax?"},
     )
 
 

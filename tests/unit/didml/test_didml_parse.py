@@ -256,8 +256,8 @@ def test_warnings_are_bounded_and_counted() -> None:
 
 
 def test_guesses_do_not_crowd_out_what_was_skipped() -> None:
-    document = read("<Say>" + "& " * 100 + "</Say><Fax/>")
-    assert "Fax is not supported by this version; skipped" in messages(document)
+    document = read("<Say>" + "& " * 100 + "</Say><Fox/>")
+    assert "<Fox> is not a verb; skipped; did you mean Fax?" in messages(document)
 
 
 def test_only_small_documents_are_remembered_and_few() -> None:

@@ -257,3 +257,16 @@ def test_only_the_documented_errors(raw: bytes) -> None:
             negotiate()
         except (NegotiationError, RemoteProtocolError):
             continue
+
+
+@pytest.mark.parametrize(
+    "media",
+    [
+        "m=image 40000 udptl t38\r\n",
+        "m=audio 0 RTP/AVP 0\r\nm=image 40000 udptl t38\r\n",
+        "m=image 40000 udptl t38\r\nm=audio 0 RTP/AVP 0\r\n",
+    ],
+)
+def test_a_change_to_t38_is_refused(media: str) -> None:
+    with pytest.raises(NegotiationError):
+        sdp.answer(description(media), "127.0.0.1", 4000, 1, BOTH)

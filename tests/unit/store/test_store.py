@@ -25,6 +25,7 @@ from outdial.store.records import (
     DeliveryFilter,
     IdempotencyRecord,
     KeyRecord,
+    MessageRecord,
     RecordingRecord,
     Usage,
 )
@@ -218,6 +219,20 @@ async def test_pending_deliveries_come_in_order_and_by_pages(store: Store) -> No
     assert await store.pending_deliveries(3, after) == ([], after)
     settled = (await store.deliveries("CA1"))[0]
     assert (settled.state, settled.attempts, settled.last_status) == ("done", 2, 200)
+
+
+async def test_messages_are_what_was_written_last(store: Store) -> None:
+    call = a_call()
+    await store.create_call(call)
+    waiting = MessageRecord("SM1", call.sid, "1", "2", "Grüße 👋", "queued", 5.0)
+    gone = MessageRecord("SM2", call.sid, "1", "2", "hi", "sent", 6.0, 7.0, "trunk-a", 202)
+    await store.commit(Change(call.sid, messages=(waiting, gone)))
+    assert await store.messages(call.sid) == [waiting, gone]
+    assert await store.unfinished_messages() == [waiting]
+    waiting.state, waiting.ended_at, waiting.error = "failed", 9.0, "Not Found"
+    await store.commit(Change(call.sid, messages=(waiting,)))
+    assert (await store.messages(call.sid))[0] == waiting
+    assert await store.unfinished_messages() == []
 
 
 async def test_keys_and_recordings(store: Store) -> None:

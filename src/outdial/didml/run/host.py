@@ -217,6 +217,35 @@ class SmsEnd:
     """Why it failed."""
 
 
+@dataclass(frozen=True, slots=True)
+class FaxEnd:
+    """What became of a fax. `status`: Complete, incomplete, failed."""
+
+    status: str
+    pages: int = 0
+    """Those that there are, the last of an incomplete one included."""
+    received: int = 0
+    """Those that came whole."""
+    sender: str = ""
+    """What the sending machine calls itself."""
+    error: str = ""
+    """Why it is not complete."""
+
+
+class FaxTake(Protocol):
+    """A fax, while it is received and afterwards."""
+
+    @property
+    def url(self) -> str:
+        """Where its PDF can be fetched once it is over, if it has pages."""
+
+    def stop(self) -> None:
+        """Takes no more; what is here by now is kept. Idempotent."""
+
+    async def end(self) -> FaxEnd:
+        """Waits until it is over; also when the call is."""
+
+
 class Host(Protocol):
     """One call, as verbs see it."""
 
@@ -292,6 +321,9 @@ class Host(Protocol):
         Waits so long at most for what becomes of it. A message that may not or cannot be sent has
         failed; nothing is raised.
         """
+
+    def receive_fax(self) -> FaxTake:
+        """Receives a fax from now on. One that cannot be received has failed; nothing is raised."""
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Goes on with the work when the call is over."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from outdial.didml.verbs.conference import Conference
 from outdial.didml.verbs.dial import Dial
 from outdial.didml.verbs.enqueue import Enqueue
+from outdial.didml.verbs.fax import Fax
 from outdial.didml.verbs.gather import Gather
 from outdial.didml.verbs.hangup import Hangup
 from outdial.didml.verbs.number import Number
@@ -32,6 +33,7 @@ __all__ = [
     "Conference",
     "Dial",
     "Enqueue",
+    "Fax",
     "Gather",
     "Hangup",
     "Number",
@@ -63,6 +65,7 @@ Verb = (
     | Dial
     | Enqueue
     | Sms
+    | Fax
 )
 """What the interpreter runs."""
 
