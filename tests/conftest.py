@@ -21,6 +21,7 @@ from outdial.testing.postgresql import NoPostgresql, PostgresqlServer
 
 NewDatabase = Callable[[], str]
 
+ROOT = Path(__file__).parent.parent
 _ONE_SERVER = ("sipp",)
 """Folders whose tests share a server that is slow to start."""
 
@@ -29,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes run the tests, one has the whole of a file or of such a folder."""
     for item in items:
         together = item.path.parent if item.path.parent.name in _ONE_SERVER else item.path
-        item.add_marker(pytest.mark.xdist_group(str(together.relative_to(Path(__file__).parent))))
+        item.add_marker(pytest.mark.xdist_group(str(together.relative_to(ROOT))))
 
 
 @pytest.fixture(scope="session")
