@@ -90,6 +90,7 @@ class Stage(Server):
             speech=KnowingSpeaker(services.speech),
             sounds=KnowingSounds(services.sounds),
             ear=None,  # scripted phones press keys
+            faxes=None,  # and are no fax machines
         )
 
     def _new_stream(self, stream: Stream) -> None:
