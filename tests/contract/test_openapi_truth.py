@@ -30,6 +30,7 @@ async def test_the_document_has_every_path(door: Door) -> None:
         "/v1/recordings/{sid}",
         "/v1/recordings/{sid}.wav",
         "/v1/recordings/{sid}.mp3",
+        "/v1/faxes/{sid}.pdf",
         "/v1/numbers",
         "/v1/numbers/{number}",
         "/v1/deliveries",
