@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
 
 from outdial.api import problems, schemas
 from outdial.api.intake import Intake
@@ -24,6 +25,8 @@ _DOCUMENT = (
     r"""^\s*(<\?xml version=["']1\.0["']( encoding=["'][Uu][Tt][Ff]-8["'])?\s*\?>)?"""
     r"""\s*<[Rr]esponse\s*/?>"""
 )
+"""What is certainly taken; of the rest the parser says what is wrong."""
+_DIGITS = r"^[0-9*#A-DwW]+$"
 
 
 class HangUp(BaseModel):
@@ -61,7 +64,7 @@ class RunDocument(BaseModel):
     document: str = Field(
         min_length=1,
         max_length=MAX_DOCUMENT,
-        pattern=_DOCUMENT,
+        json_schema_extra={"pattern": _DOCUMENT},
         description="didML. Relative URLs are relative to the URL the call was placed with.",
         examples=["<Response><Say>Please hold the line.</Say></Response>"],
     )
@@ -75,9 +78,16 @@ class SendDigits(BaseModel):
     send_digits: str = Field(
         min_length=1,
         max_length=checks.MAX_DIGITS,
-        pattern=r"^[0-9*#A-DwW]+$",
+        json_schema_extra={"pattern": _DIGITS},
         description="DTMF; w waits 0.5 s, W 1 s.",
     )
+
+    @field_validator("send_digits")
+    @classmethod
+    def _are_digits(cls, given: str) -> str:
+        if re.fullmatch(_DIGITS, given) is None:
+            raise ValueError(checks.DIGITS_ARE)
+        return given
 
 
 class Mute(BaseModel):

@@ -50,6 +50,7 @@ _METHODS = ("GET", "POST")
 TRUE = ("true", "1", "yes", "on")
 FALSE = ("false", "0", "no", "off")
 _DIGITS = re.compile(r"[0-9*#A-DwW]+")
+DIGITS_ARE = "may hold only the digits 0-9 * # A-D, w (waits 0.5 s) and W (waits 1 s)"
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SPLIT = re.compile(r"[,\s]+")
@@ -196,11 +197,7 @@ class _Given:
     def digits(self, name: str) -> str:
         value = self.text(name, MAX_DIGITS)
         if value and _DIGITS.fullmatch(value) is None:
-            raise self._refuse(
-                name,
-                codes.BAD_VALUE,
-                "may hold only the digits 0-9 * # A-D, w (waits 0.5 s) and W (waits 1 s)",
-            )
+            raise self._refuse(name, codes.BAD_VALUE, DIGITS_ARE)
         return value
 
     def events(self, name: str) -> tuple[str, ...]:
