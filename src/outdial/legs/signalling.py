@@ -1,0 +1,239 @@
+"""A leg as seen from a session: its signalling. `sip` fulfils these protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class DialTarget:
+    """Whom to call and over what, resolved: nothing is left to be looked up but DNS."""
+
+    leg_id: str
+    """Our call sid; also seeds the SIP Call-ID."""
+    trunk: str
+    """Name of the trunk in the settings; "" dials `uri` directly."""
+    number: str
+    """User part of the Request-URI, already in the trunk's number format."""
+    caller_id: str
+    """User part of From."""
+    caller_name: str = ""
+    """Display name of From; "" for none."""
+    uri: str = ""
+    """A full SIP URI to call instead of `number` at the trunk's address."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Extra headers, name and value, checked for control characters by the SIP core."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """A provisional response above 100. `sdp` is set when it carries an answer (early media)."""
+
+    status: int
+    reason: str
+    sdp: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A 2xx to our INVITE. `sdp` is the answer, None if there was none.
+
+    The ACK waits for `OutgoingLeg.acknowledge`; the far end repeats its 2xx until it comes, and
+    gives the call up after 64*T1 (32 s) without.
+    """
+
+    sdp: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The INVITE ended without an answer. Terminal; nothing follows.
+
+    `local` says that no peer sent this status: 408 timer B, 503 transport failure, 487 our CANCEL
+    that nobody confirmed.
+    """
+
+    status: int
+    reason: str
+    local: bool = False
+    retry_after_s: int | None = None
+    q850_cause: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reoffer:
+    """A re-INVITE or UPDATE that wants an SDP answer: call `answer_offer` or `refuse_offer`.
+
+    `sdp` None: an offerless re-INVITE, the answer given is then our offer; the far end's answer
+    arrives as `Reanswered`.
+    """
+
+    sdp: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reanswered:
+    """The far end's SDP answer in the ACK of its offerless re-INVITE."""
+
+    sdp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DigitInfo:
+    """A digit by SIP INFO (application/dtmf-relay or application/dtmf)."""
+
+    digit: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """An answered leg is over. Terminal; nothing follows.
+
+    `by_far_end`: a BYE arrived. Otherwise we hung up, or the dialog died (`status` 408 or 481 from
+    a request inside the dialog, or session timer expiry).
+    """
+
+    by_far_end: bool
+    status: int | None = None
+    reason: str = ""
+    q850_cause: int | None = None
+
+
+SignallingEvent = Ringing | Answered | Rejected | Reoffer | Reanswered | DigitInfo | Released
+SignallingListener = Callable[[SignallingEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TracedMessage:
+    """One SIP message of a leg, as it went over the wire."""
+
+    at: float
+    """Wall time, seconds."""
+    outgoing: bool
+    peer: str
+    """host:port"""
+    transport: str
+    """udp, tcp, tls"""
+    raw: bytes
+
+
+TraceListener = Callable[[TracedMessage], None]
+
+
+class SignallingLeg(Protocol):
+    """One call as signalling sees it."""
+
+    @property
+    def sip_call_id(self) -> str:
+        """The Call-ID header, for finding the call in a carrier's logs."""
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """Address and port the signalling goes to, once known."""
+
+    @property
+    def dialog_data(self) -> Mapping[str, Any] | None:
+        """What `SignallingPlane.release` needs to end the leg as it stands, as plain JSON values.
+
+        Before the answer that is the INVITE under way, after it the dialog; of an incoming leg it
+        is the dialog that the answer makes. None while there is nothing to end, and once the leg is
+        over.
+        """
+
+    def hang_up(self, status: int = 0, reason: str = "") -> None:
+        """Ends the leg in whatever state it is: CANCEL before the answer, BYE after it.
+
+        On an incoming unanswered leg `status` (default 603) is the response. Idempotent.
+        `reason` becomes a Reason header (RFC 3326) as SIP text. The terminal event follows.
+        """
+
+    def answer_offer(self, sdp: bytes) -> None:
+        """Answers the pending `Reoffer`. Without a pending one it does nothing."""
+
+    def refuse_offer(self, status: int = 488) -> None:
+        """Refuses the pending `Reoffer`; the session stays as it was."""
+
+    def reoffer(self, sdp: bytes) -> None:
+        """Sends a re-INVITE with the offer; the answer arrives as `Reanswered`. For later use."""
+
+
+class OutgoingLeg(SignallingLeg, Protocol):
+    """A call that we make."""
+
+    def acknowledge(self) -> None:
+        """Sends the ACK of the 2xx that `Answered` told of. Idempotent, and without effect before.
+
+        `hang_up` acknowledges by itself, and so does the end of the call.
+        """
+
+
+class IncomingLeg(SignallingLeg, Protocol):
+    """A call towards us that is not answered yet."""
+
+    @property
+    def called(self) -> str:
+        """User part of the Request-URI."""
+
+    @property
+    def caller_id(self) -> str:
+        """User part of From."""
+
+    @property
+    def caller_name(self) -> str:
+        """Display name of From."""
+
+    @property
+    def offer(self) -> bytes | None:
+        """The SDP offer; None when the INVITE had none."""
+
+    @property
+    def source(self) -> tuple[str, int]:
+        """Where the INVITE came from."""
+
+    @property
+    def account(self) -> str:
+        """The user name that it showed by digest; "" when it did not have to."""
+
+    def listen(self, listener: SignallingListener) -> None:
+        """Who gets the events from now on, and those that came before."""
+
+    def trace(self, trace: TraceListener) -> None:
+        """Who sees the leg's messages from now on; the INVITE is the first of them."""
+
+    def ring(self, status: int = 180, sdp: bytes | None = None) -> None:
+        """Sends a provisional response, reliably when the peer requires 100rel."""
+
+    def accept(self, sdp: bytes) -> None:
+        """Sends 200 and repeats it until the ACK arrives."""
+
+    def reject(
+        self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        """Sends a final 3xx-6xx."""
+
+
+class SignallingPlane(Protocol):
+    """Makes outgoing legs."""
+
+    def dial(
+        self,
+        target: DialTarget,
+        offer: bytes,
+        listener: SignallingListener,
+        trace: TraceListener | None = None,
+    ) -> OutgoingLeg:
+        """Sends the INVITE and returns at once; all that follows comes as events.
+
+        Even a failure that is known at once (unknown trunk, DNS, no route) arrives as `Rejected`,
+        after this method has returned.
+        """
+
+    def release(self, dialog_data: Mapping[str, Any], trace: TraceListener | None = None) -> None:
+        """Ends a leg of an earlier process: BYE, or CANCEL if it was not answered then.
+
+        An answer that comes all the same is acknowledged and followed by BYE. Returns at once, and
+        goes on in the background; nobody is told how it went. Data that cannot be used are logged.
+        """
