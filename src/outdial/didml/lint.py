@@ -13,6 +13,7 @@ from outdial.didml.verbs import (
     Conference,
     Dial,
     Enqueue,
+    Fax,
     Gather,
     Hangup,
     Number,
@@ -135,7 +136,7 @@ def _end_of(verb: Verb) -> str:
             return f"{type(verb).__name__} {line} ends the call"
         case Redirect():
             return f"Redirect {line} goes on with another document"
-        case Dial() | Sms() if verb.action:
+        case Dial() | Sms() | Fax() if verb.action:
             return f"the answer of the action of {type(verb).__name__} {line} takes over"
         case Say() | Play() if _is_endless(verb):
             return f"{type(verb).__name__} {line} goes on until the call ends"
@@ -165,7 +166,7 @@ def _urls(verb: Verb) -> Iterator[tuple[str, str]]:
     match verb:
         case Play() | Redirect() | Postcall():
             found = [(f"URL of {name}", verb.url)]
-        case Say() | Record():
+        case Say() | Record() | Fax():
             found = [(f"action of {name}", verb.action)]
         case Sms():
             found = [

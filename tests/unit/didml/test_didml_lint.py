@@ -88,6 +88,7 @@ NEXT = "<Say>next</Say>"
         ('<Say loop="0">a</Say>', "Say in line 1 goes on until the call ends"),
         ('<Play loop="0">a.wav</Play>', "Play in line 1 goes on until the call ends"),
         ('<Sms action="a">Hello</Sms>', "the answer of the action of Sms in line 1 takes over"),
+        ('<Fax action="a"/>', "the answer of the action of Fax in line 1 takes over"),
         (
             '<Gather action="a" finishOnKey=""><Play loop="0">a.wav</Play></Gather>',
             "Gather in line 1 waits for a key, and every key leads to its action",
@@ -109,6 +110,7 @@ def test_verbs_that_are_never_run(inside: str, why: str) -> None:
         '<Gather action="a" minDigits="2" finishOnKey=""><Play loop="0">a.wav</Play></Gather>',
         '<Record action="a"/>',
         "<Postcall>a</Postcall>",
+        "<Fax/>",
     ],
 )
 def test_verbs_that_may_be_run(inside: str) -> None:
