@@ -45,7 +45,7 @@ format: setup ## Rewrite the sources in the project's format
 bench: setup ## Measure speed, latency and memory on this machine
 	$(BIN)/python -m bench $(ARGS)
 
-bad-documents: setup ## Measure what each of 150 bad documents costs the event loop (5 minutes)
+bad-documents: setup ## Measure what each of 160 bad documents costs the event loop (5 minutes)
 	PYTHONPATH=tests $(BIN)/python -m bench.bad_documents $(ARGS)
 
 fuzz: setup ## Throw hundreds of thousands of bad messages at the parsers and a live port
