@@ -26,6 +26,8 @@ async def test_the_document_has_every_path(door: Door) -> None:
         "/v1/calls/{sid}",
         "/v1/calls/{sid}/events",
         "/v1/calls/{sid}/ladder",
+        "/v1/calls/{sid}/sip.txt",
+        "/v1/calls/{sid}/sip.pcap",
         "/v1/recordings",
         "/v1/recordings/{sid}",
         "/v1/recordings/{sid}.wav",

@@ -8,6 +8,7 @@ import pytest
 
 from contract.conftest import KEY, Door
 from outdial.calls import codes
+from outdial.calls.capture import HEAD
 from outdial.errors import Refused, StoreUnavailable
 
 AUTH = {"Authorization": f"Bearer {KEY}"}
@@ -109,6 +110,22 @@ async def test_timeline_ladder_and_deliveries(door: Door) -> None:
     assert "hidden" not in str(delivery)
 
 
+async def test_the_messages_as_text_and_as_a_capture_file(door: Door) -> None:
+    sid = (await create(door))["sid"]
+    async with door.http.get(f"{door.base}/v1/calls/{sid}/sip.txt", headers=AUTH) as response:
+        text = await response.text()
+        assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert "|INVITE sip:19499300360@127.0.0.1 ---" in text
+    assert "\n2027-01-15T08:00:00.500Z  to 127.0.0.1:5090 over udp\n" in text
+    assert text.endswith("\n  Call-ID: x\n")
+    async with door.http.get(f"{door.base}/v1/calls/{sid}/sip.pcap", headers=AUTH) as response:
+        capture = await response.read()
+        assert response.headers["Content-Type"] == "application/vnd.tcpdump.pcap"
+        assert response.headers["Content-Disposition"] == f'attachment; filename="{sid}.pcap"'
+    assert capture.startswith(HEAD)
+    assert capture.endswith(b"\r\nCall-ID: x\r\n\r\n")
+
+
 REFUSED = [
     ({"to": "letters"}, 400, codes.BAD_VALUE, "to"),
     ({"to": 19499300360}, 400, codes.BAD_VALUE, "to"),
@@ -152,6 +169,8 @@ async def test_missing_fields(door: Door) -> None:
         ("GET", f"/v1/calls/CA{'0' * 32}", 404),
         ("GET", f"/v1/calls/CA{'0' * 32}/events", 404),
         ("GET", f"/v1/calls/CA{'0' * 32}/ladder", 404),
+        ("GET", f"/v1/calls/CA{'0' * 32}/sip.txt", 404),
+        ("GET", f"/v1/calls/CA{'0' * 32}/sip.pcap", 404),
         ("GET", f"/v1/deliveries?call_sid=CA{'0' * 32}", 404),
         ("GET", "/v1/deliveries?state=lost", 400),
         ("GET", "/v1/deliveries?cursor=x", 404),
@@ -190,6 +209,8 @@ async def test_every_error_is_a_problem(door: Door, method: str, path: str, stat
         ("POST", "/v1/calls/CA1"),
         ("GET", "/v1/calls/CA1/events"),
         ("GET", "/v1/calls/CA1/ladder"),
+        ("GET", "/v1/calls/CA1/sip.txt"),
+        ("GET", "/v1/calls/CA1/sip.pcap"),
         ("GET", "/v1/recordings/RE1.wav"),
         ("GET", "/v1/deliveries?call_sid=CA1"),
     ],

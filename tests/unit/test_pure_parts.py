@@ -21,7 +21,7 @@ PURE = [
         SRC / f"calls/{name}.py"
         for name in ("states", "endings", "routes", "admission", "quota", "channels", "standing")
     ),
-    SRC / "calls/commands.py",
+    *(SRC / f"calls/{name}.py" for name in ("commands", "capture", "drawing")),
     SRC / "api/following.py",
     SRC / "net/overrides.py",
     SRC / "net/form.py",

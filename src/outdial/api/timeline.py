@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from outdial.api import problems, schemas, streams
 from outdial.api.record import Record, known_call
 from outdial.api.streams import Streams
+from outdial.calls.capture import MEDIA_TYPE, pcap
+from outdial.calls.drawing import message_lines
 from outdial.calls.service import CallService
 
 _LARGEST = 2**31 - 1
@@ -25,6 +28,8 @@ class TimelineRoutes:
         """Adds each handler with what the OpenAPI document says of it."""
         routes.get("/calls/{sid}/events", **_EVENTS)(self.events)
         routes.get("/calls/{sid}/ladder", **_LADDER)(self.ladder)
+        routes.get("/calls/{sid}/sip.txt", **_TEXT)(self.text)
+        routes.get("/calls/{sid}/sip.pcap", **_CAPTURE)(self.capture)
 
     async def events(
         self,
@@ -51,6 +56,18 @@ class TimelineRoutes:
         found = await self._record.ladder(sid)
         return schemas.Ladder(messages=[schemas.SipMessage.of(message) for message in found])
 
+    async def text(self, sid: str) -> Response:
+        """Drawn as a ladder, and below it each message in full; nothing while none is saved."""
+        lines = message_lines([one.model_dump() for one in (await self.ladder(sid)).messages])
+        text = "".join(f"{line}\n" for line in lines)
+        return Response(text, media_type="text/plain; charset=utf-8")
+
+    async def capture(self, sid: str) -> Response:
+        """For Wireshark and its like: each message as one UDP datagram, whatever it came over."""
+        await known_call(self._record, sid)
+        name = {"content-disposition": f'attachment; filename="{sid}.pcap"'}
+        return Response(pcap(await self._record.ladder(sid)), headers=name, media_type=MEDIA_TYPE)
+
 
 _EVENTS: dict[str, Any] = {
     "response_model": schemas.Timeline,
@@ -71,4 +88,19 @@ _LADDER: dict[str, Any] = {
     "responses": problems.documented(401, 404, 503),
     "summary": "A call's SIP messages",
     "operation_id": "call_ladder",
+}
+_TEXT: dict[str, Any] = {
+    "response_class": PlainTextResponse,
+    "responses": problems.documented(401, 404, 503),
+    "summary": "A call's SIP messages, drawn",
+    "operation_id": "call_sip_text",
+}
+_CAPTURE: dict[str, Any] = {
+    "response_class": Response,
+    "responses": {
+        200: {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}},
+        **problems.documented(401, 404, 503),
+    },
+    "summary": "A call's SIP messages as a capture file",
+    "operation_id": "call_sip_capture",
 }

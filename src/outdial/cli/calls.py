@@ -118,6 +118,46 @@ def calls_show(
         print_line(line)
 
 
+@app.command("pcap")
+def calls_pcap(
+    sid: Sid,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="File; - for standard output; else SID.pcap.")
+    ] = "",
+    config: Config = None,
+    server: Server = "",
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Fetch a call's SIP messages as a capture file, for Wireshark and its like.
+
+    A file that is there is not written over.
+    """
+    from outdial.calls.capture import HEAD
+    from outdial.cli.client import ApiError, connect
+    from outdial.cli.new_file import new_file
+    from outdial.log import escape
+
+    parts: list[bytes] = []
+    client = connect(config, server, key)
+    client.download(f"/v1/calls/{quote(sid, safe='')}/sip.pcap", parts.append)
+    capture = b"".join(parts)
+    if capture == HEAD:
+        raise ApiError(
+            f"no SIP messages of {escape(sid)} are kept: it was not dialled yet, "
+            "or retention.ladders_days is over"
+        )
+    if output == "-":
+        sys.stdout.buffer.write(capture)
+        sys.stdout.buffer.flush()
+        return
+    target = Path(output or f"{Path(sid).name}.pcap")
+    with new_file(target) as file:
+        file.write(capture)
+    told = {"file": str(target), "size_bytes": len(capture)}
+    print_line(json.dumps(told) if as_json else f"{escape(str(target))}  {len(capture)} bytes")
+
+
 @app.command("tail")
 def calls_tail(
     sid: Sid,

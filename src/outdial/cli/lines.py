@@ -1,18 +1,14 @@
-"""Calls, timelines and SIP ladders as lines of text. Pure; everything is escaped for a terminal."""
+"""Calls and timelines as lines of text. Pure; everything is escaped for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from outdial.calls.drawing import clock_time, ladder_lines
 from outdial.log import escape
 
 _SHOWN_VALUE = 100
-
-
-def clock_time(moment: str) -> str:
-    """The time of day of an RFC 3339 time, with milliseconds."""
-    return escape(moment.partition("T")[2].rstrip("Z") or moment)
 
 
 def event_line(event: Mapping[str, Any]) -> str:
@@ -86,32 +82,6 @@ def delivery_line(delivery: Mapping[str, Any]) -> str:
     result = f"{escape(delivery['state'])}, {said}{tries}"
     target = f"{escape(delivery['method'])} {_short(delivery['url'])}"
     return f"{when}  callback {escape(delivery['event']):<9}  {result}  {target}"
-
-
-def ladder_lines(messages: Sequence[Mapping[str, Any]], width: int = 64) -> Iterator[str]:
-    """SIP messages between us on the left and the peer on the right::
-
-                      Outdial                        127.0.0.1:5090
-    10:00:01.250         |  INVITE sip:19499300360@...  -->  |
-    """
-    if not messages:
-        return
-    peer = escape(str(messages[0]["peer"]))
-    margin = " " * 14
-    yield f"{margin}Outdial{peer:>{max(width - 5, len(peer) + 1)}}"
-    for message in messages:
-        start = _fitted(escape(str(message["start_line"])), width - 8)
-        if message["direction"] == "out":
-            arrow = f"{start} " + "-" * (width - len(start) - 4) + "->"
-        else:
-            arrow = "<-" + "-" * (width - len(start) - 4) + f" {start}"
-        note = "" if escape(str(message["peer"])) == peer else f"  {escape(str(message['peer']))}"
-        yield f"{clock_time(message['at'])}  |{arrow:<{width - 1}}|{note}"
-
-
-def _fitted(text: str, width: int) -> str:
-    text = text.removesuffix(" SIP/2.0").removeprefix("SIP/2.0 ")
-    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def usage_lines(usage: Mapping[str, Any]) -> Iterator[str]:

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
+from outdial.cli.new_file import new_file
 from outdial.cli.options import Config, Json, Key, Server, print_line
-from outdial.errors import OutdialError
 
 app = typer.Typer(
     help="List, fetch and delete the recordings of a running server.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-
-class FileProblem(OutdialError):
-    """The file for the sound cannot be made or written."""
 
 
 Sid = Annotated[str, typer.Argument(metavar="SID", help="RE and 32 hex digits.")]
@@ -100,7 +93,7 @@ def recordings_get(
         sys.stdout.buffer.flush()
         return
     target = Path(output or f"{Path(sid).name}.{ending}")
-    with _new_file(target) as file:
+    with new_file(target) as file:
         size = client.download(path, file.write)
     told = {"file": str(target), "size_bytes": size}
     print_line(json.dumps(told) if as_json else f"{escape(str(target))}  {size} bytes")
@@ -121,21 +114,3 @@ def recordings_rm(
     connect(config, server, key).delete(f"/v1/recordings/{quote(sid, safe='')}")
     told = {"sid": sid, "deleted": True}
     print_line(json.dumps(told) if as_json else f"{escape(sid)}  deleted")
-
-
-@contextlib.contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """The file, which is removed again when not all of it came. Raises FileProblem."""
-    try:
-        file = path.open("xb")
-    except OSError as error:
-        raise FileProblem(f"{path} cannot be written: {error.strerror}") from None
-    try:
-        with file:
-            yield file
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-        if isinstance(error, OSError):
-            raise FileProblem(f"{path} cannot be written: {error.strerror}") from None
-        raise

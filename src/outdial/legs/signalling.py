@@ -118,6 +118,8 @@ class TracedMessage:
     transport: str
     """udp, tcp, tls"""
     raw: bytes
+    local: str = ""
+    """Our end as its Via and Contact show it, host:port; "" when it was not kept."""
 
 
 TraceListener = Callable[[TracedMessage], None]

@@ -229,7 +229,7 @@ class SipEndpoint:
         now = self.clock.now
 
         def traced(outgoing: bool, hop: Hop, data: bytes) -> None:
-            trace(TracedMessage(now(), outgoing, hop.peer, hop.transport, data))
+            trace(TracedMessage(now(), outgoing, hop.peer, hop.transport, data, hop.local))
 
         return traced
 

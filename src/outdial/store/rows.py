@@ -137,7 +137,7 @@ def delivery_record(row: Row) -> DeliveryRecord:
 
 def ladder_row(call_sid: str, messages: Sequence[TracedMessage]) -> Row:
     """A row of `ladders`: what is known of each message with its size, and all their bytes."""
-    known = [[m.at, m.outgoing, m.peer, m.transport, len(m.raw)] for m in messages]
+    known = [[m.at, m.outgoing, m.peer, m.transport, len(m.raw), m.local] for m in messages]
     return (call_sid, encode_json(known), b"".join([m.raw for m in messages]))
 
 
@@ -145,8 +145,9 @@ def ladder_messages(row: Row) -> list[TracedMessage]:
     """The inverse of `ladder_row`, without the sid."""
     text, raw = row
     messages, start = [], 0
-    for at, outgoing, peer, transport, size in _decode_json(text):
-        messages.append(TracedMessage(at, outgoing, peer, transport, raw[start : start + size]))
+    for at, outgoing, peer, transport, size, *local in _decode_json(text):  # older ones have none
+        data = raw[start : start + size]
+        messages.append(TracedMessage(at, outgoing, peer, transport, data, *local))
         start += size
     return messages
 

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from outdial.calls.capture import HEAD
 from outdial.cli import client, exits
 from outdial.cli.client import ApiError, Broken, Client
 from outdial.cli.follow import PATIENCE, tail, whole_timeline
+from outdial.cli.new_file import FileProblem
 from outdial.cli.program import app
 
 SID = "CA" + "1" * 32
@@ -172,6 +174,47 @@ def test_the_list_is_filtered(fake: FakeClient) -> None:
             },
         )
     ]
+
+
+# ------------------------------------------------------------------ capture files
+
+
+@pytest.fixture
+def captured(fake: FakeClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[bytes]:
+    """What the server's capture file consists of."""
+    parts = [HEAD, b"and packets"]
+
+    def download(path: str, write: Callable[[bytes], object]) -> int:
+        assert path == f"/v1/calls/{SID}/sip.pcap"
+        return sum(1 for part in parts if write(part) is None)
+
+    monkeypatch.setattr(fake, "download", download, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return parts
+
+
+def test_a_capture_goes_into_a_file_or_to_standard_output(
+    captured: list[bytes], tmp_path: Path
+) -> None:
+    size = len(HEAD) + 11
+    assert run("pcap", SID) == f"{SID}.pcap  {size} bytes\n"
+    assert json.loads(run("pcap", SID, "-o", "x", "--json")) == {"file": "x", "size_bytes": size}
+    done = CliRunner().invoke(app, ["calls", "pcap", SID, "-o", "-"])
+    whole = HEAD + b"and packets"
+    assert (tmp_path / f"{SID}.pcap").read_bytes() == (tmp_path / "x").read_bytes() == whole
+    assert done.stdout_bytes == whole
+
+
+def test_no_file_is_written_over_or_made_for_nothing(captured: list[bytes], tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("precious")
+    done = CliRunner().invoke(app, ["calls", "pcap", SID, "-o", "mine"])
+    assert isinstance(done.exception, FileProblem)
+    assert (tmp_path / "mine").read_text() == "precious"
+    captured[:] = [HEAD]
+    done = CliRunner().invoke(app, ["calls", "pcap", SID])
+    assert isinstance(done.exception, ApiError)
+    assert "no SIP messages" in str(done.exception)
+    assert [one.name for one in tmp_path.iterdir()] == ["mine"]
 
 
 # ------------------------------------------------------------------ following

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from outdial.calls.drawing import ladder_lines
 from outdial.cli import lines
 
 CALL: dict[str, Any] = {
@@ -52,7 +53,7 @@ def test_a_ladder_has_straight_sides_and_arrows() -> None:
         message("in", "SIP/2.0 486 Busy Here"),
         message("out", "ACK sip:" + "9" * 200 + "@127.0.0.1 SIP/2.0"),
     ]
-    head, *drawn = list(lines.ladder_lines(messages))
+    head, *drawn = list(ladder_lines(messages))
     assert "Outdial" in head
     assert head.endswith("127.0.0.1:5090")
     assert len({len(line) for line in drawn}) == 1
@@ -65,9 +66,9 @@ def test_a_ladder_has_straight_sides_and_arrows() -> None:
 
 
 def test_a_ladder_names_another_peer() -> None:
-    drawn = list(lines.ladder_lines([message("out", "A"), message("in", "B", "10.0.0.9:5060")]))
+    drawn = list(ladder_lines([message("out", "A"), message("in", "B", "10.0.0.9:5060")]))
     assert drawn[2].endswith("|  10.0.0.9:5060")
-    assert list(lines.ladder_lines([])) == []
+    assert list(ladder_lines([])) == []
 
 
 def test_a_call_in_full() -> None:

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from outdial.cli import client
 from outdial.cli.client import ApiError
+from outdial.cli.new_file import FileProblem
 from outdial.cli.program import app
-from outdial.cli.recordings import FileProblem
 
 SID = "RE" + "1" * 32
 RECORDING = {

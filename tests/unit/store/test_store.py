@@ -140,7 +140,7 @@ async def test_notes_are_there_after_a_flush_and_after_closing(url: str) -> None
     store = await Store.open(url, SystemClock())
     messages = [
         TracedMessage(1.5, True, "127.0.0.1:5060", "udp", b"INVITE sip:1@x SIP/2.0\r\n\xff\x00"),
-        TracedMessage(2.5, False, "127.0.0.1:5060", "udp", b""),
+        TracedMessage(2.5, False, "127.0.0.1:5060", "udp", b"", "127.0.0.1:5070"),
         TracedMessage(3.5, False, "127.0.0.1:5060", "udp", b"SIP/2.0 200 OK\r\n\r\n"),
     ]
     store.save_ladder("CA1", messages[:1])
