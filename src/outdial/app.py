@@ -216,7 +216,7 @@ class Server:
             api_connections=self.http.connections,
             speech_helpers=lambda: len(self.helpers.pids) + len(ear.pids),
         )
-        gauges = Gauges(self.sip.agent, self.media, self.deliverer, kept)
+        gauges = Gauges(self.sip.agent, self.sip.sentry, self.media, self.deliverer, kept)
         collectors: list[Collector] = [gauges]
         if self.member is not None:
             collectors.append(NodeGauges(self.member))
@@ -227,6 +227,7 @@ class Server:
             numbers=numbers,
             recordings=Recordings(recordings, self.store.archive, journal, self.mp3s),
             mp3s=self.mp3s,
+            bans=self.sip.sentry,
             keys=keys,
             settings=settings,
             check_url=lambda url: check_url(url, policy),

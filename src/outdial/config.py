@@ -46,6 +46,12 @@ class Sip(_Section):
     """User-Agent and Server header."""
     strangers: Literal["ignore", "refuse"] = "ignore"
     """What addresses that are no trunk's get: nothing, or one short 403."""
+    ban_after: int = Field(20, ge=0, le=1_000_000)
+    """Offences within a minute after which an address that is no trunk's is not listened to; 0:
+    all are. Offences are requests of strangers, malformed messages, answers to nothing, wrong
+    passwords."""
+    ban_s: float = Field(3600.0, ge=1, le=31_536_000)
+    """How many seconds a ban lasts."""
     session_expires_s: int = Field(1800, ge=90)
     """Session-Expires offered (RFC 4028)."""
 

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from outdial.sip.core.agent import Agent
+from outdial.sip.sentry import OFFENCES, Sentry
 from outdial.webhooks.deliver import Deliverer
 
 _MEDIA_GAUGES = {
@@ -60,9 +61,15 @@ class Gauges(Collector):
     """Read at every scrape; `refresh` first, because the workers have to be asked."""
 
     def __init__(
-        self, agent: Agent, media: MediaStatistics, deliverer: Deliverer, kept: Kept
+        self,
+        agent: Agent,
+        sentry: Sentry,
+        media: MediaStatistics,
+        deliverer: Deliverer,
+        kept: Kept,
     ) -> None:
         self._agent = agent
+        self._sentry = sentry
         self._media = media
         self._deliverer = deliverer
         self._kept = kept
@@ -87,7 +94,17 @@ class Gauges(Collector):
         )
         for reason in ("malformed", "denied", "strays", "overload", "unauthorized"):
             dropped.add_metric([reason], getattr(tally, reason))
+        dropped.add_metric(["banned"], self._sentry.refused())
         yield dropped
+        yield _gauge("sip_banned", "Sources that are not listened to.", len(self._sentry.listed()))
+        bans = CounterMetricFamily(
+            "outdial_sip_bans",
+            "Sources that were banned, by their last offence.",
+            labels=["reason"],
+        )
+        for reason in OFFENCES:
+            bans.add_metric([reason], self._sentry.made().get(reason, 0))
+        yield bans
         yield CounterMetricFamily(
             "outdial_sip_orphans",
             "Calls of an earlier process whose far ends were released.",

@@ -31,6 +31,7 @@ from outdial.config import Limits, Number, Settings, Storage
 from outdial.errors import Refused, StoreConflict
 from outdial.legs import TracedMessage
 from outdial.net.addresses import AddressPolicy, check_url
+from outdial.sip.core import bans
 from outdial.speech.mp3 import Mp3s
 from outdial.speech.pool import HelperPool
 from outdial.store.records import (
@@ -84,6 +85,22 @@ class Rows:
         self.notes.append((kind, sid, data))
 
 
+class BanList:
+    """Two addresses are banned."""
+
+    def __init__(self) -> None:
+        made = bans.Bans(1, 600.0)
+        made.offend("198.51.100.7", "denied", 0.0)
+        made.offend("2001:db8::7", "malformed", 60.0)
+        self._made = made
+
+    def listed(self) -> list[bans.Ban]:
+        return self._made.listed(60.0)
+
+    def lift(self, address: str) -> bool:
+        return self._made.lift(address)
+
+
 @dataclass
 class Record:
     """A store in memory, and the call service that fills it."""
@@ -101,6 +118,7 @@ class Record:
     """Each raised by one `place`."""
     positions: dict[str, int] = field(default_factory=dict)
     """Where calls wait on this server."""
+    bans: BanList = field(default_factory=BanList)
     usage_of: list[tuple[float, float]] = field(default_factory=list)
     """The times whose usage was asked for."""
     blind_reads: int = 0
@@ -349,6 +367,7 @@ async def running(
         numbers=CalledNumbers(given, lists.numbers, SystemClock()),
         recordings=Recordings(folder, lists.archive, lists.archive, mp3s),
         mp3s=mp3s,
+        bans=lists.bans,
         keys=lists,
         settings=settings,
         check_url=lambda url: check_url(url, policy),

@@ -135,7 +135,11 @@ class Siege:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self.complaints.append(str(context)))
         self.endpoint = await SipEndpoint.start(
-            Sip(listen=["udp:127.0.0.1:0", "tcp:127.0.0.1:0"], t1_ms=round(T1_S * 1000)),
+            Sip(
+                listen=["udp:127.0.0.1:0", "tcp:127.0.0.1:0"],
+                t1_ms=round(T1_S * 1000),
+                ban_after=0,  # a banned attacker would not get far enough to break anything
+            ),
             on_invite=self._phone.on_invite,
             accept_source=lambda host: host != UNKNOWN,
             caps=CAPS,

@@ -6,8 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from outdial.clock import SystemClock
 from outdial.gauges import Gauges, Kept
 from outdial.sip.core.agent import Agent
+from outdial.sip.core.bans import Bans
+from outdial.sip.sentry import Sentry
 
 _REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "api.md"
 
@@ -23,8 +26,13 @@ class _Media:
 
 def _gauges(media: _Media) -> Gauges:
     agent = Agent(token=lambda: "0123456789abcdef", name="Outdial")
+    bans = Bans(1, 60.0)
+    bans.offend("198.51.100.7", "denied", 0.0)
+    sentry = Sentry(bans, SystemClock(), lambda: 1.0, lambda host: False, lambda host: False)
+    assert sentry.turns_away("198.51.100.7")
     return Gauges(
         agent,
+        sentry,
         cast(Any, media),
         cast(
             Any,
@@ -54,6 +62,15 @@ async def test_the_workers_are_asked_before_a_scrape_and_not_during_it() -> None
     assert values["outdial_callbacks_held"] == 2
     assert values["outdial_sip_dialogs"] == 0
     assert values["outdial_tasks"] >= 1
+    by_reason = {
+        (sample.name, sample.labels["reason"]): sample.value
+        for sample in samples
+        if "reason" in sample.labels
+    }
+    assert values["outdial_sip_banned"] == 1
+    assert by_reason["outdial_sip_bans_total", "denied"] == 1
+    assert by_reason["outdial_sip_bans_total", "strays"] == 0
+    assert by_reason["outdial_sip_dropped_total", "banned"] == 1
 
 
 async def test_every_metric_is_in_the_reference() -> None:

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 import outdial
 from outdial.api import document, health, metrics, problems, v1, v2
+from outdial.api.bans import BanList
 from outdial.api.intake import Intake
 from outdial.api.keys import Keys
 from outdial.api.rate import PostRate
@@ -55,6 +56,7 @@ def create_app(
     numbers: CalledNumbers,
     recordings: Recordings,
     mp3s: Mp3s,
+    bans: BanList,
     keys: Keys,
     settings: Settings,
     check_url: Callable[[str], None],
@@ -98,6 +100,7 @@ def create_app(
             numbers,
             sounds,
             folder,
+            bans,
             keys,
             clock,
             settings.didml.max_document_bytes,

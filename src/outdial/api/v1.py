@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.security import HTTPBearer
 
 from outdial.api import keys
+from outdial.api.bans import BanList, BanRoutes
 from outdial.api.calls import CallRoutes
 from outdial.api.changes import ChangeRoutes
 from outdial.api.deliveries import DeliveryRoutes
@@ -37,6 +38,7 @@ def router(
     numbers: CalledNumbers,
     recordings: RecordingRoutes,
     faxes: Path,
+    bans: BanList,
     key_ring: keys.Keys,
     clock: Clock,
     max_document_bytes: int,
@@ -56,6 +58,7 @@ def router(
     NumberRoutes(intake, numbers).add_to(routes)
     recordings.add_to(routes)
     FaxRoutes(record, faxes).add_to(routes)
+    BanRoutes(bans).add_to(routes)
     UsageRoutes(record, intake.calls, clock).add_to(routes)
     MeetingRoutes(intake.calls, clock, intake.max_body_bytes).add_to(routes)
     return routes

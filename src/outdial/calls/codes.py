@@ -44,6 +44,8 @@ UNKNOWN_NUMBER = 40410
 """It is not one of the numbers that calls are taken for."""
 UNKNOWN_FAX = 40411
 """There is no fax with that sid, or its file is gone."""
+NOT_BANNED = 40412
+"""The address is not banned."""
 BAD_METHOD = 40501
 """The path does not take this HTTP method."""
 NO_MP3 = 40601

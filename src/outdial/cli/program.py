@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from outdial.cli import calls, deliveries, exits, meetings, numbers, recordings
+from outdial.cli import bans, calls, deliveries, exits, meetings, numbers, recordings
 from outdial.cli.options import Config, Json, Key, Server, Sim, print_line
 
 _USAGE_OF_TYPER = 2
@@ -32,6 +32,7 @@ keys_app = typer.Typer(
 trunks_app = typer.Typer(
     help="Look at the trunks of the settings.", no_args_is_help=True, rich_markup_mode=None
 )
+app.add_typer(bans.app, name="bans")
 app.add_typer(calls.app, name="calls")
 app.add_typer(meetings.conferences_app, name="conferences")
 app.add_typer(meetings.queues_app, name="queues")

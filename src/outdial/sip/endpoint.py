@@ -20,7 +20,8 @@ from outdial.legs import TracedMessage, TraceListener
 from outdial.messages import MessageResult
 from outdial.sip.core.agent import Agent, Invited
 from outdial.sip.core.authorization import Credentials
-from outdial.sip.core.counts import Caps, Drop
+from outdial.sip.core.bans import Bans
+from outdial.sip.core.counts import Caps
 from outdial.sip.core.dialog_data import DialogData
 from outdial.sip.core.guard import Accounts
 from outdial.sip.core.hop import Hop
@@ -31,7 +32,7 @@ from outdial.sip.core.parser import is_keep_alive
 from outdial.sip.core.probe import Probe, ProbeResult
 from outdial.sip.core.timers import Timings
 from outdial.sip.leg import InboundLeg, Leg
-from outdial.sip.refusals import Refusals
+from outdial.sip.sentry import Sentry
 from outdial.sip.tcp import TcpPool
 from outdial.sip.udp import UdpListener
 
@@ -74,8 +75,15 @@ class SipEndpoint:
         """What may be shown to an address that challenges us in a call of an earlier process."""
         self.accounts_of: Callable[[str], Accounts | None] = lambda host: None
         """What calls from an address must show one of; None: they are taken as they are."""
-        self._refusals = Refusals()
+        self.is_own: Callable[[str], bool] = self._accepts
+        """Whether an address is that of a peer of ours, which nothing can ban."""
         self.clock = clock or SystemClock()
+        self._loop = asyncio.get_running_loop()
+        bans = Bans(settings.ban_after, settings.ban_s)
+        self.sentry = Sentry(
+            bans, self.clock, self._loop.time, lambda host: self.is_own(host), self._is_called
+        )
+        """Who is not listened to."""
         self.agent = Agent(
             token=random_token,
             name=settings.user_agent,
@@ -87,9 +95,8 @@ class SipEndpoint:
             refuses_strangers=settings.strangers == "refuse",
             credentials_of=lambda host: self.credentials_of(host),
             accounts_of=lambda host: self.accounts_of(host),
-            on_drop=self._on_drop,
+            on_drop=self.sentry.offended,
         )
-        self._loop = asyncio.get_running_loop()
         self._udp: dict[str, UdpListener] = {}
         self._tcp: dict[str, TcpPool] = {}
         self._legs: dict[OutgoingCall | IncomingCall, Leg] = {}
@@ -135,7 +142,7 @@ class SipEndpoint:
                 udp = await UdpListener.bind(host, port, shown, self._received, self._failed)
                 self._udp[udp.local] = udp
             else:
-                pool = TcpPool(self._received, self._failed, self._accepts)
+                pool = TcpPool(self._received, self._failed, self._accepts, self.sentry)
                 await pool.bind(host, port, shown)
                 self._tcp[pool.local] = pool
         except OSError as error:
@@ -187,6 +194,7 @@ class SipEndpoint:
     def invite(self, leg: Leg, invitation: Invitation, trace: TraceListener | None) -> OutgoingCall:
         """Sends an INVITE for the leg."""
         wire_trace = None if trace is None else self.tracer(trace)
+        self.sentry.lift(invitation.hop.host)  # or its answers would not be heard
         call = self.agent.invite(invitation, self.now, wire_trace)
         self._legs[call] = leg
         self.flush()
@@ -247,11 +255,15 @@ class SipEndpoint:
     def _accepts(self, host: str) -> bool:
         return self.accept_source is not None and self.accept_source(host)
 
-    def _on_drop(self, why: Drop, source: Hop, method: str) -> None:
-        self._refusals.tell(why, source.peer, method, self._loop.time())
+    def _is_called(self, host: str) -> bool:
+        """Whether a call to or from the address goes on."""
+        return any(
+            call.peer.host == host or (isinstance(call, IncomingCall) and call.source.host == host)
+            for call in self._legs
+        )
 
     def _received(self, data: bytes, source: Hop) -> None:
-        if is_keep_alive(data):
+        if self.sentry.turns_away(source.host) or is_keep_alive(data):
             return
         try:
             self.agent.receive(data, source, self._loop.time())
@@ -306,6 +318,8 @@ class SipEndpoint:
             _log.exception("a listener raised", event=repr(event)[:200])
 
     def _invited(self, call: IncomingCall, event: Invited) -> None:
+        if call.account:
+            self.sentry.forgive(call.source.host)
         leg = self._legs[call] = InboundLeg(self, call, event.raw)
         try:
             if self._on_invite is not None:

@@ -134,6 +134,7 @@ class SipPlane:
         self._tasks: set[asyncio.Task[None]] = set()
         if endpoint.accept_source is None:
             endpoint.accept_source = self.is_trunk
+            endpoint.is_own = self._is_own
         endpoint.credentials_of = self._credentials_of
         endpoint.accounts_of = self._accounts_of
 
@@ -154,6 +155,14 @@ class SipPlane:
     def is_trunk(self, host: str) -> bool:
         """Whether calls to us from that address are a trunk's."""
         return any(trunk.calls_from(host) for trunk in self._trunks.values())
+
+    def _is_own(self, host: str) -> bool:
+        """Whether nothing can ban the address: it is where a trunk is, or its calls need no
+        password. From where they do anybody may try one, and not for ever."""
+        return any(
+            host in trunk.hosts or (not trunk.settings.inbound_username and trunk.calls_from(host))
+            for trunk in self._trunks.values()
+        )
 
     def trunk_of(self, host: str, account: str = "") -> str | None:
         """The name of the trunk whose calls come from the address; of several the one whose user

@@ -9,6 +9,7 @@ from typing import cast
 from outdial.errors import RemoteProtocolError
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.stream import PONG_BYTES, KeepAlive, StreamFramer
+from outdial.sip.sentry import Sentry
 from outdial.sip.udp import Failed, Received, shown_address
 
 _MAX_UNSENT_BYTES = 1 << 18
@@ -38,6 +39,9 @@ class TcpConnection(asyncio.Protocol):
         self._pool.opened(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._pool.turns_away(self):
+            self.close()
+            return
         self.used_at = asyncio.get_running_loop().time()
         try:
             for item in self._framer.feed(data):
@@ -46,6 +50,7 @@ class TcpConnection(asyncio.Protocol):
                 else:
                     self._pool.received(item, self)
         except RemoteProtocolError:
+            self._pool.broken(self)
             self.close()
 
     def _pong(self, item: KeepAlive) -> None:
@@ -85,6 +90,7 @@ class TcpPool:
         received: Received,
         failed: Failed,
         accepts: Callable[[str], bool],
+        sentry: Sentry,
         *,
         idle_s: float = 30.0,
         max_connections: int = 1000,
@@ -94,6 +100,7 @@ class TcpPool:
         self._received = received
         self._failed = failed
         self._accepts = accepts
+        self._sentry = sentry
         self._idle_s = idle_s
         self._max = max_connections
         self._max_unknown = max_unknown
@@ -126,6 +133,9 @@ class TcpPool:
         """A connection is up; when peers open too many, they are refused at once."""
         unknown = connection.inbound and not self._accepts(connection.peer[0])
         full = len(self._connections) >= self._max
+        if connection.inbound and self._sentry.turns_away(connection.peer[0]):
+            connection.close()
+            return
         if connection.inbound and (full or (unknown and self._unknown >= self._max_unknown)):
             connection.close()
             return
@@ -140,6 +150,14 @@ class TcpPool:
             self._unknown -= connection.unknown
             if not connection.inbound:
                 self._failed(*connection.peer)
+
+    def turns_away(self, connection: TcpConnection) -> bool:
+        """Whether the peer was banned since it was connected."""
+        return self._sentry.turns_away(connection.peer[0])
+
+    def broken(self, connection: TcpConnection) -> None:
+        """What came over it was no SIP."""
+        self._sentry.broke_off(connection.peer[0])
 
     def received(self, data: bytes, connection: TcpConnection) -> None:
         """A whole message."""

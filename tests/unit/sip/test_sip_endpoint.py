@@ -25,12 +25,14 @@ from outdial.legs import (
     SignallingEvent,
     TracedMessage,
 )
+from outdial.sip.core.bans import Bans
 from outdial.sip.core.guard import Accounts
 from outdial.sip.core.hop import Hop
 from outdial.sip.endpoint import SipEndpoint, parse_listener
 from outdial.sip.leg import InboundLeg
 from outdial.sip.plane import OutboundLeg, SipPlane
 from outdial.sip.resolver import Resolver, SrvRecord
+from outdial.sip.sentry import Sentry
 from outdial.sip.tcp import TcpPool
 from outdial.sip.udp import UdpListener, shown_address
 
@@ -584,8 +586,15 @@ async def test_peers_that_fill_every_place_do_not_keep_us_from_calling() -> None
         writer.close()
 
     trunk = await asyncio.start_server(take, "127.0.0.1", 0)
+    sentry = Sentry(
+        Bans(0, 60.0), SystemClock(), lambda: 0.0, lambda host: True, lambda host: False
+    )
     pool = TcpPool(
-        lambda data, hop: None, lambda host, port: None, lambda host: True, max_connections=1
+        lambda data, hop: None,
+        lambda host, port: None,
+        lambda host: True,
+        sentry,
+        max_connections=1,
     )
     await pool.bind("127.0.0.1", 0, "")
     try:

@@ -130,7 +130,7 @@ class Agent:
             else:
                 self._on_request(message, source, data)
         except RemoteProtocolError as error:
-            self._dropped["malformed"] += 1
+            self._throw_away("malformed", source)
             self._refuse_malformed(data, source, error.status_hint)
 
     def outgoing(self) -> list[Outgoing]:
@@ -306,7 +306,7 @@ class Agent:
         if transaction is None:
             success = response.cseq.method == "INVITE" and 200 <= response.status < 300
             if not (success and self._on_late_success(response, source, data)):
-                self._dropped["strays"] += 1
+                self._throw_away("strays", source)
             return
         if transaction.trace is not None:
             transaction.trace(False, source, data)
@@ -358,6 +358,8 @@ class Agent:
     def _on_ack(self, call: Call | None, request: Request, source: Hop, data: bytes) -> None:
         if call is None or call.call_id != request.call_id:
             self._dropped["strays"] += 1
+            if not self.is_peer(source.host):  # a peer acknowledges our stateless refusals
+                self.on_drop("strays", source, "")
             return
         if call.trace is not None:
             call.trace(False, source, data)
@@ -427,8 +429,7 @@ class Agent:
     def _challenge(self, request: Request, source: Hop, challenged: Challenged) -> None:
         """The same for an unknown user and a wrong password."""
         if challenged.was_wrong:
-            self._dropped["unauthorized"] += 1
-            self.on_drop("unauthorized", source, request.method)
+            self._throw_away("unauthorized", source, request.method)
         self._reply(request, source, 401, challenged.fields)
 
     def _take_invite(
@@ -464,8 +465,7 @@ class Agent:
     def _deny(self, request: Request, source: Hop, data: bytes) -> None:
         """For unknown addresses: nothing, or one reply without our name, never longer than the
         request."""
-        self._dropped["denied"] += 1
-        self.on_drop("denied", source, request.method)
+        self._throw_away("denied", source, request.method)
         if not self.refuses_strangers:
             return
         reply = ResponseHead(request, source).encode(403, tag="0")
@@ -479,6 +479,10 @@ class Agent:
         request = salvage_request(data)
         if request is not None and request.method != "ACK":
             self._reply(request, source, status)
+
+    def _throw_away(self, why: Drop, source: Hop, method: str = "") -> None:
+        self._dropped[why] += 1
+        self.on_drop(why, source, method)
 
     def _overload(self, request: Request, source: Hop) -> None:
         self._dropped["overload"] += 1

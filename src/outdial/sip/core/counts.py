@@ -10,7 +10,8 @@ from outdial.sip.core.hop import Hop
 
 Drop = Literal["malformed", "denied", "strays", "overload", "unauthorized"]
 OnDrop = Callable[[Drop, Hop, str], None]
-"""Told of a request that somebody may be waiting to have answered: why, from where, its method."""
+"""Told what was thrown away: why, from where, and the method of a request that somebody may be
+waiting to have answered."""
 
 
 @dataclass(frozen=True, slots=True)
