@@ -38,6 +38,7 @@ from outdial.calls.registry import Registry
 from outdial.calls.retention import Sweeper
 from outdial.calls.routes import Routes
 from outdial.calls.services import Services
+from outdial.calls.sip_hosts import SipHosts
 from outdial.calls.tasks import Tasks
 from outdial.clock import Clock, SystemClock
 from outdial.config import Media, Settings, Trunk
@@ -200,6 +201,9 @@ class Server:
                 recordings=recordings,
                 public_url=settings.http.public_url.rstrip("/") or self.url,
                 check_destination=check,
+                sip_hosts=SipHosts(
+                    settings.limits.sip_hosts, self.trunks, sim=settings.sim.enabled
+                ),
                 tasks=Tasks(),
                 sdp_session_id=partial(secrets.randbits, 62),
                 messages=self.messages,

@@ -202,6 +202,9 @@ class Limits(_Section):
     """API posts a second per key; more get 429. 0: no limit."""
     premium: bool = False
     """Whether premium-rate and satellite numbers may be dialled."""
+    sip_hosts: list[Annotated[str, AfterValidator(checks.host_maybe_port)]] = []
+    """host[:port] that documents may dial with Sip, besides the hosts of trunks; without a port all
+    of the host's."""
 
 
 class Key(_Section):

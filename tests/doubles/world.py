@@ -12,6 +12,7 @@ from outdial.calls.channels import Channels
 from outdial.calls.journal import Journal
 from outdial.calls.routes import Routes
 from outdial.calls.services import Services
+from outdial.calls.sip_hosts import SipHosts
 from outdial.calls.tasks import Tasks
 from outdial.clock import SystemClock
 from outdial.config import Settings, Trunk
@@ -116,6 +117,7 @@ class World:
             recordings=Path("/nowhere"),
             public_url="http://outdial.test",
             check_destination=lambda number, field: None,
+            sip_hosts=SipHosts(["192.0.2.7"], trunks, sim=False),
             tasks=Tasks(),
             sdp_session_id=lambda: 7,
         )

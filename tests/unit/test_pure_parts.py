@@ -19,7 +19,16 @@ PURE = [
     *(SRC / f"webhooks/{name}.py" for name in ("payloads", "schedule", "sign", "turns")),
     *(
         SRC / f"calls/{name}.py"
-        for name in ("states", "endings", "routes", "admission", "quota", "channels", "standing")
+        for name in (
+            "states",
+            "endings",
+            "routes",
+            "admission",
+            "quota",
+            "channels",
+            "standing",
+            "sip_hosts",
+        )
     ),
     *(SRC / f"calls/{name}.py" for name in ("commands", "capture", "drawing")),
     SRC / "api/following.py",

@@ -22,6 +22,8 @@ PREMIUM = 40302
 """The number is premium-rate, shared-cost or satellite."""
 REFUSED_ADDRESS = 40303
 """The URL leads to an address or port that may not be reached."""
+SIP_HOST = 40304
+"""The SIP URI is at a host that is neither a trunk nor under `limits.sip_hosts`."""
 UNKNOWN_PATH = 40401
 """Nothing is served there."""
 UNKNOWN_CALL = 40402

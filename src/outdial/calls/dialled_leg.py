@@ -6,21 +6,22 @@ Everything after the answer is as on a leg that somebody else placed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from outdial import log
 from outdial.calls.audio import Audio
 from outdial.calls.callbacks import Subscription
-from outdial.calls.endings import may_try_next_trunk, of_full_trunks, of_rejection
+from outdial.calls.endings import may_try_next_trunk, of_full_trunks, of_gate, of_rejection
 from outdial.calls.leg import CallLeg, LegPlan
-from outdial.calls.numbers import for_trunk
+from outdial.calls.numbers import for_trunk, normalise
 from outdial.calls.services import Services
 from outdial.calls.states import Event, State
 from outdial.config import Trunk
 from outdial.errors import (
     MediaUnavailable,
     NegotiationError,
+    Refused,
     RemoteProtocolError,
     StoreConflict,
     StoreUnavailable,
@@ -72,7 +73,10 @@ class DialledLeg(CallLeg):
             if self.state is not State.QUEUED or await self._begin():
                 await self._await_lease()
                 if not self.is_over:
+                    self._check_once_more()
                     await self._try_trunks()
+        except Refused as refused:
+            self._end(of_gate(refused))
         except MediaUnavailable as error:
             self._end(Ending(Outcome.FAILED, "media-failure", Source.OUTDIAL, detail=str(error)))
         except Exception:
@@ -120,12 +124,21 @@ class DialledLeg(CallLeg):
             else:
                 return
 
+    def _check_once_more(self) -> None:
+        """The gate that every INVITE of ours passes, whoever asked for it and however long ago: a
+        call may have waited in the queue since the settings allowed it. Raises Refused."""
+        number = self._plan.number
+        if self._plan.uri:
+            number = self._services.sip_hosts.check(self._plan.uri, "the address")
+            number = number and normalise(number, "the number")
+        if number:
+            self._services.check_destination(number, "the number")
+
     async def _try_trunks(self) -> None:
-        routes: tuple[Trunk | None, ...] = (
-            (None,)
-            if self._plan.uri
-            else self._services.routes.to(self._plan.number, self._plan.trunk)
-        )
+        if self._plan.uri:
+            await self._try_uri()
+            return
+        routes = self._services.routes.to(self._plan.number, self._plan.trunk)
         ending = Ending(
             Outcome.FAILED,
             "no-route",
@@ -133,7 +146,7 @@ class DialledLeg(CallLeg):
             detail=f"no trunk takes {self._plan.number}: see trunks.prefixes in the settings",
         )
         for place, trunk in enumerate(self._own_channel_first(routes)):
-            if trunk is not None and not self._take_channel(trunk):
+            if not self._take_channel(trunk):
                 ending = of_full_trunks(self._plan.number) if place == 0 else ending
                 self.note("trunk.full", trunk=trunk.name)
                 continue
@@ -146,16 +159,27 @@ class DialledLeg(CallLeg):
             ending = of_rejection(result)
             if self.is_over or not may_try_next_trunk(result) or place == len(routes) - 1:
                 break
-            self.note(
-                "trunk.failed",
-                trunk=trunk.name if trunk else "",
-                status=result.status,
-                reason=result.reason,
-            )
+            self.note("trunk.failed", trunk=trunk.name, status=result.status, reason=result.reason)
         self._end(ending)
 
-    def _own_channel_first(self, routes: tuple[Trunk | None, ...]) -> list[Trunk | None]:
-        return sorted(routes, key=lambda trunk: trunk is None or trunk.name != self.channel)
+    async def _try_uri(self) -> None:
+        """A URI at a trunk's host is one of the trunk's calls, though it goes there by itself."""
+        trunk = self._services.sip_hosts.trunk_at(self._plan.uri)
+        if trunk is not None and not self._take_channel(trunk):
+            self.note("trunk.full", trunk=trunk.name)
+            self._end(of_full_trunks(self._plan.uri))
+            return
+        result = await self._dial(None)
+        if isinstance(result, Rejected):
+            decided = self._decided
+            self._end(
+                of_rejection(result)
+                if decided is None
+                else replace(decided, sip_code=result.status)
+            )
+
+    def _own_channel_first(self, routes: Sequence[Trunk]) -> list[Trunk]:
+        return sorted(routes, key=lambda trunk: trunk.name != self.channel)
 
     def _take_channel(self, trunk: Trunk) -> bool:
         """A channel of the trunk in place of the one it holds; False when there is none."""

@@ -5,6 +5,7 @@ Every way a leg can end is one row here; docs/reference/causes.md is checked aga
 
 from __future__ import annotations
 
+from outdial.errors import Refused
 from outdial.legs import Ending, Outcome, Rejected, Released, Source
 
 CAUSES: dict[str, str] = {
@@ -114,6 +115,16 @@ def of_full_trunks(number: str) -> Ending:
         Source.OUTDIAL,
         503,
         f"every trunk that takes {number} has as many calls as trunks.concurrent_calls allows",
+    )
+
+
+def of_gate(refused: Refused) -> Ending:
+    """How a leg ended that might not be dialled when its turn came."""
+    return Ending(
+        Outcome.FAILED,
+        "destination-refused",
+        Source.OUTDIAL,
+        detail=f"{refused.message} (code {refused.code})",
     )
 
 

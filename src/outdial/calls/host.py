@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
-from urllib.parse import unquote
 
 from outdial.calls.bridge import Bridge, Party
 from outdial.calls.callbacks import Lane, Subscription
@@ -50,9 +48,6 @@ _NO_POST = (405, 501)
 """What web servers answer to a POST for a file, such as a static document."""
 IN_QUEUE, ON_HOLD = "in queue", "on hold"
 """CallStatus of those who wait, as the language's own pages say it (spec 3.1)."""
-
-_LOOKS_LIKE_A_NUMBER = re.compile(r"\+?[0-9().\s-]{7,}")
-"""User parts that a gateway would dial as a number: they pass the gate of numbers."""
 
 
 class LegHost:
@@ -312,12 +307,12 @@ class LegHost:
         try:
             if leg.uri:
                 uri = leg.uri if leg.uri.startswith(("sip:", "sips:")) else self._at_host(leg.uri)
-                self._check_number_of(uri)
+                self._check_uri(uri)
             else:
                 number = normalise(leg.number, "Number")
                 self._services.check_destination(number, "Number")
         except Refused as refused:
-            self.note("dial.refused", text=refused.message)
+            self.note("dial.refused", text=refused.message, code=refused.code)
             return None
         caller_id = self._caller_id(leg.caller_id)
         return Party(
@@ -344,11 +339,12 @@ class LegHost:
         )
         return False
 
-    def _check_number_of(self, uri: str) -> None:
-        """A telephone number dialled as a URI is a destination like any other. Raises Refused."""
-        user = unquote(uri.partition(":")[2]).rpartition("@")[0].partition(";")[0]
-        if _LOOKS_LIKE_A_NUMBER.fullmatch(user.partition(":")[0]):
-            self._services.check_destination(normalise(user.partition(":")[0], "Sip"), "Sip")
+    def _check_uri(self, uri: str) -> None:
+        """Its host must be one of those; a telephone number dialled as a URI is a destination like
+        any other. Raises Refused."""
+        number = self._services.sip_hosts.check(uri, "Sip")
+        if number:
+            self._services.check_destination(normalise(number, "Sip"), "Sip")
 
     def _at_host(self, host: str) -> str:
         """A bare host is called as the dialled number at that host (spec 4.9)."""

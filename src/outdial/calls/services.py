@@ -15,6 +15,7 @@ from outdial.calls.messages import Messages
 from outdial.calls.peers import Lease
 from outdial.calls.queues import Queues
 from outdial.calls.routes import Routes
+from outdial.calls.sip_hosts import SipHosts
 from outdial.calls.tasks import Tasks
 from outdial.clock import Clock
 from outdial.config import Settings
@@ -109,6 +110,8 @@ class Services:
     """Without a trailing slash."""
     check_destination: Callable[[str, str], None]
     """Raises Refused when the number (E.164 digits) of the field may not be dialled."""
+    sip_hosts: SipHosts
+    """Where documents may dial by SIP URI."""
     tasks: Tasks
     """Where work that outlives its caller runs."""
     sdp_session_id: Callable[[], int]

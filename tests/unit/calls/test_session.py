@@ -453,6 +453,8 @@ async def test_dial_to_a_refused_destination_rings_nobody() -> None:
     world = SessionWorld(document=b"<Response><Dial>19005550111</Dial></Response>")
 
     def refuse(number: str, field: str) -> None:
+        if number == world.request.to:
+            return
         raise Refused(403, 40302, f"{field} is a premium-rate number", field=field)
 
     object.__setattr__(world.services, "check_destination", refuse)
@@ -477,6 +479,8 @@ async def test_a_refused_number_is_refused_as_a_uri_too(uri: str) -> None:
     checked: list[str] = []
 
     def refuse(number: str, field: str) -> None:
+        if number == world.request.to:
+            return
         checked.append(number)
         raise Refused(403, 40302, f"{field} is a premium-rate number", field=field)
 
