@@ -54,11 +54,14 @@ def _nothing_keyed(talk: Talk) -> None:
 
 
 def _gap(seconds: float) -> Check:
-    """So long is waited between the prompt and the next verb."""
+    """So long is waited between the prompt, whose end is silent, and the next verb.
+
+    To a quarter of a second: a busy machine hears the prompt's last packet late.
+    """
 
     def check(talk: Talk) -> None:
         gap_s = audio.longest_gap_s(talk.heard)
-        assert seconds <= gap_s - 0.1 + 0.02 < seconds + 0.5, gap_s
+        assert seconds - 0.25 < gap_s - 0.1 < seconds + 0.75, gap_s
 
     return check
 

@@ -104,7 +104,8 @@ PLAIN = f'<Record action="saved" {QUICK} $attributes/>'
 
 
 def _ended_by(key: str) -> Try:
-    return Try(sees=_saved(within_s=0.7), act=_speaks(key=key, silence_s=0.3))
+    """The key is pressed after 1.3 s; silence would end the message after 2 s."""
+    return Try(sees=_saved(within_s=0.95), act=_speaks(key=key, silence_s=0.3))
 
 
 def _not_ended_by(key: str) -> Try:

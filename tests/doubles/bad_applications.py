@@ -356,7 +356,10 @@ _LOOPS = [
         "a language nobody has", _document('<Say language="tlh-qo">Hi</Say>'), ENDED, "verb.warning"
     ),
     Served(
-        "a Dial of nobody who may be", _document("<Dial><Sip>sip:a@[::1</Sip></Dial>"), ENDED, ""
+        "a Dial of nobody who may be",
+        _document("<Dial><Sip>sip:a@[::1</Sip></Dial>"),
+        ENDED,
+        "it names nobody to dial",
     ),
 ]
 

@@ -77,3 +77,4 @@ async def test_the_call_ends_with_the_reason_on_its_timeline(bad: Bad) -> None:
 def test_names_are_of_one_document_each() -> None:
     names = [bad.name for bad in PARSED] + [bad.name for bad in SERVED]
     assert len(set(names)) == len(names) >= 130
+    assert all(bad.says for bad in SERVED), "each has a reason"
