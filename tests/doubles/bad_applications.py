@@ -150,7 +150,7 @@ _REDIRECTS = [
     ),
     Served(
         "a round by way of a Dial",
-        _document("<Dial action='{path}'><Sip>[::1</Sip></Dial><Redirect>{path}</Redirect>"),
+        _document("<Dial action='{path}'><Sip>a@[1:2]</Sip></Dial><Redirect>{path}</Redirect>"),
         FAILED,
         "more than 100 documents",
     ),

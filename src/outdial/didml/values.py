@@ -42,7 +42,12 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}")
 _PHONE = re.compile(r"[0-9A-Za-z +().*#/-]{1,64}")
-_SIP = re.compile(r"[^\s<>\"\x00-\x20\x7f-\x9f]{1,512}")
+_SIP = re.compile(
+    r"(?:(?P<scheme>sips?):)?(?:(?P<user>[^\s<>\"@\x00-\x20\x7f-\x9f]++)@)?"
+    r"(?:[a-z0-9\-._]++|\[[0-9a-f:.]++\])(?::[0-9]{1,5})?(?:[;?][^\s<>\"\x00-\x20\x7f-\x9f]*+)?",
+    re.IGNORECASE,
+)
+_LONGEST_SIP = 512
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DIGITS = re.compile(r"[0-9*#A-DwW]{1,200}")
 _NOT_IN_NAMES = re.compile(r"[^\w.-]|(?<=^.{64}).+", re.DOTALL)
@@ -165,12 +170,16 @@ def _phone(text: str, base_url: str) -> str:
 
 
 def _sip(text: str, base_url: str) -> str:
-    if not _SIP.fullmatch(text):
-        raise Unfit(f"{quote(text)} is neither a host nor a SIP URI")
     scheme = text.partition(":")[0].lower()
     if scheme in ("http", "https", "tel", "mailto"):
         raise Unfit(f"{quote(text)} is not a SIP URI")
-    return text
+    found = _SIP.fullmatch(text)
+    if found is None or len(text) > _LONGEST_SIP:
+        wanted = "neither a host nor a SIP URI such as sip:desk@pbx.example.com"
+        raise Unfit(f"{quote(text)} is {wanted}")
+    if found["scheme"] is None:
+        return f"sip:{text}" if found["user"] else text
+    return f"{found['scheme'].lower()}:{text.partition(':')[2]}"
 
 
 def _digits(text: str, base_url: str) -> str:

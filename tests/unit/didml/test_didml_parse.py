@@ -47,7 +47,7 @@ def test_pin_document() -> None:
         ("<Sip>pbx.example.test</Sip>", (Dial((Sip("pbx.example.test", line=1),), line=1),)),
         (
             "<Dial> 1202 555-0177\n<Sip>a@b</Sip></Dial>",
-            (Dial((Number("1202 555-0177", line=1), Sip("a@b", line=2)), line=1),),
+            (Dial((Number("1202 555-0177", line=1), Sip("sip:a@b", line=2)), line=1),),
         ),
         ('<Pause length="9">250</Pause>', (Pause(250, line=1),)),
         ("<Pause>0</Pause>", (Pause(1, line=1),)),
@@ -374,3 +374,30 @@ def test_pure_parts_import_nothing_impure(name: str) -> None:
     }
     assert not {name.split(".")[0] for name in imported} & FORBIDDEN
     assert not any(name.startswith("outdial.didml.run") for name in imported)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("pbx.example.com", "pbx.example.com"),
+        ("pbx.example.com:5070;transport=tcp", "pbx.example.com:5070;transport=tcp"),
+        ("[2001:db8::1]:5060", "[2001:db8::1]:5060"),
+        ("desk@pbx.example.com", "sip:desk@pbx.example.com"),
+        ("SIP:Desk@pbx.example.com", "sip:Desk@pbx.example.com"),
+        ("sip:desk@[2001:db8::1];transport=tcp", "sip:desk@[2001:db8::1];transport=tcp"),
+    ],
+)
+def test_a_sip_address_is_meant_as_it_is_written(written: str, meant: str) -> None:
+    (dial,) = parse(f"<Response><Sip>{written}</Sip></Response>".encode(), "text/xml", BASE).verbs
+    assert isinstance(dial, Dial)
+    assert dial.targets == (Sip(meant, line=1),)
+
+
+@pytest.mark.parametrize(
+    "written", ["sip:a@[::1", "[::1", "sip:", "sip:a@b@c", "a b@c", "x" * 600, "sip:a@b:port"]
+)
+def test_what_is_no_sip_address_is_skipped_with_a_warning(written: str) -> None:
+    document = parse(f"<Response><Sip>{written}</Sip></Response>".encode(), "text/xml", BASE)
+    assert document.verbs == ()
+    said = document.warnings[0].message
+    assert "neither a host nor a SIP URI such as sip:desk@pbx.example.com" in said

@@ -26,5 +26,10 @@ ROW = VerbRow(
     "Sip",
     "A SIP address to ring. Outside Dial it means a Dial of this address.",
     Sip,
-    Body("uri", SIP, "A SIP URI, or a host at which the dialled number is called."),
+    Body(
+        "uri",
+        SIP,
+        "A SIP URI, such as `sip:desk@pbx.example.com` (`sip:` may be left out), or a host "
+        "alone, at which the dialled number is called.",
+    ),
 )
