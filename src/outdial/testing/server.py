@@ -29,6 +29,13 @@ from typing import Any
 API_KEY = "test-key-0123456789"
 
 
+_CONNECTIONS = (
+    'outdial_http_connections{state="idle"}',
+    'outdial_http_connections{state="busy"}',
+    "outdial_api_connections",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What a server and its processes hold."""
@@ -229,6 +236,17 @@ class OutdialServer:
     def own_descriptors(self) -> int:
         """The open files and sockets of the control process."""
         return _count(f"/proc/{self.pid}/fd")
+
+    def at_work(self) -> tuple[int, int]:
+        """Its processes, and the descriptors of the control process, that do not merely wait.
+
+        Left out is what is kept for who needs it next: HTTP connections and speech helpers, with
+        the two pipes to each.
+        """
+        gauges = self.gauges()
+        helpers = int(gauges["outdial_speech_helpers"])
+        connections = sum(gauges[name] for name in _CONNECTIONS)
+        return len(self.pids) - helpers, self.own_descriptors() - int(connections) - 2 * helpers
 
     def open_files(self) -> list[str]:
         """What those descriptors are, as proc(5) names them: paths, ``socket:[inode]``, ..."""

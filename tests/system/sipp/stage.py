@@ -75,13 +75,6 @@ STEPS = ("initiated", "ringing", "answered")
 """What is told of a call that rings and is answered, before its end."""
 WELL = End("completed", "200", "normal-clearing", "application")
 _NEVER_ZERO = ("media_descriptors", "tasks")
-_KEPT = {
-    'outdial_http_connections{state="idle"}': 1,
-    'outdial_http_connections{state="busy"}': 1,
-    "outdial_api_connections": 1,
-    "outdial_speech_helpers": 2,  # a pipe to it and one from it
-}
-"""Descriptors of what the server keeps for who needs it next. One that is none of these leaked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,10 +293,8 @@ class Stage:
         )
 
     def descriptors(self) -> int:
-        """Those of the control process, without what it keeps for who needs it next."""
-        gauges = self.outdial.gauges()
-        kept = sum(gauges[name] * each for name, each in _KEPT.items())
-        return self.outdial.own_descriptors() - int(kept)
+        """Those of the control process; one too many has leaked."""
+        return self.outdial.at_work()[1]
 
     def held(self) -> dict[str, float]:
         """What the server says it holds."""
