@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from outdial.media.worker.stream import Stream
 
 WINDOW_S: Final = 0.5
+MOST_READ: Final = 64
+"""Datagrams a turn; more than fit into the socket's buffer."""
 
 
 class Learning:
@@ -36,12 +38,19 @@ class Learning:
         return self._socket.sendto(packet, self._address)
 
     def receive(self, stream: Stream, view: memoryview, now: float) -> int:
-        """Reads a datagram; locks the stream to its source if that may be believed.
+        """Reads on until a datagram may be believed, and locks the stream to its source.
 
-        Gives its size, 0 when it is refused. Raises OSError as the socket does.
+        Gives its size, 0 when none is believed. Raises OSError as the socket does.
+
+        A stream's turn is one datagram otherwise. Here somebody who sprays would fill the socket's
+        buffer, and the half second would be over before the far end's turn came.
         """
-        size, source = self._socket.recvfrom_into(view)
-        if now > self.until or not self.believes(source[0], view, size):
+        for _ in range(MOST_READ):
+            size, source = self._socket.recvfrom_into(view)
+            if now <= self.until and self.believes(source[0], view, size):
+                break
+            stream.refused += 1
+        else:
             return 0
         rtcp_port = self.params.remote_rtcp_port
         if source[1] != self.params.remote_port and rtcp_port:

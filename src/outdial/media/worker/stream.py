@@ -413,6 +413,8 @@ class Stream:
         try:
             if self.learning is not None:
                 size = self.learning.receive(self, view, now)
+                if not size:
+                    return False
             else:
                 size = self.rtp.recv_into(data)
         except OSError:
