@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 
 import pytest
 
 from outdial.errors import LocalProtocolError, RemoteProtocolError
+from outdial.sip.core import digest
 from outdial.sip.core.digest import ALGORITHMS, Challenge, Verdict, Verifier, answer, strongest
 from outdial.sip.core.uri import Uri
 
@@ -248,6 +250,36 @@ def test_wrong_credentials() -> None:
     assert verdict(server, credentials(made_up, password="wrong")) is Verdict.REFUSED
     assert server.verify(good, passwords, "BYE", URI, "192.0.2.1", 100.0) is Verdict.REFUSED
     assert verdict(server, good) is Verdict.ACCEPTED
+
+
+def test_an_unknown_user_costs_what_a_wrong_password_costs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same steps in the same order, and all comparisons by the one that takes constant time."""
+    steps: list[tuple[str, int]] = []
+    hashed, compared = digest._HASHES["SHA-256"], hmac.compare_digest
+
+    def hashing(data: bytes) -> str:
+        steps.append(("hash", len(data)))
+        return hashed(data)
+
+    def comparing(one: bytes, other: bytes) -> bool:
+        steps.append(("compare", len(one)))
+        return compared(one, other)
+
+    monkeypatch.setitem(digest._HASHES, "SHA-256", hashing)
+    monkeypatch.setattr(hmac, "compare_digest", comparing)
+    server = verifier()
+    challenge = server.challenges("192.0.2.1", 100.0, "5a")[0]
+    user = next(name for name in ("alice", "ann", "bob") if passwords(name))
+    taken = []
+    for name in (user, "x" * len(user)):
+        value = credentials(challenge, user=name, password="wrong")
+        steps.clear()
+        assert verdict(server, value) is Verdict.REFUSED
+        taken.append([(kind, size if kind == "compare" else 0) for kind, size in steps])
+    assert taken[0] == taken[1]
+    assert [kind for kind, _ in taken[0]].count("compare") == 2
 
 
 def test_memory_is_bounded_and_given_back() -> None:
