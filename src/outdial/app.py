@@ -11,7 +11,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -58,6 +58,7 @@ from outdial.sim.main import beside, start_carrier
 from outdial.sip.endpoint import SipEndpoint, parse_listener
 from outdial.sip.messenger import Messenger
 from outdial.sip.plane import SipPlane
+from outdial.sip.trunks import TrunkState
 from outdial.speech.cache import ClipCache
 from outdial.speech.mp3 import Mp3s
 from outdial.speech.pool import HelperPool
@@ -92,6 +93,9 @@ class Trunking(SignallingPlane, Protocol):
 
     def trunk_of(self, host: str, account: str = "") -> str | None:
         """The name of the trunk at the address, of several there the one of that user name."""
+
+    def trunk_states(self) -> Sequence[TrunkState]:
+        """What is known of each trunk."""
 
 
 class MediaSystem(MediaPlane, Protocol):
@@ -220,8 +224,10 @@ class Server:
             api_connections=self.http.connections,
             speech_helpers=lambda: len(self.helpers.pids) + len(ear.pids),
         )
-        gauges = Gauges(self.sip.agent, self.sip.sentry, self.media, self.deliverer, kept)
-        collectors: list[Collector] = [gauges]
+        gauges = Gauges(
+            self.sip.agent, self.sip.sentry, self.media, self.deliverer, kept, plane.trunk_states
+        )
+        collectors: list[Collector] = [gauges, self.calls.figures]
         if self.member is not None:
             collectors.append(NodeGauges(self.member))
         app = create_app(

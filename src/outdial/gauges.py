@@ -7,15 +7,21 @@ not has leaked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from outdial.sip.core.agent import Agent
 from outdial.sip.sentry import OFFENCES, Sentry
+from outdial.sip.trunks import TrunkState
 from outdial.webhooks.deliver import Deliverer
 
 _MEDIA_GAUGES = {
@@ -67,7 +73,9 @@ class Gauges(Collector):
         media: MediaStatistics,
         deliverer: Deliverer,
         kept: Kept,
+        trunks: Callable[[], Iterable[TrunkState]] = tuple,
     ) -> None:
+        self._trunks = trunks
         self._agent = agent
         self._sentry = sentry
         self._media = media
@@ -126,6 +134,12 @@ class Gauges(Collector):
         for result, count in self._deliverer.tally.items():
             attempts.add_metric([result], count)
         yield attempts
+        lag = HistogramMetricFamily(
+            "outdial_callback_lag_seconds", "From an event to the delivery of its callback."
+        )
+        self._deliverer.lag.add_to(lag)
+        yield lag
+        yield from self._of_trunks()
         connections = GaugeMetricFamily(
             "outdial_http_connections",
             "Connections to applications, receivers and sound files, by state.",
@@ -139,6 +153,22 @@ class Gauges(Collector):
             "speech_helpers", "Processes that speak and listen.", self._kept.speech_helpers()
         )
         yield _gauge("tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
+
+    def _of_trunks(self) -> Iterator[Metric]:
+        """What the last OPTIONS said; nothing of a trunk that is not asked, or not yet."""
+        reachable = GaugeMetricFamily(
+            "outdial_trunk_reachable", "1: it answered the last OPTIONS.", labels=["trunk"]
+        )
+        trip = GaugeMetricFamily(
+            "outdial_trunk_rtt_seconds", "How long its last answer took.", labels=["trunk"]
+        )
+        for trunk in self._trunks():
+            if trunk.reachable is not None:
+                reachable.add_metric([trunk.name], int(trunk.reachable))
+            if trunk.rtt_ms is not None:
+                trip.add_metric([trunk.name], trunk.rtt_ms / 1000)
+        yield reachable
+        yield trip
 
 
 def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:

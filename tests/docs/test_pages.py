@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import re
 import shlex
@@ -82,8 +83,26 @@ def test_python_is_python_and_imports_what_there_is(block: Block) -> None:
             exec(compile(ast.Module([node], []), str(block), "exec"), {})
 
 
+@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
+def test_yaml_can_be_read(block: Block) -> None:
+    yaml = importlib.import_module("yaml")  # it has no types
+    assert isinstance(yaml.safe_load(block.text), dict)
+
+
 def test_no_block_is_in_a_language_that_nobody_checks() -> None:
-    checked = {"toml", "xml", "json", "python", "sh", "mermaid", "text", "http", "js", "php"}
+    checked = {
+        "toml",
+        "xml",
+        "json",
+        "python",
+        "sh",
+        "mermaid",
+        "text",
+        "http",
+        "js",
+        "php",
+        "yaml",
+    }
     fences = re.compile(r"^```([a-z]*)\n.*?^```$", re.M | re.S)
     for page in pages():
         for language in fences.findall(page.read_text()):

@@ -6,11 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from outdial.calls.figures import Figures
 from outdial.clock import SystemClock
 from outdial.gauges import Gauges, Kept
+from outdial.histogram import Histogram
 from outdial.sip.core.agent import Agent
 from outdial.sip.core.bans import Bans
 from outdial.sip.sentry import Sentry
+from outdial.sip.trunks import TrunkState
 
 _REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "api.md"
 
@@ -25,6 +28,8 @@ class _Media:
 
 
 def _gauges(media: _Media) -> Gauges:
+    lag = Histogram((0.1, 1.0))
+    lag.observe(0.5)
     agent = Agent(token=lambda: "0123456789abcdef", name="Outdial")
     bans = Bans(1, 60.0)
     bans.offend("198.51.100.7", "denied", 0.0)
@@ -36,9 +41,16 @@ def _gauges(media: _Media) -> Gauges:
         cast(Any, media),
         cast(
             Any,
-            SimpleNamespace(held=2, under_way=1, tally={"delivered": 3, "failed": 2, "dead": 1}),
+            SimpleNamespace(
+                held=2, under_way=1, tally={"delivered": 3, "failed": 2, "dead": 1}, lag=lag
+            ),
         ),
         Kept(lambda: {"idle": 4, "busy": 1}, lambda: 7, lambda: 2),
+        lambda: [
+            TrunkState("main", True, 200, 12.5),
+            TrunkState("spare", False),
+            TrunkState("never-asked"),
+        ],
     )
 
 
@@ -73,8 +85,27 @@ async def test_the_workers_are_asked_before_a_scrape_and_not_during_it() -> None
     assert by_reason["outdial_sip_dropped_total", "banned"] == 1
 
 
+async def test_trunks_that_were_asked_are_told_of_and_how_late_callbacks_are() -> None:
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for metric in _gauges(_Media()).collect()
+        for sample in metric.samples
+        if "trunk" in sample.name or "lag" in sample.name
+    }
+    assert found == {
+        ("outdial_trunk_reachable", "main"): 1,
+        ("outdial_trunk_reachable", "spare"): 0,
+        ("outdial_trunk_rtt_seconds", "main"): 0.0125,
+        ("outdial_callback_lag_seconds_bucket", "0.1"): 0,
+        ("outdial_callback_lag_seconds_bucket", "1.0"): 1,
+        ("outdial_callback_lag_seconds_bucket", "+Inf"): 1,
+        ("outdial_callback_lag_seconds_count",): 1,
+        ("outdial_callback_lag_seconds_sum",): 0.5,
+    }
+
+
 async def test_every_metric_is_in_the_reference() -> None:
     page = _REFERENCE.read_text(encoding="utf-8")
-    for metric in _gauges(_Media()).collect():
-        for sample in metric.samples:
-            assert f"`{sample.name}" in page, sample.name
+    for metric in (*_gauges(_Media()).collect(), *Figures().collect()):
+        name = metric.name + ("_total" if metric.type == "counter" else "")
+        assert f"`{name}" in page, name

@@ -11,6 +11,7 @@ from outdial.calls.recording import Recordings
 from outdial.calls.states import ENTERED_AT, STATUS_EVENT, Event, State, following
 from outdial.clock import Clock
 from outdial.legs import Ending, MediaStats
+from outdial.media.core.quality import score
 from outdial.store.records import CallRecord, Change
 
 
@@ -99,7 +100,8 @@ class History:
         call.cause = ending.cause
         call.hangup_source = ending.source.value
         call.detail = ending.detail
-        call.media = stats.to_json() if call.answered_at is not None else None
+        heard = {**stats.to_json(), "mos": score(stats)}
+        call.media = heard if call.answered_at is not None else None
         data = {
             "outcome": call.outcome,
             "cause": call.cause,

@@ -14,6 +14,7 @@ from outdial.calls.admission import Admission, Ticket
 from outdial.calls.commands import Command
 from outdial.calls.conferences import Conferences
 from outdial.calls.control import Control
+from outdial.calls.figures import Figures
 from outdial.calls.leg import CallLeg
 from outdial.calls.peers import Peers
 from outdial.calls.queues import Queues
@@ -76,6 +77,7 @@ class Registry:
         self._legs: dict[str, CallLeg] = {}
         self._control = Control(services, store, self._legs, self._admission.withdraw, peers)
         self._ended: Counter[tuple[str, str]] = Counter()
+        self.figures = Figures()
         self._admit_timer: asyncio.TimerHandle | None = None
         self._draining = False
         self._ready = False
@@ -339,6 +341,7 @@ class Registry:
         if leg.is_elsewhere:
             return
         self._ended[leg.call.outcome or "", leg.call.cause or ""] += 1
+        self.figures.take(leg.call)
 
     def _wait(self, session: Session) -> None:
         """Joins the queue; `_admit` takes it out again."""

@@ -134,8 +134,10 @@ class MediaStats:
     """What the far end reported losing, from its last RTCP report."""
     round_trip_ms: float = 0.0
     """From RTCP, 0 when unknown."""
+    sound_after_ms: float | None = None
+    """From the start of the stream to the first sound that was played on it; None without one."""
 
-    def to_json(self) -> dict[str, int | float]:
+    def to_json(self) -> dict[str, int | float | None]:
         """By name, as stored with the call."""
         return {name: getattr(self, name) for name in self.__slots__}
 

@@ -68,11 +68,12 @@ _DIGIT = Struct("<BBI")
 _PARAMS = Struct("<HHBBBBB")
 _RECORD = Struct("<Bdd")
 _RECORDED = Struct("<III")
-_STATS = Struct("<6I3f")
+_STATS = Struct("<6I4f")
 
 _CODECS = {codec.value: codec for codec in Codec}
 _DIRECTIONS = tuple(Direction)
 _NO_EVENT = 255
+_NO_SOUND = -1.0
 
 FINISHED: Final = 0
 STOPPED: Final = 1
@@ -307,11 +308,13 @@ def pack_stats(stats: MediaStats) -> bytes:
         stats.jitter_ms,
         stats.far_lost_fraction,
         stats.round_trip_ms,
+        _NO_SOUND if stats.sound_after_ms is None else stats.sound_after_ms,
     )
 
 
 def unpack_stats(payload: bytes) -> MediaStats:
-    sent, received, lost, late, refused, ticks, jitter, fraction, trip = _STATS.unpack(payload)
+    sent, received, lost, late, refused, ticks, *measured = _STATS.unpack(payload)
+    jitter, fraction, trip, sound = measured
     return MediaStats(
         packets_sent=sent,
         packets_received=received,
@@ -322,6 +325,7 @@ def unpack_stats(payload: bytes) -> MediaStats:
         ticks_late=ticks,
         far_lost_fraction=round(fraction, 4),
         round_trip_ms=round(trip, 3),
+        sound_after_ms=None if sound == _NO_SOUND else round(sound, 3),
     )
 
 

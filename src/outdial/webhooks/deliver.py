@@ -21,6 +21,7 @@ from typing import Protocol
 from outdial import config, log
 from outdial.clock import Clock
 from outdial.errors import StoreUnavailable
+from outdial.histogram import Histogram
 from outdial.net import overrides
 from outdial.store.records import DeliveryRecord
 from outdial.webhooks.attempt import Attempt, Client, attempt
@@ -31,6 +32,7 @@ _MOST_HELD = 10_000
 _PAGE = 1000
 _MOST_TRIES = 50
 """Attempts that are kept with a callback; of one that is replayed again and again the last."""
+_LAGS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 _LONGEST_NAP_S = 30.0
 """The wall clock may be set: it is looked at again after so long."""
 
@@ -89,6 +91,8 @@ class Deliverer:
         self._stopped = False
         self.tally = {"delivered": 0, "failed": 0, "dead": 0}
         """Attempts since the start, by what came of them."""
+        self.lag = Histogram(_LAGS_S)
+        """From the event to the callback's delivery, of each that was delivered."""
 
     @property
     def held(self) -> int:
@@ -216,6 +220,7 @@ class Deliverer:
         if not made.error:
             delivery.state, delivery.done_at = "done", now
             self.tally["delivered"] += 1
+            self.lag.observe(now - delivery.created_at)
         else:
             at = self._next_attempt_at(delivery, made, wanted, now)
             if at is None:

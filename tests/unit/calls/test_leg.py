@@ -81,6 +81,7 @@ async def test_an_answered_call_goes_through_every_state() -> None:
     )
     assert call.media is not None
     assert call.media["packets_sent"] == 7
+    assert call.media["mos"] is None
     assert world.signalling.legs[0].hung_up
     assert world.store.ladders == {SID: 1}
 

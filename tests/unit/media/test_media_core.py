@@ -310,6 +310,9 @@ def test_parameters_and_back(event: int | None, direction: Direction) -> None:
 def test_payloads_and_back() -> None:
     stats = MediaStats(1, 2, 3, 4, 5, 6.5, 7, 0.25, 8.125)
     assert wire.unpack_stats(wire.pack_stats(stats)) == stats
+    for sound_ms in (0.0, 812.5):
+        stats = MediaStats(1, sound_after_ms=sound_ms)
+        assert wire.unpack_stats(wire.pack_stats(stats)) == stats
     order = wire.RecordOrder("RE1", "/x/ü.wav", 2, 60.0, 5.0)
     assert wire.unpack_record(wire.pack_record(order)) == order
     done = wire.Recorded("RE1", "/x.wav", 5, 6, "", 4)

@@ -133,6 +133,27 @@ async def test_totals_keep_what_closed_streams_sent_and_heard(
         assert stats["packets_sent"] >= calls
 
 
+async def test_the_first_sound_is_timed_from_the_start(
+    pool: WorkerPool, far: FarEnd, clips: MakeClip
+) -> None:
+    listeners = [Listener() for _ in range(3)]
+    silent, prompt, queued = (pool.open(f"CA{n}", one) for n, one in enumerate(listeners))
+    queued.queue(clips("first", tone(500, 800)))
+    for leg in (silent, prompt, queued):
+        leg.start(far.params())
+    await far.receive()
+    await asyncio.sleep(0.1)
+    for name in ("second", "third"):
+        prompt.queue(clips(name, tone(500, 800)))
+    await far.receive()
+    for leg in (silent, prompt, queued):
+        leg.close()
+    after = [(await listener.wait(MediaStats))[0].sound_after_ms for listener in listeners]
+    assert after[0] is None
+    assert after[1] is not None and after[1] >= 100
+    assert after[2] == 0
+
+
 async def test_totals_never_fall_when_a_worker_dies(far: FarEnd) -> None:
     pool = await WorkerPool.start(Media(workers=1, ports="30000-39999"), SystemClock())
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from aiohttp import web
+from prometheus_client.core import HistogramMetricFamily
 
 from outdial import config, ids
 from outdial.clock import SystemClock
@@ -433,6 +434,10 @@ async def test_every_attempt_is_kept_with_what_was_answered(
         assert f"\nx-count: {count}\n" in one["head"]
         assert one["peer"] in receiver.url and "signature" not in one  # nobody signs here
     assert bench.deliverer.tally == {"delivered": 1, "failed": 2, "dead": 0}
+    family = HistogramMetricFamily("lag", "")
+    bench.deliverer.lag.add_to(family)
+    assert family.samples[-2].value == 1  # what was refused is not counted, what came late is
+    assert family.samples[-1].value > 0
 
 
 async def test_the_fragment_is_kept_and_not_sent(bench: Bench, receiver: Receiver) -> None:

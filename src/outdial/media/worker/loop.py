@@ -265,7 +265,7 @@ class Worker:
             return
         now = time.monotonic()
         stream.configure(wire.unpack_params(payload), now)
-        stream.started = True
+        stream.started, stream.started_at = True, now
         descriptor = stream.fileno()
         self._by_descriptor[descriptor] = stream
         self._arrivals.register(descriptor, select.EPOLLIN)
@@ -278,6 +278,8 @@ class Worker:
     def _play(self, stream: Stream, item: Sound | EventSender, *, at_once: bool = False) -> None:
         """Queues the item; on a stream that is idle it begins now, not at the next tick."""
         idle = stream.playlist.current is None
+        if not stream.sound_at and isinstance(item, Sound):
+            stream.sound_at = time.monotonic()
         if at_once and isinstance(item, EventSender):
             stream.playlist.interject(item)
         else:

@@ -79,8 +79,10 @@ class Stream:
         "sent",
         "sequence",
         "sequence_offset",
+        "sound_at",
         "ssrc",
         "started",
+        "started_at",
         "stream",
         "ticks_late",
         "timestamp",
@@ -99,6 +101,9 @@ class Stream:
         self.reports = Reports(control)
         self.emit = emit
         self.started = False
+        self.started_at = 0.0
+        self.sound_at = 0.0
+        """When the first sound was queued; 0: none was."""
         self.params: MediaParams | None = None
         self.playlist = Playlist()
         self.reception = reception.Reception()
@@ -297,7 +302,13 @@ class Stream:
             ticks_late=self.ticks_late,
             far_lost_fraction=self.reports.far_lost_fraction,
             round_trip_ms=self.reports.round_trip_s * 1000,
+            sound_after_ms=self._sound_after_ms(),
         )
+
+    def _sound_after_ms(self) -> float | None:
+        if not self.started or not self.sound_at:
+            return None
+        return 1000 * max(0.0, self.sound_at - self.started_at)
 
     def close(self, now: float) -> None:
         """Ends the recordings, says BYE, frees the sockets."""

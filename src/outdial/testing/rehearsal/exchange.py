@@ -7,7 +7,7 @@ it dials arrives at the other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -24,6 +24,7 @@ from outdial.legs import (
 from outdial.sip.core.headers import Headers
 from outdial.sip.core.message import Request
 from outdial.sip.core.uri import Uri
+from outdial.sip.trunks import TrunkState
 
 HOST = "127.0.0.1"
 PORT = 5060
@@ -56,6 +57,10 @@ class ExchangePlane:
     def trunk_of(self, host: str, account: str = "") -> str | None:
         """The name of the trunk at the address."""
         return self._trunk
+
+    def trunk_states(self) -> Sequence[TrunkState]:
+        """None of them is ever asked."""
+        return ()
 
     def _arrive(self, call: _Call) -> None:
         if not call.is_over:
