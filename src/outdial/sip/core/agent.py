@@ -22,7 +22,7 @@ from outdial.sip.core.instant_message import InstantMessage, Sending
 from outdial.sip.core.invite_client import Invitation, OutgoingCall
 from outdial.sip.core.invite_server import IncomingCall
 from outdial.sip.core.message import Request, Response
-from outdial.sip.core.orphans import Orphans
+from outdial.sip.core.orphans import TOO_LATE, Orphans
 from outdial.sip.core.outline import ALLOW, Outline
 from outdial.sip.core.parser import parse_message, salvage_request
 from outdial.sip.core.probe import Probe, ProbeResult
@@ -37,6 +37,7 @@ from outdial.sip.core.transaction import (
     Event,
     MergeKey,
     ServerTransaction,
+    State,
     Trace,
     Transaction,
     TransactionKey,
@@ -303,14 +304,18 @@ class Agent:
     def _on_response(self, response: Response, source: Hop, data: bytes) -> None:
         branch = response.top_via.branch
         transaction = self._clients.get((branch or "", response.cseq.method))
-        if transaction is None:
-            success = response.cseq.method == "INVITE" and 200 <= response.status < 300
+        success = response.cseq.method == "INVITE" and 200 <= response.status < 300
+        if success and transaction is not None and transaction.state is State.COMPLETED:
+            # Section 16.7 step 5: a proxy passes a 2xx on even behind another final response.
+            # Whoever has answered would repeat it in vain, and pay for a call with nobody in it.
+            self._orphans.on_success(response, source, TOO_LATE)
+        elif transaction is None:
             if not (success and self._on_late_success(response, source, data)):
                 self._throw_away("strays", source)
-            return
-        if transaction.trace is not None:
-            transaction.trace(False, source, data)
-        transaction.receive(response, source)
+        else:
+            if transaction.trace is not None:
+                transaction.trace(False, source, data)
+            transaction.receive(response, source)
 
     def _on_late_success(self, response: Response, source: Hop, data: bytes) -> bool:
         """A 2xx whose INVITE is no longer under way, or was another process's."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from outdial.sip.core.agent import Agent
 
 _MAX_EARLY_DIALOGS = 16
+_MAX_LONGER = 2
+"""How often a longer session interval is offered after 422: one carrier and one behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class OutgoingCall:
 
     __slots__ = (
         "_ack_due", "_acks", "_agent", "_cancel_reason", "_cancel_timer", "_cseq", "_fallback",
-        "_invitation", "_is_orphan", "_min_se", "_phase", "_provisional", "_transaction",
+        "_invitation", "_is_orphan", "_longer", "_min_se", "_phase", "_provisional", "_transaction",
         "authorization", "early", "local_tag", "session", "trace",
     )  # fmt: skip
 
@@ -88,6 +90,8 @@ class OutgoingCall:
         self._transaction: ClientTransaction | None = None
         self._cseq = 0
         self._min_se = MIN_SE_S
+        self._longer = 0
+        """How often 422 has been taken."""
         self._provisional = False
         self._cancel_reason = ""
         self._cancel_timer: Timer | None = None
@@ -366,8 +370,9 @@ class OutgoingCall:
         """401 and 407 with credentials, 422 with the longer interval. A 3xx is not followed."""
         if response.status == 422:
             wanted = min_se_s(response)
-            if wanted <= self._min_se:
+            if wanted <= self._min_se or self._longer >= _MAX_LONGER:
                 return False
+            self._longer += 1
             self._min_se = wanted
             return True
         return self.authorization.takes(response, source)

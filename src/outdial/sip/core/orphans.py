@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MOST = 512
 """Unknown dialogs ended within 64*T1. The 200 of one too many comes again, and so has its turn."""
 REASON = "restarted after a crash"
+TOO_LATE = "answered after it was refused"
 
 Key = tuple[str, str, str]
 """Call-ID, our tag, the peer's tag."""
@@ -65,8 +66,9 @@ class Orphans:
             self._part(dialog, Authorization(credentials, agent.token), trace)
         self.count += 1
 
-    def on_success(self, response: Response, source: Hop) -> bool:
-        """A 2xx to an INVITE for which there is no transaction; False: it is not ours to end."""
+    def on_success(self, response: Response, source: Hop, reason: str = REASON) -> bool:
+        """A 2xx to an INVITE for which there is no transaction, or which was refused; False: it is
+        not ours to end."""
         agent = self._agent
         if response.top_via.sent_by != source.local:
             return False  # section 18.1.2: not an answer to anything that we sent
@@ -83,7 +85,7 @@ class Orphans:
             # BYE first (section 15 allows it): nothing is stored of this dialog, and after an ACK
             # the 200 would not come again, were we to crash once more between the two.
             credentials = agent.credentials_of(source.host)
-            self._part(dialog, Authorization(credentials, agent.token), None)
+            self._part(dialog, Authorization(credentials, agent.token), None, reason)
         self._acknowledge(dialog, response)
         return True
 
@@ -109,9 +111,15 @@ class Orphans:
         outline = dialog.outline(agent.branch(), response.cseq.number)
         agent.send(outline.encode("ACK"), outline.hop, None)
 
-    def _part(self, dialog: Dialog, authorization: Authorization, trace: Trace | None) -> None:
-        reason = reason_fields(REASON, TEMPORARY_FAILURE)
-        Goodbye(self._agent, dialog, authorization, trace, reason).send()
+    def _part(
+        self,
+        dialog: Dialog,
+        authorization: Authorization,
+        trace: Trace | None,
+        reason: str = REASON,
+    ) -> None:
+        fields = reason_fields(reason, TEMPORARY_FAILURE)
+        Goodbye(self._agent, dialog, authorization, trace, fields).send()
 
     # ------------------------------------------------------------ for 64*T1
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from outdial.errors import StoreUnavailable
 from outdial.store.records import (
@@ -23,9 +24,11 @@ _MOST = 10_000
 _SID = 34
 """CA and 32 digits: what the SIP Call-ID of a call that Outdial makes begins with."""
 
+T = TypeVar("T")
+
 
 class Archive:
-    """Reads it from the test's thread; no time passes."""
+    """Reads it from the test's thread."""
 
     def __init__(self, backstage: Backstage) -> None:
         self._backstage = backstage
@@ -36,26 +39,26 @@ class Archive:
 
     def record(self, sid: str) -> CallRecord:
         """The row of a call. Raises ValueError when there is none."""
-        record = self._backstage.run(self._record(sid))
+        record = self._read(self._record(sid))
         if record is None:
             raise ValueError(f"there is no call {sid}")
         return record
 
     def all(self, parent_sid: str = "") -> list[CallRecord]:
         """All calls, or a call's legs, oldest first."""
-        return self._backstage.run(self.find(CallFilter(parent_sid=parent_sid)))
+        return self._read(self._find(CallFilter(parent_sid=parent_sid)))
 
     def timeline(self, sid: str) -> list[EventRecord]:
         """A call's events, in order."""
-        return self._backstage.run(self._timeline(sid))
+        return self._read(self._timeline(sid))
 
     def deliveries(self, sid: str) -> list[DeliveryRecord]:
         """A call's callbacks, in order."""
-        return self._backstage.run(self._deliveries(sid))
+        return self._read(self._deliveries(sid))
 
     def recordings(self, sid: str) -> list[RecordingRecord]:
         """A call's recordings, oldest first."""
-        return self._backstage.run(self._recordings(sid))
+        return self._read(self._recordings(sid))
 
     def path_of(self, recording: RecordingRecord) -> Path:
         """Where it is."""
@@ -100,28 +103,35 @@ class Archive:
         headings = "\n".join(story.heading(leg) for leg in legs)
         return f"{headings}\n{story.told(lines, began)}"
 
+    def _read(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the work gives, once everything is on the disk.
+
+        For that a little time passes where there was much to write: the store spares its disk.
+        """
+        self._backstage.run(self._flush(), passing=True)
+        return self._backstage.run(work)
+
     # ------------------------------------------------------------------ on the loop
 
     async def find(self, wanted: CallFilter) -> list[CallRecord]:
         """The calls that are wanted, oldest first."""
         await self._flush()
+        return await self._find(wanted)
+
+    async def _find(self, wanted: CallFilter) -> list[CallRecord]:
         page = await self._backstage.stage.store.calls(wanted, limit=_MOST)
         return list(reversed(page.calls))
 
     async def _record(self, sid: str) -> CallRecord | None:
-        await self._flush()
         return await self._backstage.stage.store.call(sid)
 
     async def _timeline(self, sid: str) -> list[EventRecord]:
-        await self._flush()
         return await self._backstage.stage.store.events(sid)
 
     async def _deliveries(self, sid: str) -> list[DeliveryRecord]:
-        await self._flush()
         return await self._backstage.stage.store.deliveries(sid)
 
     async def _recordings(self, sid: str) -> list[RecordingRecord]:
-        await self._flush()
         return await self._backstage.stage.store.recordings(sid)
 
     async def _flush(self) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import shutil
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
 from pathlib import Path
@@ -21,6 +21,8 @@ import structlog
 from outdial.clock import Clock, SystemClock
 from outdial.config import Settings
 from outdial.store import sqlite
+from outdial.testing.carrier.fault import Fault
+from outdial.testing.rehearsal.carriers import CarrierStage
 from outdial.testing.rehearsal.stage import RealStage, Stage, VirtualStage
 from outdial.testing.rehearsal.virtual_time import VirtualClock, VirtualTimeLoop
 
@@ -40,8 +42,12 @@ class Stuck(RuntimeError):
 class Backstage:
     """Use `start` and `stop`; everything in between from any thread but the loop's."""
 
-    def __init__(self, settings: Settings, folder: Path, *, real_time: bool) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, *, real_time: bool, faults: Sequence[Fault] = ()
+    ) -> None:
+        """`faults` are those of the carriers that stand, in virtual time, in the phones' place."""
         self._settings = settings
+        self._faults = faults
         self._folder = folder
         self._is_real = real_time
         self._loop: asyncio.AbstractEventLoop = (
@@ -98,13 +104,17 @@ class Backstage:
             loop.running -= 1
 
     async def _begin(self) -> None:
-        stage = (
-            VirtualStage(self._settings, self._loop, self.clock, self._folder)
-            if isinstance(self._loop, VirtualTimeLoop)
-            else RealStage(self._settings, self.clock, self._folder)
-        )
+        stage = self._new_stage()
         await stage.begin()
         self.stage = stage
+
+    def _new_stage(self) -> Stage:
+        settings, loop, clock, folder = self._settings, self._loop, self.clock, self._folder
+        if not isinstance(loop, VirtualTimeLoop):
+            return RealStage(settings, clock, folder)
+        if self._faults:
+            return CarrierStage(settings, loop, clock, folder, self._faults)
+        return VirtualStage(settings, loop, clock, folder)
 
     async def _stop(self) -> None:
         hurry = asyncio.Event()

@@ -16,7 +16,7 @@ import json
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -27,10 +27,13 @@ from pydantic import ValidationError
 from outdial.config import Settings
 from outdial.errors import StoreUnavailable
 from outdial.sim.personas import PERSONAS
+from outdial.sip.endpoint import SipEndpoint
 from outdial.store.records import CallFilter
+from outdial.testing.carrier.fault import Fault
 from outdial.testing.rehearsal.archive import Archive
 from outdial.testing.rehearsal.backstage import STUCK_S, Backstage, new_store
 from outdial.testing.rehearsal.call import Call
+from outdial.testing.rehearsal.carriers import CarrierStage, Line
 from outdial.testing.rehearsal.heard import PhoneCall
 from outdial.testing.rehearsal.script import Phone
 from outdial.testing.rehearsal.served import Served
@@ -80,12 +83,19 @@ class Rehearsal:
     """
 
     def __init__(
-        self, settings: Mapping[str, Any] | None = None, *, real_time: bool = False
+        self,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        real_time: bool = False,
+        faults: Sequence[Fault] = (),
     ) -> None:
+        """`faults`: scripted carriers take the place of the phones, one line for each fault; its
+        number is in `lines`. Only in virtual time."""
         self.is_real_time = real_time
         self.key = API_KEY
         """The API key that its own requests carry; applications may use it too."""
         self._given = dict(settings or {})
+        self._faults = faults
         self._stack = contextlib.ExitStack()
         self._sink: WebServer | None = None
         self._reported: set[PhoneCall] = set()
@@ -115,7 +125,9 @@ class Rehearsal:
         self.key = key.key.get_secret_value() if key else ""
         if settings.store.url == f"sqlite:///{folder / 'outdial.db'}":
             new_store(folder / "outdial.db")
-        self._backstage = Backstage(settings, folder, real_time=self.is_real_time)
+        self._backstage = Backstage(
+            settings, folder, real_time=self.is_real_time, faults=self._faults
+        )
         self._backstage.start()
         self._stack.callback(self._backstage.stop)
         self._archive = Archive(self._backstage)
@@ -265,6 +277,18 @@ class Rehearsal:
     def get_bytes(self, path: str) -> bytes:
         """What is at the path, as it is. Raises RequestRefused."""
         return self._fetch("GET", path, None)
+
+    @property
+    def lines(self) -> dict[str, Line]:
+        """The scripted carriers, by the name of their fault."""
+        stage = self._stage
+        lines = stage.lines if isinstance(stage, CarrierStage) else []
+        return {line.fault.name: line for line in lines}
+
+    @property
+    def sip(self) -> SipEndpoint:
+        """The server's user agent."""
+        return self._stage.sip
 
     # ------------------------------------------------------------------ for `Call`
 

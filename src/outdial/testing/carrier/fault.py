@@ -1,0 +1,52 @@
+"""Faults of carriers by name, each with its script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from outdial.testing.carrier.carrier import Script, ScriptedCarrier
+
+Network = Callable[[ScriptedCarrier], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a carrier does. docs/reference/carrier-faults.md has a line for each."""
+
+    name: str
+    script: Script | None
+    """None: there is nobody at the trunk's address."""
+    stays_s: int = 5
+    """How long the application stays on the line."""
+    trunk: Mapping[str, Any] = field(default_factory=dict)
+    """Further settings of the trunk."""
+    network: Network | None = None
+    second: Script | None = None
+    """A second trunk for the same numbers, behind the first."""
+
+
+Scripted = Callable[[Script], Script]
+
+
+class Faults:
+    """A collection of them. `of` is a decorator for their scripts."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Fault] = {}
+
+    def of(self, name: str, **more: Any) -> Scripted:
+        """The fault of that name is what the decorated function does."""
+
+        def add(script: Script) -> Script:
+            self.add(Fault(name, script, **more))
+            return script
+
+        return add
+
+    def add(self, fault: Fault) -> None:
+        """Takes one more. ValueError for a name that there is already."""
+        if fault.name in self.by_name:
+            raise ValueError(f"there are two faults named {fault.name}")
+        self.by_name[fault.name] = fault

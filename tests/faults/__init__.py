@@ -1,0 +1,1 @@
+"""What the page about carriers' faults promises, held against a whole server."""
