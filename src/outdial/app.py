@@ -32,6 +32,7 @@ from outdial.calls.gateway import Gateway
 from outdial.calls.journal import Journal
 from outdial.calls.left_recordings import Strays
 from outdial.calls.messages import Messages
+from outdial.calls.minutes import Minutes
 from outdial.calls.numbers import check_destination, normalise
 from outdial.calls.reception import Reception
 from outdial.calls.registry import Registry
@@ -208,6 +209,7 @@ class Server:
                 sip_hosts=SipHosts(
                     settings.limits.sip_hosts, self.trunks, sim=settings.sim.enabled
                 ),
+                minutes=Minutes(settings.model_copy(update={"trunks": self.trunks}), clock),
                 tasks=Tasks(),
                 sdp_session_id=partial(secrets.randbits, 62),
                 messages=self.messages,

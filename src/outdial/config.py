@@ -198,6 +198,9 @@ class Limits(_Section):
     """A call that has waited for so long is not dialled any more: it fails."""
     destinations: list[Annotated[str, AfterValidator(checks.prefix)]] | None = None
     """Prefixes that may be dialled on trunks; without this setting none are."""
+    minutes_per_day: float = Field(0, ge=0)
+    """Minutes talked in a day (UTC) on all calls that are dialled, each leg counted; then no more
+    are dialled, and live ones are hung up. 0: no limit."""
     posts_per_second: float = Field(0, ge=0)
     """API posts a second per key; more get 429. 0: no limit."""
     premium: bool = False
@@ -218,6 +221,8 @@ class Key(_Section):
     """Its calls dialled a second; more wait as `queued`. 0: no limit of its own."""
     concurrent_calls: int = Field(0, ge=0)
     """Its calls at once; more wait as `queued`. 0: no limit of its own."""
+    minutes_per_day: float = Field(0, ge=0)
+    """As `limits.minutes_per_day`, for its calls and their second legs. 0: no limit of its own."""
 
 
 class Trunk(_Section):
@@ -261,6 +266,8 @@ class Trunk(_Section):
     concurrent_calls: int = Field(0, ge=0)
     """Calls on it at once, second legs included; more go to the next trunk or wait as `queued`.
     0: no limit."""
+    minutes_per_day: float = Field(0, ge=0)
+    """As `limits.minutes_per_day`, for the legs on it; others go to the next trunk. 0: no limit."""
 
     @model_validator(mode="after")
     def _digest_is_whole(self) -> Trunk:

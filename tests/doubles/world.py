@@ -10,6 +10,7 @@ from pathlib import Path
 from doubles.legs import FakeCallbacks, FakeMedia, FakeSignalling, FakeStore
 from outdial.calls.channels import Channels
 from outdial.calls.journal import Journal
+from outdial.calls.minutes import Minutes
 from outdial.calls.routes import Routes
 from outdial.calls.services import Services
 from outdial.calls.sip_hosts import SipHosts
@@ -118,6 +119,7 @@ class World:
             public_url="http://outdial.test",
             check_destination=lambda number, field: None,
             sip_hosts=SipHosts(["192.0.2.7"], trunks, sim=False),
+            minutes=Minutes((settings or Settings()).model_copy(update={"trunks": trunks}), clock),
             tasks=Tasks(),
             sdp_session_id=lambda: 7,
         )

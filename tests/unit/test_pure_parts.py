@@ -28,6 +28,7 @@ PURE = [
             "channels",
             "standing",
             "sip_hosts",
+            "allowance",
         )
     ),
     *(SRC / f"calls/{name}.py" for name in ("commands", "capture", "drawing", "figures")),

@@ -96,6 +96,8 @@ QUEUE_FULL = 42902
 """As many calls wait as `limits.queued_calls` allows."""
 TOO_MANY_STREAMS = 42903
 """As many event streams are open as this server has."""
+MINUTES_USED_UP = 42904
+"""The server, the key or the trunk has talked its `minutes_per_day`."""
 INTERNAL = 50001
 """A defect in Outdial; the log has it."""
 STORE_AWAY = 50301

@@ -133,6 +133,8 @@ class DialledLeg(CallLeg):
             number = number and normalise(number, "the number")
         if number:
             self._services.check_destination(number, "the number")
+        trunks = self._services.routes.to(number, self._plan.trunk) if not self._plan.uri else ()
+        self._services.minutes.check(self.call.key_name, [trunk.name for trunk in trunks])
 
     async def _try_trunks(self) -> None:
         if self._plan.uri:
@@ -146,6 +148,9 @@ class DialledLeg(CallLeg):
             detail=f"no trunk takes {self._plan.number}: see trunks.prefixes in the settings",
         )
         for place, trunk in enumerate(self._own_channel_first(routes)):
+            if len(routes) > 1 and self._has_used_up(trunk):
+                self.note("trunk.spent", trunk=trunk.name)
+                continue
             if not self._take_channel(trunk):
                 ending = of_full_trunks(self._plan.number) if place == 0 else ending
                 self.note("trunk.full", trunk=trunk.name)
@@ -162,13 +167,25 @@ class DialledLeg(CallLeg):
             self.note("trunk.failed", trunk=trunk.name, status=result.status, reason=result.reason)
         self._end(ending)
 
+    def _has_used_up(self, trunk: Trunk) -> bool:
+        """Whether the trunk has no more minutes today."""
+        try:
+            self._services.minutes.check("", [trunk.name])
+        except Refused:
+            return True
+        return False
+
     async def _try_uri(self) -> None:
         """A URI at a trunk's host is one of the trunk's calls, though it goes there by itself."""
         trunk = self._services.sip_hosts.trunk_at(self._plan.uri)
+        if trunk is not None:
+            self._services.minutes.check(self.call.key_name, [trunk.name])
         if trunk is not None and not self._take_channel(trunk):
             self.note("trunk.full", trunk=trunk.name)
             self._end(of_full_trunks(self._plan.uri))
             return
+        if trunk is not None:
+            self.call.trunk = trunk.name
         result = await self._dial(None)
         if isinstance(result, Rejected):
             decided = self._decided
@@ -282,6 +299,7 @@ class DialledLeg(CallLeg):
             fields = self._dialog.changes()
             change = self._transition(Event.ANSWER, {"trunk": self.call.trunk}, **fields)
             self._dialog.answered(change, self._ack_sent)
+            self._services.minutes.begin(self)
         self._resolve_attempt(event)
 
     def _ack_sent(self) -> None:

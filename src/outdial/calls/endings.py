@@ -5,6 +5,7 @@ Every way a leg can end is one row here; docs/reference/causes.md is checked aga
 
 from __future__ import annotations
 
+from outdial.calls import codes
 from outdial.errors import Refused
 from outdial.legs import Ending, Outcome, Rejected, Released, Source
 
@@ -29,6 +30,7 @@ CAUSES: dict[str, str] = {
     "trunk-full": "No trunk of the route had a channel free. Only second legs do not wait for one.",
     "no-route": "No trunk takes this number.",
     "destination-refused": "The number may not be dialled under the settings.",
+    "minutes-used-up": "The server, its API key or the trunk had talked its `minutes_per_day`.",
     "internal-error": "A defect of Outdial's own; the log has the details.",
     "server-shutdown": "Outdial was stopped while the call was up.",
     "server-restart": "Outdial was stopped hard and found the call unfinished when it came back.",
@@ -122,7 +124,7 @@ def of_gate(refused: Refused) -> Ending:
     """How a leg ended that might not be dialled when its turn came."""
     return Ending(
         Outcome.FAILED,
-        "destination-refused",
+        "minutes-used-up" if refused.code == codes.MINUTES_USED_UP else "destination-refused",
         Source.OUTDIAL,
         detail=f"{refused.message} (code {refused.code})",
     )

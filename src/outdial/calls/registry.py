@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from outdial import ids, log
 from outdial.calls import codes
 from outdial.calls.admission import Admission, Ticket
+from outdial.calls.allowance import day
 from outdial.calls.commands import Command
 from outdial.calls.conferences import Conferences
 from outdial.calls.control import Control
@@ -208,6 +209,10 @@ class Registry:
     async def start(self) -> None:
         """Deals with what an earlier process left unfinished, then takes calls."""
         await self.take_up()
+        minutes = self._services.minutes
+        if minutes.is_limited:
+            await self._store.flush()  # the ends of those that were taken up
+            minutes.add(await self._store.talked_since(day(self._services.clock.now())))
         self._ready = True
         self._admit()
 
@@ -316,7 +321,9 @@ class Registry:
                 "outdial serve --sim to try without a carrier",
                 field="to",
             )
-        self._check_queue(key_name, tuple(trunk.name for trunk in trunks))
+        names = tuple(trunk.name for trunk in trunks)
+        self._services.minutes.check(key_name, names)
+        self._check_queue(key_name, names)
 
     def _check_queue(self, key_name: str, trunks: tuple[str, ...]) -> None:
         """Whether the call can wait if it has to. Raises Refused."""

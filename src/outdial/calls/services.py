@@ -12,6 +12,7 @@ from outdial.calls.conferences import Conferences
 from outdial.calls.faxes import Faxes
 from outdial.calls.journal import Journal
 from outdial.calls.messages import Messages
+from outdial.calls.minutes import Minutes
 from outdial.calls.peers import Lease
 from outdial.calls.queues import Queues
 from outdial.calls.routes import Routes
@@ -112,6 +113,8 @@ class Services:
     """Raises Refused when the number (E.164 digits) of the field may not be dialled."""
     sip_hosts: SipHosts
     """Where documents may dial by SIP URI."""
+    minutes: Minutes
+    """How long may still be talked today."""
     tasks: Tasks
     """Where work that outlives its caller runs."""
     sdp_session_id: Callable[[], int]

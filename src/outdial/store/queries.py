@@ -15,11 +15,13 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Dialect,
+    Double,
     Select,
     Table,
     Text,
     and_,
     bindparam,
+    case,
     cast,
     func,
     insert,
@@ -201,6 +203,19 @@ class Queries:
             .where(calls.created_at >= bindparam("since"), calls.created_at < bindparam("until"))
             .group_by(calls.key_name, calls.trunk, outcome)
             .order_by(calls.key_name, calls.trunk, outcome)
+        )
+        since = cast(bindparam("since"), Double)
+        began = case((calls.answered_at > since, calls.answered_at), else_=since)
+        self.talked = self._read(
+            select(calls.key_name, calls.trunk, func.sum(calls.ended_at - began))
+            .where(
+                calls.created_at >= bindparam("oldest"),
+                calls.direction == literal_column("'outbound'"),
+                calls.answered_at.is_not(None),
+                calls.ended_at > since,
+            )
+            .group_by(calls.key_name, calls.trunk)
+            .order_by(calls.key_name, calls.trunk)
         )
         self.keys = self._read(
             select(*(tables.keys.c[name] for name in rows.KEY_COLUMNS)).order_by(

@@ -263,6 +263,15 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Talked:
+    """How long was talked on calls of one API key and trunk."""
+
+    key_name: str
+    trunk: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRecord:
     """An API key as stored: its hash, never itself."""
 

@@ -35,11 +35,14 @@ from outdial.store.records import (
     KeyRecord,
     MessageRecord,
     RecordingRecord,
+    Talked,
     Usage,
 )
 
 STATE_EVENTS = "state."
 """What the kinds of the events begin with that are in the feed."""
+_LONGEST_LIFE_S = 2 * 86_400.0
+"""Of a call that may still count in what is talked today: as long in the queue as on the line."""
 _SOON_S = 0.08
 
 
@@ -292,6 +295,12 @@ class Store:
         """What the calls created in that time came to, by API key, trunk and outcome."""
         bound = self._queries.usage.bind(since=since, until=until)
         return await self._readers.fetch(bound, lambda row: Usage(*row))
+
+    async def talked_since(self, since: float) -> list[Talked]:
+        """How long was talked since then on calls that were dialled and are over, by API key and
+        trunk. None of them was made more than two days before."""
+        bound = self._queries.talked.bind(since=since, oldest=since - _LONGEST_LIFE_S)
+        return await self._readers.fetch(bound, lambda row: Talked(*row))
 
     async def pending_deliveries(
         self, limit: int, after: int = 0

@@ -27,6 +27,7 @@ from outdial.store.records import (
     KeyRecord,
     MessageRecord,
     RecordingRecord,
+    Talked,
     Usage,
 )
 from outdial.store.store import Store
@@ -345,6 +346,24 @@ async def test_places_in_the_queue_and_usage(store: Store) -> None:
     assert await store.usage(0.0, 11.0) == [
         Usage("dev", "", "", 2, 0, 0.0),
         Usage("dev", "a", "completed", 1, 1, 10.5),
+    ]
+
+
+async def test_what_was_talked_since_a_moment(store: Store) -> None:
+    noon = 1_000_000.0
+    for call in (
+        a_call(at=noon + 1, trunk="a", answered_at=noon + 2, ended_at=noon + 12),
+        a_call(at=noon + 3, trunk="a", answered_at=noon + 4, ended_at=noon + 5.5),
+        a_call(at=noon - 50, trunk="b", answered_at=noon - 40, ended_at=noon + 7),
+        a_call(at=noon - 50, trunk="b", answered_at=noon - 40, ended_at=noon - 1),
+        a_call(at=noon + 1, trunk="b", ended_at=noon + 9),
+        a_call(at=noon + 1, trunk="b", answered_at=noon + 2),
+        a_call(at=noon + 1, trunk="b", direction="inbound", answered_at=noon, ended_at=noon + 9),
+    ):
+        await store.create_call(call)
+    assert await store.talked_since(noon) == [
+        Talked("dev", "a", 11.5),
+        Talked("dev", "b", 7.0),
     ]
 
 
