@@ -26,10 +26,9 @@ from outdial.sip.core.orphans import TOO_LATE, Orphans
 from outdial.sip.core.outline import ALLOW, Outline
 from outdial.sip.core.parser import parse_message, salvage_request
 from outdial.sip.core.probe import Probe, ProbeResult
+from outdial.sip.core.requirements import unmet
 from outdial.sip.core.response import ResponseHead, response_hop, sent_by
 from outdial.sip.core.session import capability_fields
-from outdial.sip.core.session_description import sdp_of
-from outdial.sip.core.session_timer import MIN_SE_S, too_small
 from outdial.sip.core.timers import TimerHeap, Timings
 from outdial.sip.core.transaction import (
     ClientTransaction,
@@ -45,7 +44,6 @@ from outdial.sip.core.transaction import (
 
 _FOREIGN_METHODS = frozenset(("REGISTER", "SUBSCRIBE", "NOTIFY", "PUBLISH", "MESSAGE", "REFER"))
 """Known to us, never taken."""
-_OUR_EXTENSIONS = frozenset(("100rel", "timer"))
 _BUSY_S = 5
 
 
@@ -355,6 +353,8 @@ class Agent:
             self._reply(request, source, 481)
         elif method == "INVITE":
             self._on_invite(key, request, source, data)
+        elif method == "OPTIONS" and (refusal := unmet(request)) is not None:
+            self._reply(request, source, *refusal)
         elif method == "OPTIONS":
             self._reply(request, source, 200, self.capabilities)
         else:
@@ -418,14 +418,10 @@ class Agent:
         admission = self._guard.admit(request, source.host, self.now)
         if isinstance(admission, Challenged):
             self._challenge(request, source, admission)
-        elif (unknown := _unknown_extensions(request)) != "":
-            self._reply(request, source, 420, f"Unsupported: {unknown}\r\n")
+        elif (refusal := unmet(request)) is not None:
+            self._reply(request, source, *refusal)
         elif _merge_key(request) in self._invites:
             self._reply(request, source, 482)
-        elif request.body and sdp_of(request) is None:
-            self._reply(request, source, 415, "Accept: application/sdp\r\n")
-        elif too_small(request):
-            self._reply(request, source, 422, f"Min-SE: {MIN_SE_S}\r\n")
         elif len(self._calls) >= self.caps.calls or len(self._servers) >= self.caps.transactions:
             self._overload(request, source)
         else:
@@ -509,7 +505,3 @@ def _server_key(request: Request, method: str) -> TransactionKey:
 
 def _merge_key(request: Request) -> MergeKey:
     return (request.call_id, request.from_.tag or "", request.cseq.number)
-
-
-def _unknown_extensions(request: Request) -> str:
-    return ", ".join(sorted(request.required - _OUR_EXTENSIONS))

@@ -6,6 +6,8 @@ import re
 
 from outdial.sip.core.message import Request, Response
 
+SDP = "application/sdp"
+
 _BOUNDARY = re.compile(r';\s*boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
 _MAX_PARTS = 16
 
@@ -21,7 +23,7 @@ def sdp_of(message: Request | Response) -> bytes | None:
         return None
     content_type = message.headers.get("Content-Type") or ""
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type == "application/sdp":
+    if media_type == SDP:
         return body
     if media_type.startswith("multipart/"):
         return _sdp_part(body, content_type)
