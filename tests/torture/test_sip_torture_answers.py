@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ladders.link import Link
-from ladders.test_session_features import header, inject, status_of
+from ladders.link import Link, header
+from ladders.test_session_features import inject, status_of
 from outdial.sdp.description import parse
 from outdial.sip.core.counts import Counters
 from torture.test_sip_torture_invalid import CASES
