@@ -206,8 +206,8 @@ class Limits(_Section):
     premium: bool = False
     """Whether premium-rate and satellite numbers may be dialled."""
     sip_hosts: list[Annotated[str, AfterValidator(checks.host_maybe_port)]] = []
-    """host[:port] that documents may dial with Sip, besides the hosts of trunks; without a port all
-    of the host's."""
+    """host[:port] that documents may dial with Sip, besides the hosts of trunks with any port;
+    without a port all of the host's."""
 
 
 class Key(_Section):

@@ -32,6 +32,8 @@ class SipHosts:
         """`sim`: nothing leaves the machine, so every host may be dialled."""
         self._allowed = [_place(text) for text in allowed]
         self._trunks = [(_place(trunk.address), trunk) for trunk in trunks]
+        # whatever the port: it is a machine of the owner's carrier or of his own
+        self._trunk_hosts = {host for (host, _), _ in self._trunks}
         self._sim = sim
 
     def check(self, uri: str, field: str) -> str:
@@ -43,8 +45,8 @@ class SipHosts:
             raise Refused(
                 400, codes.BAD_VALUE, f"{field} is not a SIP URI: {error}", field=field
             ) from None
-        trunk = self._of(parsed)
-        if trunk is None and not self._sim and not self._is_allowed(parsed):
+        at_trunk = _same(parsed.host) in self._trunk_hosts
+        if not at_trunk and not self._sim and not self._is_allowed(parsed):
             raise Refused(
                 403,
                 codes.SIP_HOST,
@@ -59,7 +61,7 @@ class SipHosts:
                 f"{field} has a maddr parameter, which would send the call to another host",
                 field=field,
             )
-        return _number_in(parsed, at_trunk=trunk is not None)
+        return _number_in(parsed, at_trunk=at_trunk)
 
     def trunk_at(self, uri: str) -> Trunk | None:
         """The trunk whose host the URI is at."""

@@ -34,6 +34,8 @@ def refusal(uri: str, hosts: SipHosts = HOSTS) -> int:
         "sip:bob@198.51.100.7:5080",
         "sip:bob@sip.carrier.test",
         "sip:bob@192.0.2.1:5070",
+        "sip:bob@192.0.2.1",
+        "sip:bob@192.0.2.1:5099",
         "sip:bob@[2001:db8::1]",
         "sip:bob@[2001:DB8:0::1]:5060",
     ],
@@ -52,7 +54,6 @@ def test_hosts_of_the_settings_and_of_trunks_may_be_dialled(uri: str) -> None:
         "sip:bob:phones.test@evil.test",
         "sip:bob@198.51.100.7",
         "sip:bob@198.51.100.7:5081",
-        "sip:bob@192.0.2.1",
         "sip:bob@[2001:db8::2]",
         "sip:bob@phones.test;maddr=203.0.113.9",
     ],
@@ -110,3 +111,8 @@ def test_what_a_gateway_would_take_for_a_number_is_one(uri: str, number: str) ->
 def test_whose_trunk_it_is(uri: str, name: str | None) -> None:
     trunk = HOSTS.trunk_at(uri)
     assert (trunk.name if trunk else None) == name
+
+
+def test_a_number_at_another_port_of_a_trunk_is_a_number_still() -> None:
+    assert HOSTS.check("sip:118@192.0.2.1:5099", "Sip") == "118"
+    assert HOSTS.trunk_at("sip:118@192.0.2.1:5099") is None
