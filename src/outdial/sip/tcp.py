@@ -42,9 +42,10 @@ class TcpConnection(asyncio.Protocol):
         if self._pool.turns_away(self):
             self.close()
             return
-        self.used_at = asyncio.get_running_loop().time()
         try:
             for item in self._framer.feed(data):
+                # Not for less than a message: who sends one byte now and then is idle.
+                self.used_at = asyncio.get_running_loop().time()
                 if isinstance(item, KeepAlive):
                     self._pong(item)
                 else:

@@ -25,6 +25,7 @@ from outdial.legs import (
     SignallingEvent,
     TracedMessage,
 )
+from outdial.sip import tcp
 from outdial.sip.core.bans import Bans
 from outdial.sip.core.guard import Accounts
 from outdial.sip.core.hop import Hop
@@ -610,6 +611,45 @@ async def test_peers_that_fill_every_place_do_not_keep_us_from_calling() -> None
     finally:
         pool.close()
         trunk.close()
+
+
+async def test_who_sends_no_whole_message_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "_SWEEP_S", 0.02)
+    sentry = Sentry(
+        Bans(0, 60.0), SystemClock(), lambda: 0.0, lambda host: True, lambda host: False
+    )
+    pool = TcpPool(
+        lambda data, hop: None,
+        lambda host, port: None,
+        lambda host: False,
+        sentry,
+        idle_s=1.0,
+    )
+    await pool.bind("127.0.0.1", 0, "")
+    ends: dict[str, bool] = {}
+
+    async def send(name: str, data: bytes) -> None:
+        """One of the bytes, or all, again and again until the connection is closed."""
+        reader, writer = await asyncio.open_connection(*pool.address)
+        closed = asyncio.ensure_future(reader.read())
+        for number in range(150):
+            writer.write(data if name == "pings" else data[number : number + 1])
+            await asyncio.wait([closed], timeout=0.02)
+            if closed.done() or "trickles" in ends:
+                break
+        ends[name] = closed.done()
+        closed.cancel()
+        writer.close()
+
+    try:
+        async with asyncio.timeout(20):
+            await asyncio.gather(
+                send("pings", b"\r\n\r\n"),
+                send("trickles", b"OPTIONS sip:1@127.0.0.1 SIP/2.0\r\nSubject: " + b"x" * 150),
+            )
+    finally:
+        pool.close()
+    assert ends == {"pings": False, "trickles": True}
 
 
 def test_an_address_that_the_socket_has_no_way_to_is_a_failure_told_later() -> None:
