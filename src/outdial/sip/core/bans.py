@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address
 
 from outdial.sip.core.counts import Drop
@@ -125,6 +126,7 @@ class Bans:
         return len(self._offences)
 
 
+@lru_cache(maxsize=1024)
 def source_of(host: str) -> str:
     """What is banned with an address: itself, or its /64; what is no address stays as it is."""
     if ":" not in host:
