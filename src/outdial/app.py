@@ -26,6 +26,7 @@ from outdial.api.server import HttpServer
 from outdial.calls import playback
 from outdial.calls.archive import Recordings
 from outdial.calls.called_numbers import CalledNumbers
+from outdial.calls.calling_policy import CallingPolicy
 from outdial.calls.channels import Channels
 from outdial.calls.faxes import Faxes
 from outdial.calls.gateway import Gateway
@@ -210,6 +211,7 @@ class Server:
                     settings.limits.sip_hosts, self.trunks, sim=settings.sim.enabled
                 ),
                 minutes=Minutes(settings.model_copy(update={"trunks": self.trunks}), clock),
+                policy=CallingPolicy(settings.policy, clock),
                 tasks=Tasks(),
                 sdp_session_id=partial(secrets.randbits, 62),
                 messages=self.messages,

@@ -210,6 +210,17 @@ class Limits(_Section):
     without a port all of the host's."""
 
 
+class Policy(_Section):
+    """Whom one may call, and when."""
+
+    calling_hours: Annotated[str, AfterValidator(checks.optional_hours)] = ""
+    """From when until when people may be called, e.g. "09:00-20:00", in every time zone that their
+    number may be in; second legs may be rung at any hour. Empty: at any hour."""
+    do_not_call: str = ""
+    """File of numbers that are never dialled, one a line; read again when it changes. Empty: none.
+    """
+
+
 class Key(_Section):
     """An API key given in the settings."""
 
@@ -384,6 +395,7 @@ class Settings(BaseModel):
     webhooks: Webhooks = Webhooks()
     calls: Calls = Calls()
     limits: Limits = Limits()
+    policy: Policy = Policy()
     retention: Retention = Retention()
     keys: list[Key] = []
     trunks: list[Trunk] = []

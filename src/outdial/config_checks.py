@@ -95,6 +95,17 @@ def port_range(text: str) -> str:
     return text
 
 
+_HOURS = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)")
+
+
+def optional_hours(text: str) -> str:
+    """From when until when on one day, ``09:00-20:00``, or nothing."""
+    first, _, last = text.partition("-")
+    if text and (_HOURS.fullmatch(text) is None or first >= last):
+        raise ValueError(f"{text!r} are no hours of a day; write from-to, e.g. 09:00-20:00")
+    return text
+
+
 def number(text: str) -> str:
     """A telephone number: country code and digits; a leading plus sign is taken off."""
     digits = text.removeprefix("+")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from doubles.legs import FakeCallbacks, FakeMedia, FakeSignalling, FakeStore
+from outdial.calls.calling_policy import CallingPolicy
 from outdial.calls.channels import Channels
 from outdial.calls.journal import Journal
 from outdial.calls.minutes import Minutes
@@ -120,6 +121,7 @@ class World:
             check_destination=lambda number, field: None,
             sip_hosts=SipHosts(["192.0.2.7"], trunks, sim=False),
             minutes=Minutes((settings or Settings()).model_copy(update={"trunks": trunks}), clock),
+            policy=CallingPolicy((settings or Settings()).policy, clock),
             tasks=Tasks(),
             sdp_session_id=lambda: 7,
         )

@@ -29,6 +29,7 @@ PURE = [
             "standing",
             "sip_hosts",
             "allowance",
+            "policy",
         )
     ),
     *(SRC / f"calls/{name}.py" for name in ("commands", "capture", "drawing", "figures")),

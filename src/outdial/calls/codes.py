@@ -24,6 +24,10 @@ REFUSED_ADDRESS = 40303
 """The URL leads to an address or port that may not be reached."""
 SIP_HOST = 40304
 """The SIP URI is at a host that is neither a trunk nor under `limits.sip_hosts`."""
+DO_NOT_CALL = 40305
+"""The number is in the file `policy.do_not_call`."""
+CALLING_HOURS = 40306
+"""It is not one of `policy.calling_hours` where the number is."""
 UNKNOWN_PATH = 40401
 """Nothing is served there."""
 UNKNOWN_CALL = 40402

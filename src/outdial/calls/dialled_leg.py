@@ -133,6 +133,9 @@ class DialledLeg(CallLeg):
             number = number and normalise(number, "the number")
         if number:
             self._services.check_destination(number, "the number")
+            self._services.policy.check_listed(number, "the number")
+            if self.call.parent_sid in ("", self.sid):
+                self._services.policy.check_hours(number, "the number")
         trunks = self._services.routes.to(number, self._plan.trunk) if not self._plan.uri else ()
         self._services.minutes.check(self.call.key_name, [trunk.name for trunk in trunks])
 

@@ -31,6 +31,7 @@ CAUSES: dict[str, str] = {
     "no-route": "No trunk takes this number.",
     "destination-refused": "The number may not be dialled under the settings.",
     "minutes-used-up": "The server, its API key or the trunk had talked its `minutes_per_day`.",
+    "policy-refused": "The number is not to be called, or not at this hour.",
     "internal-error": "A defect of Outdial's own; the log has the details.",
     "server-shutdown": "Outdial was stopped while the call was up.",
     "server-restart": "Outdial was stopped hard and found the call unfinished when it came back.",
@@ -60,6 +61,11 @@ _BY_STATUS: dict[int, tuple[Outcome, str, Source]] = {
     407: (Outcome.FAILED, "authentication-failed", Source.CARRIER),
 }
 
+_BY_CODE = {
+    codes.MINUTES_USED_UP: "minutes-used-up",
+    codes.DO_NOT_CALL: "policy-refused",
+    codes.CALLING_HOURS: "policy-refused",
+}
 _TRY_NEXT_CAUSES = frozenset({2, 3, 27, 34, 38, 41, 42, 44, 47})
 """Q.850: no route, destination out of order, no circuit, network trouble, congestion."""
 
@@ -124,7 +130,7 @@ def of_gate(refused: Refused) -> Ending:
     """How a leg ended that might not be dialled when its turn came."""
     return Ending(
         Outcome.FAILED,
-        "minutes-used-up" if refused.code == codes.MINUTES_USED_UP else "destination-refused",
+        _BY_CODE.get(refused.code, "destination-refused"),
         Source.OUTDIAL,
         detail=f"{refused.message} (code {refused.code})",
     )

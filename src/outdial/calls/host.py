@@ -311,6 +311,7 @@ class LegHost:
             else:
                 number = normalise(leg.number, "Number")
                 self._services.check_destination(number, "Number")
+                self._services.policy.check_listed(number, "Number")
         except Refused as refused:
             self.note("dial.refused", text=refused.message, code=refused.code)
             return None

@@ -303,6 +303,7 @@ class Registry:
             raise Refused(
                 503, codes.DRAINING, "Outdial is being stopped or started", retry_after_s=5
             )
+        self._check_policy(request)
         routes = self._services.routes
         if request.trunk and routes.named(request.trunk) is None:
             known = ", ".join(routes.names()) or "none"
@@ -324,6 +325,14 @@ class Registry:
         names = tuple(trunk.name for trunk in trunks)
         self._services.minutes.check(key_name, names)
         self._check_queue(key_name, names)
+
+    def _check_policy(self, request: CallRequest) -> None:
+        """Whether they may be called, and now. Raises Refused."""
+        policy = self._services.policy
+        policy.check_listed(request.to, "to")
+        if not request.url:
+            policy.check_listed(request.from_, "from")
+        policy.check_hours(request.to, "to")
 
     def _check_queue(self, key_name: str, trunks: tuple[str, ...]) -> None:
         """Whether the call can wait if it has to. Raises Refused."""

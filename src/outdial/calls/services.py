@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from outdial.calls.calling_policy import CallingPolicy
 from outdial.calls.channels import Channels
 from outdial.calls.conferences import Conferences
 from outdial.calls.faxes import Faxes
@@ -115,6 +116,8 @@ class Services:
     """Where documents may dial by SIP URI."""
     minutes: Minutes
     """How long may still be talked today."""
+    policy: CallingPolicy
+    """Whom one may call, and when."""
     tasks: Tasks
     """Where work that outlives its caller runs."""
     sdp_session_id: Callable[[], int]
