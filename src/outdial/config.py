@@ -216,6 +216,8 @@ class Policy(_Section):
     calling_hours: Annotated[str, AfterValidator(checks.optional_hours)] = ""
     """From when until when people may be called, e.g. "09:00-20:00", in every time zone that their
     number may be in; second legs may be rung at any hour. Empty: at any hour."""
+    calls_per_number_per_day: int = Field(0, ge=0)
+    """Calls to one number within 24 hours; more are refused with 429. 0: any number."""
     do_not_call: str = ""
     """File of numbers that are never dialled, one a line; read again when it changes. Empty: none.
     """

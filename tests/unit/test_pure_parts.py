@@ -30,6 +30,7 @@ PURE = [
             "sip_hosts",
             "allowance",
             "policy",
+            "frequency",
         )
     ),
     *(SRC / f"calls/{name}.py" for name in ("commands", "capture", "drawing", "figures")),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from outdial import log
 from outdial.calls import codes
+from outdial.calls.frequency import Frequency
 from outdial.calls.policy import Hours, allowed_from, numbers_in, zones_of
 from outdial.clock import Clock, iso8601
 from outdial.config import Policy
@@ -26,6 +28,8 @@ class CallingPolicy:
         """Raises ConfigError."""
         self._clock = clock
         self._hours = Hours.of(settings.calling_hours) if settings.calling_hours else None
+        self._most_calls = settings.calls_per_number_per_day
+        self._frequency = Frequency(self._most_calls)
         self._path = Path(settings.do_not_call) if settings.do_not_call else None
         self._seen: tuple[int, int] = (0, 0)
         self._looked_at = -math.inf
@@ -77,6 +81,36 @@ class CallingPolicy:
             f"policy.calling_hours): next at {iso8601(then.timestamp())}",
             field=field,
         )
+
+    @property
+    def counts_calls(self) -> bool:
+        """Whether the calls to each number are counted."""
+        return self._most_calls > 0
+
+    def remember(self, calls: Iterable[tuple[str, float]]) -> None:
+        """Numbers that were called before the start, and when, oldest first."""
+        for number, at in calls:
+            self._frequency.take(number, at)
+
+    def take(self, number: str, field: str) -> None:
+        """Counts a call that is asked for. Raises Refused (429) when there were too many."""
+        now = self._clock.now()
+        again_at = self._frequency.next_at(number, now)
+        if again_at is not None:
+            times = "once" if self._most_calls == 1 else f"{self._most_calls} times"
+            raise Refused(
+                429,
+                codes.CALLED_TOO_OFTEN,
+                f"{field} was called {times} in the last 24 hours, which is the most that "
+                f"policy.calls_per_number_per_day allows: again at {iso8601(again_at)}",
+                field=field,
+                retry_after_s=math.ceil(again_at - now),
+            )
+        self._frequency.take(number, now)
+
+    def give_back(self, number: str) -> None:
+        """The call that was counted could not be stored, and is not made."""
+        self._frequency.give_back(number)
 
     def _look(self, path: Path) -> None:
         """Reads the file again when it has changed; meanwhile, and when it cannot be read, what

@@ -102,6 +102,8 @@ TOO_MANY_STREAMS = 42903
 """As many event streams are open as this server has."""
 MINUTES_USED_UP = 42904
 """The server, the key or the trunk has talked its `minutes_per_day`."""
+CALLED_TOO_OFTEN = 42905
+"""The number was called `policy.calls_per_number_per_day` times in the last 24 hours."""
 INTERNAL = 50001
 """A defect in Outdial; the log has it."""
 STORE_AWAY = 50301

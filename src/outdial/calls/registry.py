@@ -16,6 +16,7 @@ from outdial.calls.commands import Command
 from outdial.calls.conferences import Conferences
 from outdial.calls.control import Control
 from outdial.calls.figures import Figures
+from outdial.calls.frequency import SPAN_S
 from outdial.calls.leg import CallLeg
 from outdial.calls.peers import Peers
 from outdial.calls.queues import Queues
@@ -101,6 +102,7 @@ class Registry:
         """See CallService."""
         self._check(request, key_name)
         services = self._services
+        services.policy.take(request.to, "to")
         call = CallRecord(
             sid=ids.new(ids.CALL),
             parent_sid="",
@@ -126,6 +128,7 @@ class Registry:
         except BaseException:
             services.journal.close_timeline(call.sid)
             self._admission.withdraw(call.sid)
+            services.policy.give_back(request.to)
             if admitted:
                 self._give_back(session, unused=True)
             raise
@@ -213,6 +216,9 @@ class Registry:
         if minutes.is_limited:
             await self._store.flush()  # the ends of those that were taken up
             minutes.add(await self._store.talked_since(day(self._services.clock.now())))
+        policy = self._services.policy
+        if policy.counts_calls:
+            policy.remember(await self._store.called_since(self._services.clock.now() - SPAN_S))
         self._ready = True
         self._admit()
 

@@ -217,6 +217,15 @@ class Queries:
             .group_by(calls.key_name, calls.trunk)
             .order_by(calls.key_name, calls.trunk)
         )
+        self.called = self._read(
+            select(calls.to_number, calls.created_at)
+            .where(
+                calls.created_at > bindparam("since"),
+                calls.direction == literal_column("'outbound'"),
+                calls.parent_sid == calls.sid,
+            )
+            .order_by(calls.created_at)
+        )
         self.keys = self._read(
             select(*(tables.keys.c[name] for name in rows.KEY_COLUMNS)).order_by(
                 tables.keys.c.created_at, tables.keys.c.id

@@ -302,6 +302,11 @@ class Store:
         bound = self._queries.talked.bind(since=since, oldest=since - _LONGEST_LIFE_S)
         return await self._readers.fetch(bound, lambda row: Talked(*row))
 
+    async def called_since(self, since: float) -> list[tuple[str, float]]:
+        """The numbers of the calls that were asked for since then, and when, oldest first."""
+        bound = self._queries.called.bind(since=since)
+        return await self._readers.fetch(bound, lambda row: (str(row[0]), float(row[1])))
+
     async def pending_deliveries(
         self, limit: int, after: int = 0
     ) -> tuple[list[DeliveryRecord], int]:

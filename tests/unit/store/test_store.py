@@ -367,6 +367,21 @@ async def test_what_was_talked_since_a_moment(store: Store) -> None:
     ]
 
 
+async def test_the_numbers_that_were_called_since_a_moment(store: Store) -> None:
+    parent = a_call(at=12.0)
+    second = a_call(at=13.0)
+    second.parent_sid = parent.sid
+    for call in (
+        parent,
+        second,
+        a_call(at=11.0),
+        a_call(at=10.0),
+        a_call(at=14.0, direction="inbound"),
+    ):
+        await store.create_call(call)
+    assert await store.called_since(10.0) == [(parent.to_number, 11.0), (parent.to_number, 12.0)]
+
+
 async def test_one_bad_operation_harms_no_other(store: Store) -> None:
     call = a_call()
     await store.create_call(call)
