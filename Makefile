@@ -7,7 +7,7 @@ STAMP := $(VENV)/.outdial-setup
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test-programs demo test unit check format bench bad-documents fuzz soak chaos chaos-nodes chaos-dial chaos-stop clean
+.PHONY: help setup test-programs demo test unit check format bench bad-documents fuzz soak faults chaos chaos-nodes chaos-dial chaos-stop clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,10 @@ bench: setup ## Measure speed, latency and memory on this machine
 
 bad-documents: setup ## Measure what each of 160 bad documents costs the event loop (5 minutes)
 	PYTHONPATH=tests $(BIN)/python -m bench.bad_documents $(ARGS)
+
+faults: setup test-programs ## Carriers' faults: in virtual time, and over sockets those that SIPp can commit
+	$(BIN)/python -m pytest tests/faults tests/unit/media/test_media_plane.py \
+		tests/system/sipp/test_sipp_outcomes.py tests/system/sipp/test_sipp_quirks.py $(ARGS)
 
 fuzz: setup ## Throw hundreds of thousands of bad messages at the parsers and a live port
 	OUTDIAL_FUZZ=$(or $(OUTDIAL_FUZZ),300000) $(BIN)/python -m pytest --timeout=3600 tests/fuzz $(ARGS)
