@@ -24,7 +24,8 @@ class Sip:
 
 ROW = VerbRow(
     "Sip",
-    "A SIP address to ring. Outside Dial it means a Dial of this address.",
+    "A SIP address to ring, at a trunk or a host of `limits.sip_hosts`. Outside Dial it means a "
+    "Dial of this address.",
     Sip,
     Body(
         "uri",
