@@ -81,7 +81,7 @@ def allowed_from(hours: Hours, zones: tuple[ZoneInfo, ...], now: float) -> datet
 def zones_of(number: str) -> tuple[ZoneInfo, ...]:
     """The time zones that E.164 digits may be in; UTC when nobody knows.
 
-    `phonenumbers` loads its tables at the first call: half a second and some MiB."""
+    `phonenumbers` loads its tables at the first call, which takes some milliseconds."""
     import phonenumbers
     from phonenumbers.timezone import time_zones_for_number
 
