@@ -22,7 +22,7 @@ from system.sipp.scenarios import scenario
 
 CARRIER, STRANGER, GUARDED = "127.0.0.77", "127.0.0.78", "127.0.0.79"
 USER, PASSWORD = "ann", "s3cret"
-HELLO, PAUSE, REJECT, BROKEN, MAIL, DESK = (f"1800555010{n}" for n in range(6))
+HELLO, PAUSE, REJECT, BROKEN, MAIL, DESK, THANKS = (f"1800555010{n}" for n in range(7))
 AGENT = "18005550177"
 SAYS = "<Response><Say>The quick brown fox jumps over the lazy dog.</Say></Response>"
 VOICEMAIL = """<Response><Postcall>/all</Postcall>
@@ -31,6 +31,10 @@ VOICEMAIL = """<Response><Postcall>/all</Postcall>
 TAKES = '<Response><Record action="/saved.xml"/></Response>'
 QUEUES = "<Response><Enqueue>desk</Enqueue><Say>Thank you for calling us.</Say></Response>"
 TAKES_CALLS = '<Response><Dial timelimit="2"><Queue>desk</Queue></Dial></Response>'
+TEXTS = """<Response>
+  <Sms to="12025550199" from="12025550177" statusCallback="/texted">Thanks for calling</Sms>
+  <Say>The quick brown fox jumps over the lazy dog.</Say>
+</Response>"""
 WAITS = '<Response><Pause length="30"/><Say>Too late.</Say></Response>'
 
 
@@ -96,6 +100,7 @@ def house() -> Iterator[House]:
             BROKEN: web.url("/nowhere.xml"),
             MAIL: web.serve("/mail.xml", VOICEMAIL),
             DESK: web.serve("/desk.xml", QUEUES),
+            THANKS: web.serve("/thanks.xml", TEXTS),
         }
         events = web.collect("/events")
         numbers = [
@@ -105,6 +110,10 @@ def house() -> Iterator[House]:
         settings = {
             "numbers": numbers,
             "limits": {"destinations": ["1"]},
+            "sms": {
+                "gateway_url": web.collect("/send"),
+                "gateway_body": "to={to}&from={from}&text={text}",
+            },
             "trunks": [
                 {"name": "carrier", "address": CARRIER, "options_interval_s": 0},
                 {
@@ -340,3 +349,20 @@ def test_strangers_get_nothing(house: House, method: str) -> None:
             assert time.monotonic() < deadline
         with pytest.raises(BlockingIOError):
             stranger.recv(2048)
+
+
+def test_a_caller_is_sent_a_text_message_and_hears_the_rest(house: House) -> None:
+    house.web.collect("/texted")
+    result = house.call(THANKS, "caller-hung-up-on")
+    assert (result.exit_code, result.successful) == (0, 1), result.complaints
+    assert audio.active_s(house.ear.heard()) > 2.0
+    call = house.ended(THANKS)
+    assert (call["direction"], call["outcome"]) == ("inbound", "completed")
+    (asked,) = house.web.wait_until("/send", lambda got: len(got) > 0, 5)
+    assert asked.params == {
+        "to": "12025550199",
+        "from": "12025550177",
+        "text": "Thanks for calling",
+    }
+    (heard_of,) = house.web.wait_until("/texted", lambda got: len(got) > 0, 5)
+    assert (heard_of.params["SmsStatus"], heard_of.params["callSid"]) == ("sent", call["sid"])
