@@ -250,7 +250,7 @@ class FakeMediaLeg:
     def _end_recording(self) -> None:
         plan, self.recording = self.recording, None
         if plan is not None:
-            done = RecordingDone(plan.recording_id, plan.path, 1500, 24044, "", self.sound_ms)
+            done = RecordingDone(plan.recording_id, plan.path, 2500, 40044, "", self.sound_ms)
             asyncio.get_running_loop().call_soon(self.say, done)
 
     def close(self) -> None:

@@ -67,11 +67,11 @@ async def test_a_message_can_be_fetched_once_it_is_kept(world: Recorded) -> None
     message = world.message()
     message.stop()
     end = await message.end()
-    assert (end.duration_ms, end.is_empty, end.error) == (1500, False, "")
+    assert (end.duration_ms, end.is_empty, end.error) == (2500, False, "")
     assert world.store.recordings == []
     await message.keep()
     (record,) = world.store.recordings
-    assert (record.sid, record.duration_ms, record.channels) == (message.sid, 1500, 1)
+    assert (record.sid, record.duration_ms, record.channels) == (message.sid, 2500, 1)
     assert record.call_sid == SID
     assert world.store.kinds() == ["recording.started", "recording.done"]
     message.stop()

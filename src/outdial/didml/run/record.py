@@ -133,6 +133,6 @@ def _params(verb: Record, host: Host, take: Take, end: TakeEnd) -> Params:
         ("dialednumber", call.to),
         ("callerid", call.from_),
         ("callername", call.caller_name),
-        ("RecordingDuration", str(round(end.duration_ms / 1000))),
+        ("RecordingDuration", str((end.duration_ms + 500) // 1000)),
     ]
     return [*params, ("fileID", verb.file_id)] if verb.file_id else params
