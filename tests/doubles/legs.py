@@ -66,6 +66,10 @@ class FakeSignallingLeg:
         return self.target.leg_id
 
     @property
+    def is_secure(self) -> bool:
+        return False
+
+    @property
     def peer(self) -> tuple[str, int] | None:
         return ("192.0.2.1", 5060)
 

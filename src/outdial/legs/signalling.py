@@ -137,6 +137,11 @@ class SignallingLeg(Protocol):
         """Address and port the signalling goes to, once known."""
 
     @property
+    def is_secure(self) -> bool:
+        """Whether the signalling goes over TLS, so that keys for the audio may stand in it. Of an
+        outgoing leg it is known once the INVITE has left; `Trunk.transport` says it before."""
+
+    @property
     def dialog_data(self) -> Mapping[str, Any] | None:
         """What `SignallingPlane.release` needs to end the leg as it stands, as plain JSON values.
 

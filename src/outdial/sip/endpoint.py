@@ -174,14 +174,16 @@ class SipEndpoint:
     def _listeners(self) -> list[UdpListener | TcpPool]:
         return [*self._udp.values(), *self._tcp.values()]
 
-    def hop(self, transport: str, host: str, port: int) -> Hop | None:
-        """The way to an address, from a listener of that transport and address family."""
+    def hop(self, transport: str, host: str, port: int, security: object = None) -> Hop | None:
+        """The way to an address, from a listener of that transport and address family.
+
+        `security` is what `Hop.security` says."""
         listeners: list[UdpListener | TcpPool] = (
             list(self._udp.values()) if transport == "udp" else list(self._tcp.values())
         )
         for listener in listeners:
             if (":" in listener.address[0]) == (":" in host):
-                return Hop(transport, host, port, listener.local)
+                return Hop(transport, host, port, listener.local, security)
         return None
 
     # ------------------------------------------------------------ for plane and legs

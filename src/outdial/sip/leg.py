@@ -51,6 +51,11 @@ class Leg:
         return hop.host, hop.port
 
     @property
+    def is_secure(self) -> bool:
+        """Whether the signalling goes over TLS."""
+        return self._call is not None and self._call.peer.is_secure
+
+    @property
     def dialog_data(self) -> Mapping[str, Any] | None:
         """What ends the leg from another process."""
         data = None if self._call is None or self._over else self._call.dialog_data

@@ -65,6 +65,7 @@ class FakeIncomingLeg:
         self.source = ("127.0.0.1", 5060)
         self.account = ""
         self.peer: tuple[str, int] | None = self.source
+        self.is_secure = False
         self.sip_call_id = f"call-to-{called}"
         self.sent: list[tuple[Any, ...]] = []
         self.answered = False

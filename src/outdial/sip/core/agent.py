@@ -101,6 +101,8 @@ class Agent:
         self.on_drop = on_drop
         self.credentials_of = credentials_of
         self.now = 0.0
+        self.trouble = "Peer Unreachable"
+        """While requests fail because nothing can be sent: why, in words."""
         self.timers = TimerHeap()
         self.capabilities = capability_fields(name)
         self._clients: dict[TransactionKey, ClientTransaction] = {}
@@ -156,12 +158,18 @@ class Agent:
         self.now = now
         self.timers.fire(now)
 
-    def transport_failed(self, host: str, port: int, now: float) -> None:
-        """Nothing can be sent there (ICMP, refused connection): requests under way fail."""
+    def transport_failed(
+        self, host: str, port: int, now: float, why: str = "", security: object = None
+    ) -> None:
+        """Nothing can be sent there (ICMP, refused connection): requests under way fail.
+
+        With `security` only those whose hop has the same.
+        """
         self.now = now
+        self.trouble = why or "Peer Unreachable"
         for transaction in list(self._clients.values()):
             hop = transaction.hop
-            if hop.port == port and hop.host == host:
+            if hop.port == port and hop.host == host and hop.security is security:
                 transaction.fire(Event.TRANSPORT_ERROR)
 
     def counters(self) -> Counters:

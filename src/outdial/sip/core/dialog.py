@@ -157,7 +157,20 @@ class Dialog:
         source = self._source
         if not is_literal(host) or (":" in host) != (":" in source.host):
             return source
-        return Hop(source.transport, host.strip("[]"), uri.port or 5060, source.local)
+        host = host.strip("[]")
+        if source.is_secure:
+            return self._secure_hop(host, uri.port)
+        return Hop(source.transport, host, uri.port or 5060, source.local)
+
+    def _secure_hop(self, host: str, port: int | None) -> Hop:
+        """A dialog over TLS goes on over the connection that it came by (RFC 5923), where it leads
+        to the address, and so does one over a connection of the peer's: of an address alone
+        nobody knows which certificate to expect there."""
+        source = self._source
+        port = port or 5061
+        if source.security is None or (host, port) == (source.host, source.port):
+            return source
+        return source._replace(host=host, port=port)
 
 
 def contact_uri(message: Request | Response) -> str:

@@ -11,17 +11,26 @@ class Hop(NamedTuple):
     """Where a message goes, or where it came from, and which of our sockets carries it."""
 
     transport: str
-    """udp or tcp"""
+    """udp, tcp or tls"""
     host: str
     """IPv4 or IPv6 literal, without brackets."""
     port: int
     local: str
     """Our end as shown in Via and Contact: host:port; it also names the socket."""
+    security: object = None
+    """Of a TLS connection that we open: whose certificate the far end must show and how it is
+    checked, which is the transport's business. None for other transports, and where only a
+    connection of the peer's own leads."""
 
     @property
     def reliable(self) -> bool:
         """Whether the transport delivers or says that it did not (RFC 3261 section 17)."""
         return self.transport != "udp"
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether nobody between the two ends can read what goes there."""
+        return self.transport == "tls"
 
     @property
     def peer(self) -> str:

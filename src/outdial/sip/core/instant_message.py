@@ -94,7 +94,7 @@ class Sending:
         agent = self._agent
         if unreachable:
             alone = agent.now - self._sent_at < agent.timings.t1
-            result = MessageResult(503, "Peer Unreachable", local=True, not_taken=alone)
+            result = MessageResult(503, agent.trouble, local=True, not_taken=alone)
         else:
             result = MessageResult(408, "Request Timeout", local=True)
         agent.emit(self, result)

@@ -219,7 +219,7 @@ class OutgoingCall:
         if self._phase is _Phase.CANCELLING:
             self._reject(Rejected(487, "Request Terminated", local=True))
         elif unreachable:
-            self._reject(Rejected(503, "Peer Unreachable", local=True))
+            self._reject(Rejected(503, self._agent.trouble, local=True))
         else:
             self._reject(Rejected(408, "Request Timeout", local=True))
 

@@ -22,6 +22,8 @@ class ProbeResult:
     """The peer's status, whatever it is; None: no answer."""
     unreachable: bool = False
     """The transport said that nobody is there."""
+    why: str = ""
+    """What it said, in words."""
 
 
 class Probe:
@@ -58,4 +60,5 @@ class Probe:
         self._end(None, unreachable=unreachable)
 
     def _end(self, status: int | None, *, unreachable: bool) -> None:
-        self._agent.emit(self, ProbeResult(status, unreachable))
+        why = self._agent.trouble if unreachable else ""
+        self._agent.emit(self, ProbeResult(status, unreachable, why))

@@ -131,6 +131,7 @@ class _Leg:
     """What both legs can do."""
 
     peer: tuple[str, int] | None = (HOST, PORT)
+    is_secure = False
 
     def __init__(self, call: _Call) -> None:
         self._call = call

@@ -61,6 +61,35 @@ def test_a_contact_that_the_socket_cannot_send_to_is_reached_where_it_sends_from
     assert outline.uri == f"sip:b@{host}"
 
 
+SECURE = Hop("tls", "10.0.0.2", 5061, "10.0.0.1:5061", security="expects carrier.example")
+
+
+@pytest.mark.parametrize(
+    ("contact", "source", "goes_to"),
+    [
+        ("<sip:b@10.0.0.2;transport=tls>", SECURE, SECURE),
+        ("<sips:b@10.0.0.2>", SECURE, SECURE),
+        ("<sip:b@10.0.0.3;transport=tls>", SECURE, SECURE._replace(host="10.0.0.3")),
+        ("<sip:b@10.0.0.3:5071>", SECURE, SECURE._replace(host="10.0.0.3", port=5071)),
+        ("<sip:b@10.0.0.3:5071>", SECURE._replace(security=None), None),
+        ("<sip:b@10.0.0.2:5071>", SECURE._replace(port=41_000, security=None), None),
+    ],
+)
+def test_a_dialog_over_tls_goes_on_over_its_connection_or_to_whom_it_can_check(
+    contact: str, source: Hop, goes_to: Hop | None
+) -> None:
+    found = response(f"Contact: {contact}")
+    dialog = Dialog.as_client(OUTLINE, "a", found, source, symmetric=False)
+    assert dialog.outline("z9hG4bK2").hop == (goes_to or source)
+
+
+def test_what_we_send_over_tls_says_so() -> None:
+    assert contact(SECURE) == "<sip:10.0.0.1:5061;transport=tls>"
+    sent = Outline("sip:b@x", SECURE, "z9hG4bK1", (), "<sip:a@x>", "<sip:b@x>", "c", 1)
+    assert b"\r\nVia: SIP/2.0/TLS 10.0.0.1:5061;branch=z9hG4bK1;rport\r\n" in sent.encode("BYE")
+    assert SECURE.reliable and SECURE.is_secure and not SOURCE.is_secure
+
+
 def test_headers_of_a_contact_or_strict_route_do_not_come_into_a_request_uri() -> None:
     fields = ["Contact: <sip:b;c?d@10.0.0.3?Subject=hi>", "Record-Route: <sip:r?e@10.0.0.9?X=y>"]
     assert client_dialog(fields[0]).outline("z9hG4bK2").uri == "sip:b;c?d@10.0.0.3"
