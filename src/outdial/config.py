@@ -204,10 +204,26 @@ class Limits(_Section):
     posts_per_second: float = Field(0, ge=0)
     """API posts a second per key; more get 429. 0: no limit."""
     premium: bool = False
-    """Whether premium-rate and satellite numbers may be dialled."""
+    """What `premium_rate` and `satellite` are where they are not set."""
+    premium_rate: bool | None = None
+    """Whether premium-rate, shared-cost and personal numbers may be dialled; unset: as `premium`
+    says."""
+    satellite: bool | None = None
+    """Whether numbers of satellites and of international networks may be dialled (+870, +881, +882,
+    +883, +888); unset: as `premium` says."""
     sip_hosts: list[Annotated[str, AfterValidator(checks.host_maybe_port)]] = []
     """host[:port] that documents may dial with Sip, besides the hosts of trunks with any port;
     without a port all of the host's."""
+
+    @property
+    def allows_premium_rate(self) -> bool:
+        """Whether `premium_rate` numbers may be dialled."""
+        return self.premium if self.premium_rate is None else self.premium_rate
+
+    @property
+    def allows_satellite(self) -> bool:
+        """Whether `satellite` numbers may be dialled."""
+        return self.premium if self.satellite is None else self.satellite
 
 
 class Policy(_Section):

@@ -19,7 +19,7 @@ BAD_KEY = 40101
 DESTINATION = 40301
 """The number is not under `limits.destinations`."""
 PREMIUM = 40302
-"""The number is premium-rate, shared-cost or satellite."""
+"""The number is premium-rate, shared-cost, personal or satellite."""
 REFUSED_ADDRESS = 40303
 """The URL leads to an address or port that may not be reached."""
 SIP_HOST = 40304

@@ -34,7 +34,18 @@ _COSTLY = (
     ("1900", "premium-rate"),
     ("4470", "personal, charged as premium-rate"),
     ("4487", "revenue-sharing"),
+    ("61145", "satellite"),
+    ("61147", "satellite"),
 )
+_FAR = ("satellite", "international network", "reserved")
+"""Kinds that `limits.satellite` is the switch of; `limits.premium_rate` is that of the others."""
+_COSTLY_TYPES = {
+    "PREMIUM_RATE": "premium-rate",
+    "SHARED_COST": "shared-cost",
+    "PERSONAL_NUMBER": "personal",
+}
+"""Those of phonenumbers. Universal access numbers (UAN) are none of them: what they cost is the
+ordinary tariff in most countries, and ministries and banks have such numbers."""
 _NANP_976 = re.compile(r"1[2-9][0-9]{2}976[0-9]{4}")
 
 
@@ -111,16 +122,19 @@ def pattern() -> str:
 def check_destination(number: str, limits: Limits, field: str, *, sim: bool = False) -> None:
     """Raises Refused (403) unless E.164 digits may be dialled.
 
-    Premium-rate, shared-cost and satellite numbers need ``limits.premium``, simulated or not; the
-    list of ``limits.destinations`` is consulted only when real trunks are used.
+    Premium-rate, shared-cost and personal numbers need ``limits.premium_rate``, those of satellites
+    and of networks without a country ``limits.satellite``, simulated or not; the list of
+    ``limits.destinations`` is consulted only when real trunks are used.
     """
-    if not limits.premium:
+    if not (limits.allows_premium_rate and limits.allows_satellite):
         kind = costly(number)
-        if kind:
+        far = kind in _FAR
+        if kind and not (limits.allows_satellite if far else limits.allows_premium_rate):
+            switch = "limits.satellite" if far else "limits.premium_rate"
             raise Refused(
                 403,
                 codes.PREMIUM,
-                f"{field} is a {kind} number; the setting limits.premium allows those",
+                f"{field} is {_article(kind)} {kind} number; the setting {switch} allows those",
                 field=field,
             )
     if sim or (limits.destinations and number.startswith(tuple(limits.destinations))):
@@ -137,6 +151,10 @@ def check_destination(number: str, limits: Limits, field: str, *, sim: bool = Fa
         f'e.g. destinations = ["{number[: 1 if number[0] == "1" else 2]}"]',
         field=field,
     )
+
+
+def _article(kind: str) -> str:
+    return "an" if kind[0] in "aeio" else "a"
 
 
 @lru_cache(maxsize=1024)
@@ -156,11 +174,9 @@ def costly(number: str) -> str:
         kind_number = phonenumbers.number_type(phonenumbers.parse("+" + number))
     except phonenumbers.NumberParseException:
         return ""
-    if kind_number == phonenumbers.PhoneNumberType.PREMIUM_RATE:
-        return "premium-rate"
-    if kind_number == phonenumbers.PhoneNumberType.SHARED_COST:
-        return "shared-cost"
-    return ""
+    kind = _COSTLY_TYPES.get(phonenumbers.PhoneNumberType.to_string(kind_number), "")
+    # North America's personal numbers (1 5XX) cost what others do; the simulated phones have some
+    return "" if kind == "personal" and number.startswith("1") else kind
 
 
 def for_trunk(number: str, number_format: str) -> str:
@@ -226,7 +242,7 @@ class _Plan:
     prefix: re.Pattern[str] | None
     """What might be a national prefix there, to be dropped."""
     costly: tuple[re.Pattern[str], ...]
-    """Premium-rate and shared-cost numbers, of every region that shares the code."""
+    """Premium-rate, shared-cost and personal numbers, of every region that shares the code."""
 
     def takes_as_it_is(self, digits: str) -> bool:
         """Whether the number is possible and certainly has no national prefix."""
@@ -259,7 +275,12 @@ def _plan(code: str) -> _Plan | None:
         return None
     prefix = plan.national_prefix_for_parsing
     every = (PhoneMetadata.metadata_for_region_or_calling_code(int(code), r) for r in regions)
-    kinds = (kind for one in every if one for kind in (one.premium_rate, one.shared_cost))
+    kinds = (
+        kind
+        for one in every
+        if one
+        for kind in (one.premium_rate, one.shared_cost, one.personal_number)
+    )
     costly = {kind.national_number_pattern or "" for kind in kinds if kind}
     return _Plan(
         code,

@@ -75,6 +75,13 @@ def test_what_is_no_number(written: str, code: int) -> None:
         ("870773123456", "satellite"),
         ("881631234567", "satellite"),
         ("97912345678", "international premium-rate"),
+        ("80812345678", "international shared-cost"),
+        ("878101234567890", "universal personal"),
+        ("882134123456", "international network"),
+        ("883510012345678", "international network"),
+        ("61147123456", "satellite"),
+        ("4970012345678", "personal"),
+        ("41581234567", ""),  # a universal access number: an ordinary tariff
         ("19499300360", ""),
         ("18005797676", ""),
         ("15005550001", ""),
@@ -116,6 +123,78 @@ def test_costly_numbers_need_their_own_switch_also_in_simulation() -> None:
     assert refusal("19005550100", Limits(destinations=wide, premium=True)) == 0
     assert refusal("19005550100", Limits(premium=True)) == codes.DESTINATION
     assert refusal("19499300360", Limits(), sim=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("limits", "rate", "far"),
+    [
+        ({}, codes.PREMIUM, codes.PREMIUM),
+        ({"premium": True}, 0, 0),
+        ({"premium_rate": True}, 0, codes.PREMIUM),
+        ({"satellite": True}, codes.PREMIUM, 0),
+        ({"premium": True, "satellite": False}, 0, codes.PREMIUM),
+        ({"premium": True, "premium_rate": False}, codes.PREMIUM, 0),
+    ],
+)
+def test_premium_rates_and_satellites_have_a_switch_each(
+    limits: dict[str, bool], rate: int, far: int
+) -> None:
+    given = Limits.model_validate({"destinations": ["1", "4", "8", "9"], **limits})
+    for number in ("19005550100", "449061234567", "491801234567", "97912345678", "4970012345678"):
+        assert refusal(number, given) == rate, number
+    for number in ("870773123456", "881631234567", "882134123456", "883510012345678"):
+        assert refusal(number, given) == far, number
+
+
+def test_the_refusal_names_the_switch_that_allows_it() -> None:
+    for number, switch in (("19005550100", "premium_rate"), ("881631234567", "satellite")):
+        with pytest.raises(Refused) as caught:
+            check_destination(number, Limits(destinations=[""]), "to")
+        assert f"the setting limits.{switch} allows those" in caught.value.message
+
+
+_COSTLY_TYPES = (
+    phonenumbers.PhoneNumberType.PREMIUM_RATE,
+    phonenumbers.PhoneNumberType.SHARED_COST,
+    phonenumbers.PhoneNumberType.PERSONAL_NUMBER,
+)
+
+
+def test_the_costly_example_numbers_of_every_country_are_refused() -> None:
+    refused, tried = [], []
+    everywhere = Limits(destinations=[""])
+    for region in phonenumbers.SUPPORTED_REGIONS:
+        for kind in _COSTLY_TYPES:
+            example = phonenumbers.example_number_for_type(region, kind)
+            # those whose kind nobody can tell without the region are not judged by it
+            if example is None or phonenumbers.number_type(example) is not kind:
+                continue
+            number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)[1:]
+            if number.startswith("1") and kind is phonenumbers.PhoneNumberType.PERSONAL_NUMBER:
+                continue
+            tried.append(number)
+            if refusal(number, everywhere) == codes.PREMIUM:
+                refused.append(number)
+    assert len(tried) > 200
+    assert refused == tried
+
+
+def test_the_ordinary_example_numbers_of_every_country_are_not() -> None:
+    everywhere = Limits(destinations=[""])
+    for region in phonenumbers.SUPPORTED_REGIONS:
+        for kind in (phonenumbers.PhoneNumberType.FIXED_LINE, phonenumbers.PhoneNumberType.MOBILE):
+            example = phonenumbers.example_number_for_type(region, kind)
+            if example is not None:
+                number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+                assert refusal(number[1:], everywhere) == 0, number
+
+
+def test_everything_beyond_countries_is_refused_but_free_phone() -> None:
+    everywhere = Limits(destinations=[""])
+    for code in phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS:
+        example = phonenumbers.example_number_for_non_geo_entity(code)
+        number = f"{code}{example.national_number}"
+        assert refusal(number, everywhere) == (0 if code == 800 else codes.PREMIUM), number
 
 
 @pytest.mark.parametrize(

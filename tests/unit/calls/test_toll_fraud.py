@@ -46,6 +46,8 @@ DENIED = (
     "8823456789012",
     "883510012345678",
     "97912345678",
+    "4970012345678",  # personal
+    "61147123456",  # a satellite's number in Australia
     "252612345678",
     "37160123456",
 )
@@ -155,10 +157,10 @@ def test_no_post_asks_for_one(spelling: str) -> None:
 @pytest.mark.parametrize(
     ("number", "code", "rule"),
     [
-        ("19005550111", codes.PREMIUM, "limits.premium"),
-        ("870773123456", codes.PREMIUM, "limits.premium"),
-        ("8823456789012", codes.PREMIUM, "limits.premium"),
-        ("883510012345678", codes.PREMIUM, "limits.premium"),
+        ("19005550111", codes.PREMIUM, "limits.premium_rate"),
+        ("870773123456", codes.PREMIUM, "limits.satellite"),
+        ("8823456789012", codes.PREMIUM, "limits.satellite"),
+        ("883510012345678", codes.PREMIUM, "limits.satellite"),
         ("12125550111", codes.DESTINATION, "limits.destinations"),
         ("252612345678", codes.DESTINATION, "limits.destinations"),
     ],

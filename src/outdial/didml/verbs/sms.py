@@ -82,7 +82,7 @@ ROW = VerbRow(
         "and for `action` also `queued` or `sending`. Whether a telephone got it is not known.",
         "It goes over the trunks as a call to the number would, by SIP MESSAGE, or through the "
         "gateway of the settings: [text messages](../../guides/text-messages.md). "
-        "`limits.destinations` and `limits.premium` hold for it.",
+        "`limits.destinations`, `limits.premium_rate` and `limits.satellite` hold for it.",
         "A message is sent at most once. One that waits when the server is stopped is sent "
         "afterwards; one that was being sent just then may have arrived, and is told as `failed`.",
         "A call towards us is not answered for it: `Sms` and then `Reject` answers by text.",
