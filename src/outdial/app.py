@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from outdial import log
 from outdial.api.app import create_app
 from outdial.api.server import HttpServer
+from outdial.api.trunks import TrunkBoard
 from outdial.calls import playback
 from outdial.calls.archive import Recordings
 from outdial.calls.called_numbers import CalledNumbers
@@ -60,7 +61,6 @@ from outdial.sim.main import beside, start_carrier
 from outdial.sip.endpoint import SipEndpoint, parse_listener
 from outdial.sip.messenger import Messenger
 from outdial.sip.plane import SipPlane
-from outdial.sip.trunks import TrunkState
 from outdial.speech.cache import ClipCache
 from outdial.speech.mp3 import Mp3s
 from outdial.speech.pool import HelperPool
@@ -69,6 +69,7 @@ from outdial.speech.sounds import Sounds
 from outdial.speech.speech import Speech
 from outdial.store.backends import is_shared
 from outdial.store.store import Store
+from outdial.trunk_state import TrunkState
 from outdial.webhooks.deliver import Deliverer
 from outdial.webhooks.replay import Replays
 from outdial.webhooks.secret_file import Signing
@@ -98,6 +99,9 @@ class Trunking(SignallingPlane, Protocol):
 
     def trunk_states(self) -> Sequence[TrunkState]:
         """What is known of each trunk."""
+
+    def is_last_choice(self, trunk_name: str) -> bool:
+        """Whether any other trunk is better now."""
 
 
 class MediaSystem(MediaPlane, Protocol):
@@ -176,7 +180,7 @@ class Server:
         self.http = HttpServer(host.strip("[]"), int(port))
         stack.push_async_callback(self.http.stop)
         self.url = f"http://{host}:{self.http.port}"
-        routes = Routes(self.trunks)
+        routes = Routes(self.trunks, plane.is_last_choice)
 
         def check(number: str, field: str) -> None:
             check_destination(number, settings.limits, field, sim=settings.sim.enabled)
@@ -242,6 +246,7 @@ class Server:
             recordings=Recordings(recordings, self.store.archive, journal, self.mp3s),
             mp3s=self.mp3s,
             bans=self.sip.sentry,
+            trunks=TrunkBoard(self.trunks, plane.trunk_states),
             keys=keys,
             settings=settings,
             check_url=lambda url: check_url(url, policy),

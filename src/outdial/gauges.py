@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 from outdial.sip.core.agent import Agent
 from outdial.sip.sentry import OFFENCES, Sentry
-from outdial.sip.trunks import TrunkState
+from outdial.trunk_state import STATUSES, TrunkState
 from outdial.webhooks.deliver import Deliverer
 
 _MEDIA_GAUGES = {
@@ -155,20 +155,33 @@ class Gauges(Collector):
         yield _gauge("tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
 
     def _of_trunks(self) -> Iterator[Metric]:
-        """What the last OPTIONS said; nothing of a trunk that is not asked, or not yet."""
-        reachable = GaugeMetricFamily(
-            "outdial_trunk_reachable", "1: it answered the last OPTIONS.", labels=["trunk"]
+        """Whether calls should go there first; nothing of a trunk of which nobody knows."""
+        up = GaugeMetricFamily(
+            "outdial_trunk_up",
+            "1: it answers, and we are registered where we should be.",
+            labels=["trunk"],
+        )
+        standing = GaugeMetricFamily(
+            "outdial_trunk_state", "1: the state it is in.", labels=["trunk", "state"]
         )
         trip = GaugeMetricFamily(
             "outdial_trunk_rtt_seconds", "How long its last answer took.", labels=["trunk"]
         )
+        until = GaugeMetricFamily(
+            "outdial_trunk_registered_until_timestamp_seconds",
+            "When the registration ends unless it is refreshed.",
+            labels=["trunk"],
+        )
         for trunk in self._trunks():
-            if trunk.reachable is not None:
-                reachable.add_metric([trunk.name], int(trunk.reachable))
+            if trunk.is_well is not None:
+                up.add_metric([trunk.name], int(trunk.is_well))
+            for status in STATUSES:
+                standing.add_metric([trunk.name, status], int(status == trunk.status))
             if trunk.rtt_ms is not None:
                 trip.add_metric([trunk.name], trunk.rtt_ms / 1000)
-        yield reachable
-        yield trip
+            if trunk.registered_until is not None:
+                until.add_metric([trunk.name], trunk.registered_until)
+        yield from (up, standing, trip, until)
 
 
 def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:

@@ -17,6 +17,7 @@ from outdial import ids
 from outdial.api import record
 from outdial.api.app import create_app
 from outdial.api.server import HttpServer
+from outdial.api.trunks import TrunkBoard
 from outdial.calls import codes
 from outdial.calls.archive import Recordings
 from outdial.calls.called_numbers import CalledNumbers
@@ -27,7 +28,7 @@ from outdial.calls.repeats import Repeatable
 from outdial.calls.request import CallRequest
 from outdial.calls.standing import Standing, Standings
 from outdial.clock import SystemClock
-from outdial.config import Limits, Number, Settings, Storage
+from outdial.config import Limits, Number, Settings, Storage, Trunk
 from outdial.errors import Refused, StoreConflict
 from outdial.legs import TracedMessage
 from outdial.net.addresses import AddressPolicy, check_url
@@ -50,8 +51,13 @@ from outdial.store.records import (
     RecordingRecord,
     Usage,
 )
+from outdial.trunk_state import TrunkState
 
 KEY = "YOURSECRECTAPIKEY"
+TRUNKS = [
+    Trunk(name="carrier", address="sip.carrier.example", concurrent_calls=30),
+    Trunk(name="spare", address="203.0.113.5:5070", prefixes=["1", "44"]),
+]
 V2 = "/didforsaleapi/index.php/api/V2/CallTermination/"
 
 
@@ -119,6 +125,7 @@ class Record:
     positions: dict[str, int] = field(default_factory=dict)
     """Where calls wait on this server."""
     bans: BanList = field(default_factory=BanList)
+    trunk_states: list[TrunkState] = field(default_factory=list)
     usage_of: list[tuple[float, float]] = field(default_factory=list)
     """The times whose usage was asked for."""
     blind_reads: int = 0
@@ -368,6 +375,7 @@ async def running(
         recordings=Recordings(folder, lists.archive, lists.archive, mp3s),
         mp3s=mp3s,
         bans=lists.bans,
+        trunks=TrunkBoard(TRUNKS, lambda: lists.trunk_states),
         keys=lists,
         settings=settings,
         check_url=lambda url: check_url(url, policy),

@@ -13,7 +13,7 @@ from outdial.histogram import Histogram
 from outdial.sip.core.agent import Agent
 from outdial.sip.core.bans import Bans
 from outdial.sip.sentry import Sentry
-from outdial.sip.trunks import TrunkState
+from outdial.trunk_state import STATUSES, TrunkState
 
 _REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "api.md"
 
@@ -47,8 +47,8 @@ def _gauges(media: _Media) -> Gauges:
         ),
         Kept(lambda: {"idle": 4, "busy": 1}, lambda: 7, lambda: 2),
         lambda: [
-            TrunkState("main", True, 200, 12.5),
-            TrunkState("spare", False),
+            TrunkState("main", "registered", rtt_ms=12.5, registered_until=60.0),
+            TrunkState("spare", "down"),
             TrunkState("never-asked"),
         ],
     )
@@ -92,9 +92,16 @@ async def test_trunks_that_were_asked_are_told_of_and_how_late_callbacks_are() -
         for sample in metric.samples
         if "trunk" in sample.name or "lag" in sample.name
     }
-    assert found == {
-        ("outdial_trunk_reachable", "main"): 1,
-        ("outdial_trunk_reachable", "spare"): 0,
+    states = {"main": "registered", "spare": "down", "never-asked": "unknown"}
+    expected: dict[tuple[str, ...], float] = {
+        ("outdial_trunk_state", name, status): int(status == state)
+        for name, state in states.items()
+        for status in STATUSES
+    }
+    assert found == expected | {
+        ("outdial_trunk_up", "main"): 1,
+        ("outdial_trunk_up", "spare"): 0,
+        ("outdial_trunk_registered_until_timestamp_seconds", "main"): 60.0,
         ("outdial_trunk_rtt_seconds", "main"): 0.0125,
         ("outdial_callback_lag_seconds_bucket", "0.1"): 0,
         ("outdial_callback_lag_seconds_bucket", "1.0"): 1,

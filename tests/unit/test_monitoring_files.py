@@ -25,7 +25,7 @@ from outdial.nodes.metrics import NodeGauges
 from outdial.sip.core.agent import Agent
 from outdial.sip.core.bans import Bans
 from outdial.sip.sentry import Sentry
-from outdial.sip.trunks import TrunkState
+from outdial.trunk_state import TrunkState
 
 yaml: Any = importlib.import_module("yaml")  # it has no types
 
@@ -62,7 +62,7 @@ async def exposed() -> set[str]:
         cast(Any, SimpleNamespace()),
         cast(Any, deliverer),
         Kept(lambda: {"idle": 1}, lambda: 1, lambda: 1),
-        lambda: [TrunkState("main", True, 200, 1.0)],
+        lambda: [TrunkState("main", "up", rtt_ms=1.0)],
     )
     member = SimpleNamespace(holds_lease=True, takeovers=0, claimed=0)
     collectors = (gauges, Figures(), NodeGauges(cast(Any, member)))

@@ -17,6 +17,7 @@ from outdial.api.keys import Keys
 from outdial.api.rate import PostRate
 from outdial.api.record import Mp3s, Record, Replays
 from outdial.api.recordings import RecordingRoutes
+from outdial.api.trunks import TrunkBoard
 from outdial.calls.archive import Recordings
 from outdial.calls.called_numbers import CalledNumbers
 from outdial.calls.checks import Rules
@@ -57,6 +58,7 @@ def create_app(
     recordings: Recordings,
     mp3s: Mp3s,
     bans: BanList,
+    trunks: TrunkBoard,
     keys: Keys,
     settings: Settings,
     check_url: Callable[[str], None],
@@ -101,6 +103,7 @@ def create_app(
             sounds,
             folder,
             bans,
+            trunks,
             keys,
             clock,
             settings.didml.max_document_bytes,

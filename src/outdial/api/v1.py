@@ -21,6 +21,7 @@ from outdial.api.numbers import NumberRoutes
 from outdial.api.record import Record, Replays
 from outdial.api.recordings import RecordingRoutes
 from outdial.api.timeline import TimelineRoutes
+from outdial.api.trunks import TrunkBoard, TrunkRoutes
 from outdial.api.usage import UsageRoutes
 from outdial.calls.called_numbers import CalledNumbers
 from outdial.clock import Clock
@@ -39,6 +40,7 @@ def router(
     recordings: RecordingRoutes,
     faxes: Path,
     bans: BanList,
+    trunks: TrunkBoard,
     key_ring: keys.Keys,
     clock: Clock,
     max_document_bytes: int,
@@ -59,6 +61,7 @@ def router(
     recordings.add_to(routes)
     FaxRoutes(record, faxes).add_to(routes)
     BanRoutes(bans).add_to(routes)
+    TrunkRoutes(trunks, intake.calls).add_to(routes)
     UsageRoutes(record, intake.calls, clock).add_to(routes)
     MeetingRoutes(intake.calls, clock, intake.max_body_bytes).add_to(routes)
     return routes

@@ -199,7 +199,11 @@ class DialledLeg(CallLeg):
             )
 
     def _own_channel_first(self, routes: Sequence[Trunk]) -> list[Trunk]:
-        return sorted(routes, key=lambda trunk: trunk.name != self.channel)
+        """Its channel may be of a trunk that has gone down since it was given."""
+        is_last_choice = self._services.routes.is_last_choice
+        return sorted(
+            routes, key=lambda trunk: (is_last_choice(trunk.name), trunk.name != self.channel)
+        )
 
     def _take_channel(self, trunk: Trunk) -> bool:
         """A channel of the trunk in place of the one it holds; False when there is none."""

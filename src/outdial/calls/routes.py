@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from outdial.config import Trunk
 
 
 class Routes:
-    """The trunks of the settings, asked by number."""
+    """The trunks of the settings, asked by number. `is_last_choice` says of a trunk's name that any
+    other is better now: it is known to be down, or not registered."""
 
-    def __init__(self, trunks: Sequence[Trunk]) -> None:
+    def __init__(
+        self,
+        trunks: Sequence[Trunk],
+        is_last_choice: Callable[[str], bool] = lambda name: False,
+    ) -> None:
         self._trunks = tuple(trunks)
+        self.is_last_choice = is_last_choice
         self._by_name = {trunk.name: trunk for trunk in trunks}
 
     def named(self, name: str) -> Trunk | None:
@@ -23,7 +29,8 @@ class Routes:
         return tuple(self._by_name)
 
     def to(self, number: str, name: str = "") -> tuple[Trunk, ...]:
-        """The trunks to try in order: those with the longest prefix of the number.
+        """The trunks to try in order: those with the longest prefix of the number, and of these
+        the ones that are known to be down after the others.
 
         `number` is E.164 digits. A `name` leaves only that trunk, whatever its prefixes.
         Empty: there is no route.
@@ -35,7 +42,10 @@ class Routes:
         best = max((length for length, _ in lengths), default=-1)
         if best < 0:
             return ()
-        return tuple(trunk for length, trunk in lengths if length == best)
+        found = tuple(trunk for length, trunk in lengths if length == best)
+        if len(found) < 2:
+            return found
+        return tuple(sorted(found, key=lambda trunk: self.is_last_choice(trunk.name)))
 
     @staticmethod
     def _match(trunk: Trunk, number: str) -> int:

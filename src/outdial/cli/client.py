@@ -22,6 +22,10 @@ class ApiError(OutdialError):
     """The server refused, could not be reached, or answered something else than the API."""
 
 
+class Unreachable(ApiError):
+    """No server answers there."""
+
+
 class Broken(ApiError):
     """A stream of events ended before its end."""
 
@@ -76,7 +80,7 @@ class Client:
                 raise ApiError(f"{self.url} closed the connection in the middle of {path}")
             return size
         except ConnectionRefusedError:
-            raise ApiError(self._nobody()) from None
+            raise Unreachable(self._nobody()) from None
         except (ConnectionError, TimeoutError, http.client.HTTPException) as error:
             raise ApiError(
                 f"{self.url} cannot be reached: {error or type(error).__name__}"
@@ -131,7 +135,7 @@ class Client:
                     raise
                 status, data = self._exchange(method, path, body, headers)
         except ConnectionRefusedError:
-            raise ApiError(self._nobody()) from None
+            raise Unreachable(self._nobody()) from None
         except (OSError, http.client.HTTPException) as error:
             raise ApiError(
                 f"{self.url} cannot be reached: {error or type(error).__name__}"

@@ -258,10 +258,8 @@ async def _trunk(settings: Settings, trunk: Trunk) -> Finding:
             await endpoint.close()
     except OutdialError as error:
         return Finding(name, False, str(error), remedy)
-    if state.reachable:
-        return Finding(
-            name, True, f"answers OPTIONS with {state.last_status}, {state.rtt_ms:.0f} ms"
-        )
+    if state.is_well:
+        return Finding(name, True, f"answers OPTIONS with {state.last_code}, {state.rtt_ms:.0f} ms")
     return Finding(name, False, f"does not answer: {state.detail}", remedy)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from outdial.cli import bans, calls, deliveries, exits, meetings, numbers, recordings
+from outdial.cli import bans, calls, deliveries, exits, meetings, numbers, recordings, trunks
 from outdial.cli.options import Config, Json, Key, Server, Sim, print_line
 
 _USAGE_OF_TYPER = 2
@@ -29,9 +29,6 @@ keys_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-trunks_app = typer.Typer(
-    help="Look at the trunks of the settings.", no_args_is_help=True, rich_markup_mode=None
-)
 app.add_typer(bans.app, name="bans")
 app.add_typer(calls.app, name="calls")
 app.add_typer(meetings.conferences_app, name="conferences")
@@ -40,7 +37,7 @@ app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(numbers.app, name="numbers")
 app.add_typer(recordings.app, name="recordings")
 app.add_typer(keys_app, name="keys")
-app.add_typer(trunks_app, name="trunks")
+app.add_typer(trunks.app, name="trunks")
 
 
 def _tell_version(wanted: bool) -> None:
@@ -275,32 +272,6 @@ def keys_revoke(
     for key in asyncio.run(keyring.revoke(settings_of(config), name)):
         told = {"id": key.id, "name": key.name, "revoked": True}
         print_line(json.dumps(told) if as_json else f"{key.id}  {escape(key.name)}  revoked")
-
-
-@trunks_app.command("ls")
-def trunks_ls(config: Config = None, as_json: Json = False) -> None:
-    """List the trunks. Whether they answer says `outdial doctor`."""
-    from outdial.cli import lines
-    from outdial.cli.files import settings_of
-
-    trunks = settings_of(config).trunks
-    if as_json:
-        for trunk in trunks:
-            print_line(trunk.model_dump_json(exclude={"password", "inbound_password"}))
-        return
-    rows = [("NAME", "ADDRESS", "TRANSPORT", "PREFIXES", "FORMAT")]
-    rows += [
-        (
-            trunk.name,
-            trunk.address,
-            trunk.transport,
-            ", ".join(prefix or "(all)" for prefix in trunk.prefixes),
-            trunk.number_format,
-        )
-        for trunk in trunks
-    ]
-    for line in lines.table(rows):
-        print_line(line)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from outdial.errors import RemoteProtocolError
 from outdial.legs import (
     DialTarget,
     Rejected,
+    Released,
     SignallingEvent,
     SignallingListener,
     TraceListener,
@@ -29,7 +30,8 @@ from outdial.sip.core.uri import Uri
 from outdial.sip.endpoint import SipEndpoint, random_token
 from outdial.sip.leg import Leg
 from outdial.sip.resolver import ResolutionFailed, Resolver
-from outdial.sip.trunks import TrunkLine, TrunkState
+from outdial.sip.trunks import TrunkLine
+from outdial.trunk_state import TrunkState
 
 _log = log.get("sip")
 
@@ -41,7 +43,7 @@ class OutboundLeg(Leg):
     4.3); only the last failure is told.
     """
 
-    __slots__ = ("_cancelled", "_hops", "_invitation", "_listener", "_trace", "_trunk")
+    __slots__ = ("_cancelled", "_hops", "_invitation", "_line", "_listener", "_trace", "_trunk")
 
     def __init__(
         self,
@@ -50,10 +52,12 @@ class OutboundLeg(Leg):
         trunk: str,
         listener: SignallingListener,
         trace: TraceListener | None,
+        line: TrunkLine | None = None,
     ) -> None:
-        """`trunk` is the name of the one it is dialled on, "" for none."""
+        """`trunk` is the name of the one it is dialled on, "" for none, and `line` that one."""
         super().__init__(endpoint, None, sip_call_id)
         self._trunk = trunk
+        self._line = line
         self._listener = listener
         self._trace = trace
         self._cancelled = False
@@ -106,6 +110,8 @@ class OutboundLeg(Leg):
             hops, invitation = self._hops, self._invitation
             self.invite(_at(invitation, hops[0]), hops)
         else:
+            if self._line is not None and not isinstance(event, Released):
+                self._line.noticed(answered=not unreachable)
             super().deliver(event)
 
     def tell(self, event: SignallingEvent) -> None:
@@ -200,6 +206,11 @@ class SipPlane:
         """What is known of each trunk, in the order of the settings."""
         return [trunk.state for trunk in self._trunks.values()]
 
+    def is_last_choice(self, trunk_name: str) -> bool:
+        """Whether any other trunk is better now."""
+        trunk = self._trunks.get(trunk_name)
+        return trunk is not None and trunk.state.is_last_choice
+
     async def ping(self, trunk_name: str, timeout_s: float = 5.0) -> TrunkState:
         """Asks the trunk now. KeyError for an unknown name."""
         return await self._trunks[trunk_name].ping(timeout_s)
@@ -215,10 +226,11 @@ class SipPlane:
     ) -> OutboundLeg:
         """Sends the INVITE; if a name must be looked up for it, as soon as that is done."""
         call_id = f"{target.leg_id}-{random_token()}"
-        leg = OutboundLeg(self._endpoint, call_id, target.trunk, listener, trace)
+        trunk = None if target.uri else self._trunks.get(target.trunk)
+        leg = OutboundLeg(self._endpoint, call_id, target.trunk, listener, trace, trunk)
         if target.uri:
             self._dial_uri(leg, target, offer)
-        elif (trunk := self._trunks.get(target.trunk)) is None:
+        elif trunk is None:
             leg.fail(Rejected(503, f"No trunk named {target.trunk}", local=True))
         elif (hops := trunk.hops_known()) is not None:
             self._invite_trunk(leg, trunk, target, offer, hops)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
 from outdial.clock import Clock
@@ -15,25 +14,11 @@ from outdial.sip.core.outline import user_part
 from outdial.sip.core.probe import ProbeResult
 from outdial.sip.endpoint import SipEndpoint
 from outdial.sip.resolver import ResolutionFailed, Resolver
+from outdial.sip.trunk_health import Answer, TrunkHealth
+from outdial.trunk_state import TrunkState
 
 _PING_TIMEOUT_S = 5.0
 _LOOK_UP_AGAIN_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class TrunkState:
-    """What the last OPTIONS said."""
-
-    name: str
-    reachable: bool | None = None
-    """None: not asked yet."""
-    last_status: int | None = None
-    """The SIP status of the answer; None when there was none."""
-    rtt_ms: float | None = None
-    checked_at: float | None = None
-    """Wall time, seconds."""
-    detail: str = ""
-    """Why it is not reachable, for a person."""
 
 
 class TrunkLine:
@@ -44,7 +29,7 @@ class TrunkLine:
     ) -> None:
         self.settings = settings
         self.host, self.port = split_address(settings.address)
-        self.state = TrunkState(settings.name)
+        self.health = TrunkHealth(settings.name, clock)
         self.hosts: frozenset[str] = frozenset(
             (self.host.strip("[]"),) if is_literal(self.host) else ()
         )
@@ -55,6 +40,11 @@ class TrunkLine:
         self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[object]] = set()
+
+    @property
+    def state(self) -> TrunkState:
+        """What is known of it."""
+        return self.health.state
 
     @property
     def credentials(self) -> Credentials | None:
@@ -114,10 +104,10 @@ class TrunkLine:
         try:
             hops = await self.hops()
         except ResolutionFailed as error:
-            return self._note(replace(self.state, reachable=False, detail=str(error)))
+            return self.health.pinged(Answer(problem=str(error)))
         if not hops:
-            detail = f"no {self.settings.transport} listener of that address family"
-            return self._note(replace(self.state, reachable=False, detail=detail))
+            problem = f"no {self.settings.transport} listener of that address family"
+            return self.health.pinged(Answer(problem=problem))
         answered: asyncio.Future[ProbeResult] = asyncio.get_running_loop().create_future()
         asked_at = self._clock.monotonic()
         self._endpoint.probe(f"sip:{self.settings.address}", hops[0], _resolve(answered))
@@ -127,19 +117,18 @@ class TrunkLine:
         except TimeoutError:
             result = ProbeResult(None)
         rtt_ms = 1000 * (self._clock.monotonic() - asked_at)
-        return self._note(self._judge(result, hops[0], rtt_ms))
+        return self.health.pinged(_judge(result, hops[0], rtt_ms))
 
-    def _judge(self, result: ProbeResult, hop: Hop, rtt_ms: float) -> TrunkState:
-        if result.status is None:
-            why = "nobody listens at" if result.unreachable else "no answer from"
-            return TrunkState(self.settings.name, False, detail=f"{why} {hop.peer}")
-        ok = result.status not in (408, 503)
-        detail = "" if ok else f"{hop.peer} answers {result.status}"
-        return TrunkState(self.settings.name, ok, result.status, rtt_ms, detail=detail)
-
-    def _note(self, state: TrunkState) -> TrunkState:
-        self.state = replace(state, checked_at=self._clock.now())
-        return self.state
+    def noticed(self, *, answered: bool) -> None:
+        """A call on it was answered, be it by a refusal, or got no answer. After the latter it is
+        asked at once whether it is there."""
+        if answered:
+            if self.state.is_last_choice:
+                self.health.heard()
+            return
+        self.health.missed()
+        if self.settings.options_interval_s and not self._tasks:
+            self._spawn(self.ping(_PING_TIMEOUT_S))
 
     async def _look_up(self) -> None:
         try:
@@ -151,6 +140,17 @@ class TrunkLine:
         task: asyncio.Task[object] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _judge(result: ProbeResult, hop: Hop, rtt_ms: float) -> Answer:
+    target = f"{hop.transport}:{hop.peer}"
+    if result.status is None:
+        why = "nobody listens at" if result.unreachable else "no answer from"
+        what = f": {result.why}" if result.why else ""
+        return Answer(target, problem=f"{why} {hop.peer}{what}")
+    ok = result.status not in (408, 503)
+    problem = "" if ok else f"{hop.peer} answers {result.status}"
+    return Answer(target, result.status, result.reason, rtt_ms, problem)
 
 
 def _resolve(future: asyncio.Future[ProbeResult]) -> Callable[[ProbeResult], None]:

@@ -40,3 +40,23 @@ def test_a_named_trunk_is_used_whatever_its_prefixes() -> None:
     assert names(routes, "13035550100", "uk") == ["uk"]
     assert names(routes, "13035550100", "none") == []
     assert routes.names() == ("uk", "world")
+
+
+def test_trunks_that_are_down_come_last() -> None:
+    down = {"b", "c"}
+    trunks = [
+        trunk("b", "1"),
+        trunk("a", "1"),
+        trunk("c", "1"),
+        trunk("d", "1"),
+        trunk("world", ""),
+    ]
+    routes = Routes(trunks, lambda name: name in down)
+    assert names(routes, "13035550100") == ["a", "d", "b", "c"]
+    assert names(routes, "13035550100", "b") == ["b"], "whoever names a trunk gets it"
+    down.clear()
+    assert names(routes, "13035550100") == ["b", "a", "c", "d"]
+
+
+def test_the_only_trunk_is_tried_though_it_is_down() -> None:
+    assert names(Routes([trunk("a", "1")], lambda name: True), "13035550100") == ["a"]

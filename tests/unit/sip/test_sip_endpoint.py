@@ -489,12 +489,14 @@ async def test_trunk_states(near: SipEndpoint, far: SipEndpoint) -> None:
         Trunk(name="up", address=f"127.0.0.1:{port_of(far)}"),
         Trunk(name="down", address=f"127.0.0.1:{unused_port()}"),
     )
-    assert [state.reachable for state in plane.trunk_states()] == [None, None]
+    assert [state.status for state in plane.trunk_states()] == ["unknown", "unknown"]
     up, down = await plane.ping("up"), await plane.ping("down")
-    assert (up.reachable, up.last_status) == (True, 200)
+    assert (up.status, up.last_code, up.last_reason) == ("up", 200, "OK")
     assert up.rtt_ms is not None
     assert up.checked_at is not None
-    assert down.reachable is False
+    assert up.target == f"udp:127.0.0.1:{port_of(far)}"
+    assert down.status == "down"
+    assert (plane.is_last_choice("up"), plane.is_last_choice("down")) == (False, True)
     assert "nobody listens" in down.detail
     assert plane.trunk_states() == [up, down]
     with pytest.raises(KeyError):

@@ -24,6 +24,8 @@ class ProbeResult:
     """The transport said that nobody is there."""
     why: str = ""
     """What it said, in words."""
+    reason: str = ""
+    """The reason phrase of the peer's answer."""
 
 
 class Probe:
@@ -53,12 +55,9 @@ class Probe:
     def on_response(self, transaction: ClientTransaction, response: Response, source: Hop) -> None:
         """Any final response shows that the peer is alive."""
         if response.status >= 200:
-            self._end(response.status, unreachable=False)
+            self._agent.emit(self, ProbeResult(response.status, reason=response.reason))
 
     def on_no_response(self, transaction: ClientTransaction, *, unreachable: bool) -> None:
         """Nobody there."""
-        self._end(None, unreachable=unreachable)
-
-    def _end(self, status: int | None, *, unreachable: bool) -> None:
         why = self._agent.trouble if unreachable else ""
-        self._agent.emit(self, ProbeResult(status, unreachable, why))
+        self._agent.emit(self, ProbeResult(None, unreachable, why))

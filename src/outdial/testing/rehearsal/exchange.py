@@ -24,7 +24,7 @@ from outdial.legs import (
 from outdial.sip.core.headers import Headers
 from outdial.sip.core.message import Request
 from outdial.sip.core.uri import Uri
-from outdial.sip.trunks import TrunkState
+from outdial.trunk_state import TrunkState
 
 HOST = "127.0.0.1"
 PORT = 5060
@@ -61,6 +61,10 @@ class ExchangePlane:
     def trunk_states(self) -> Sequence[TrunkState]:
         """None of them is ever asked."""
         return ()
+
+    def is_last_choice(self, trunk_name: str) -> bool:
+        """So none is."""
+        return False
 
     def _arrive(self, call: _Call) -> None:
         if not call.is_over:

@@ -1,0 +1,51 @@
+"""What is known of a trunk: whether it answers, whether we are registered there, and since when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Status = Literal["unknown", "up", "down", "registering", "registered", "rejected"]
+"""unknown: not asked, or not yet. up, down: whether it answers OPTIONS, and calls. registering: the
+first REGISTER, or one after the binding was lost, is under way. registered: its calls find us.
+rejected: the registrar does not want us."""
+
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkState:
+    """One trunk at one moment. Times are wall times, seconds."""
+
+    name: str
+    status: Status = "unknown"
+    since: float | None = None
+    """When it became so; None: it never was anything else."""
+    last_code: int | None = None
+    """The SIP status of the last answer to OPTIONS or REGISTER; None: there was none."""
+    last_reason: str = ""
+    """Its reason phrase."""
+    rtt_ms: float | None = None
+    """How long that answer took."""
+    target: str = ""
+    """Whom it was asked of: transport:address:port."""
+    checked_at: float | None = None
+    """When it was last asked."""
+    detail: str = ""
+    """Why it is not well, for a person."""
+    registers: bool = False
+    """Whether we register there."""
+    registered_until: float | None = None
+    """When the binding ends unless it is refreshed."""
+
+    @property
+    def is_well(self) -> bool | None:
+        """Whether calls should go there first; None: nobody knows."""
+        if self.status == "unknown":
+            return None
+        return self.status in ("up", "registered")
+
+    @property
+    def is_last_choice(self) -> bool:
+        """Whether any other trunk for the same number is the better one."""
+        return self.is_well is False

@@ -1,0 +1,66 @@
+"""`/v1/trunks`, over HTTP."""
+
+from __future__ import annotations
+
+from contract.conftest import Door
+from outdial.trunk_state import TrunkState
+
+CARRIER = {
+    "name": "carrier",
+    "address": "sip.carrier.example",
+    "transport": "udp",
+    "prefixes": [""],
+    "state": "rejected",
+    "since": "1970-01-01T00:01:00.000Z",
+    "detail": "403 Forbidden",
+    "last_code": 403,
+    "last_reason": "Forbidden",
+    "rtt_ms": 12.3,
+    "target": "udp:198.51.100.7:5060",
+    "checked_at": "1970-01-01T00:02:00.000Z",
+    "registers": True,
+    "registered_until": None,
+    "live": 0,
+    "queued": 0,
+    "concurrent_calls": 30,
+    "calls_per_second": None,
+    "minutes_per_day": None,
+}
+
+
+def rejected() -> TrunkState:
+    return TrunkState(
+        "carrier",
+        "rejected",
+        since=60.0,
+        last_code=403,
+        last_reason="Forbidden",
+        rtt_ms=12.3456,
+        target="udp:198.51.100.7:5060",
+        checked_at=120.0,
+        detail="403 Forbidden",
+        registers=True,
+    )
+
+
+async def test_trunks_are_listed_in_the_order_of_the_settings(door: Door) -> None:
+    door.record.trunk_states = [rejected()]
+    status, answer = await door.get("/v1/trunks")
+    assert status == 200
+    assert answer["trunks"][0] == CARRIER
+    spare = answer["trunks"][1]
+    assert (spare["name"], spare["prefixes"]) == ("spare", ["1", "44"])
+    assert (spare["state"], spare["since"], spare["checked_at"]) == ("unknown", None, None)
+
+
+async def test_one_trunk(door: Door) -> None:
+    door.record.trunk_states = [rejected()]
+    assert await door.get("/v1/trunks/carrier") == (200, CARRIER)
+    status, problem = await door.get("/v1/trunks/nope")
+    assert (status, problem["code"], problem["field"]) == (404, 40405, "name")
+
+
+async def test_a_key_is_needed(door: Door) -> None:
+    for path in ("/v1/trunks", "/v1/trunks/carrier"):
+        async with door.http.get(door.base + path) as answer:
+            assert answer.status == 401
