@@ -146,7 +146,7 @@ def _judge(result: ProbeResult, hop: Hop, rtt_ms: float) -> Answer:
     target = f"{hop.transport}:{hop.peer}"
     if result.status is None:
         why = "nobody listens at" if result.unreachable else "no answer from"
-        what = f": {result.why}" if result.why else ""
+        what = f": {result.why}" if result.why not in ("", "Peer Unreachable") else ""
         return Answer(target, problem=f"{why} {hop.peer}{what}")
     ok = result.status not in (408, 503)
     problem = "" if ok else f"{hop.peer} answers {result.status}"
