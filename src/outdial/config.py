@@ -42,6 +42,8 @@ class Sip(_Section):
     """Host (and port) to show in Via and Contact behind NAT; empty: the listening one."""
     t1_ms: int = Field(500, ge=10)
     """Round-trip estimate of RFC 3261 17.1.1.1: every SIP timer follows from it."""
+    nameservers: list[Annotated[str, AfterValidator(checks.name_server)]] = []
+    """address[:port] of the name servers asked for trunks and hosts; empty: the system's."""
     user_agent: str = "Outdial"
     """User-Agent and Server header."""
     strangers: Literal["ignore", "refuse"] = "ignore"
@@ -260,9 +262,10 @@ class Trunk(_Section):
     name: Annotated[str, Field(min_length=1)]
     """What the trunk is called in requests, logs and listings."""
     address: Annotated[str, AfterValidator(checks.host_maybe_port)]
-    """host[:port]; SRV when no port."""
+    """host[:port]; without a port SRV records say where its servers are."""
     transport: Literal["udp", "tcp"] = "udp"
-    """How SIP goes to the trunk."""
+    """How SIP goes to the trunk. Where neither it nor a port is set, the NAPTR records of `address`
+    say so, if there are any, and else its SRV records."""
     username: str = ""
     """For digest authentication, when the trunk asks for it."""
     password: SecretStr = SecretStr("")

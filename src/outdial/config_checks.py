@@ -68,6 +68,17 @@ def optional_host(text: str) -> str:
     return host_maybe_port(text) if text else text
 
 
+def name_server(text: str) -> str:
+    """An IP address, with a port or without."""
+    bare = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text
+    host, port = host_and_port(bare)
+    if not _is_address(host):
+        raise ValueError(f"{host!r} is not an IP address; a name server is named by its address")
+    if port == 0:
+        raise ValueError(f"{text!r}: 0 is not the port of a name server; 53 is what most have")
+    return bare
+
+
 def address(text: str) -> str:
     """An IPv4 or IPv6 address that can stand in an SDP."""
     if not _is_address(text):

@@ -54,7 +54,7 @@ class Messenger:
     ) -> MessageResult:
         message = InstantMessage(
             call_id=f"{target.message_id}-{random_token()}",
-            uri=trunk.uri(target.number),
+            uri=trunk.uri(target.number, hop),
             from_=name_addr("", address_of(target.sender, hop)),
             hop=hop,
             text=b"",

@@ -25,10 +25,12 @@ from outdial.sip.core.dialog_data import DialogData
 from outdial.sip.core.guard import Accounts
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.invite_client import Invitation, OutgoingCall
+from outdial.sip.core.locating import TRANSPORTS, Target
 from outdial.sip.core.outline import name_addr, user_part
 from outdial.sip.core.uri import Uri
 from outdial.sip.endpoint import SipEndpoint, random_token
 from outdial.sip.leg import Leg
+from outdial.sip.names import NameServers
 from outdial.sip.resolver import ResolutionFailed, Resolver
 from outdial.sip.trunks import TrunkLine
 from outdial.trunk_state import TrunkState
@@ -133,7 +135,7 @@ class SipPlane:
         """Calls from the trunks' addresses are taken from now on, if the endpoint takes any."""
         self._settings = settings
         self._endpoint = endpoint
-        self._resolver = resolver or Resolver()
+        self._resolver = resolver or make_resolver(settings)
         self._trunks = {
             trunk.name: TrunkLine(trunk, endpoint, self._resolver, clock) for trunk in trunks
         }
@@ -153,6 +155,7 @@ class SipPlane:
 
     def close(self) -> None:
         """Ends the watching and what is being looked up. Legs are not touched."""
+        self._resolver.close()
         for trunk in self._trunks.values():
             trunk.close()
         for task in self._tasks:
@@ -282,7 +285,7 @@ class SipPlane:
             return
         known = self._resolver.known(uri.host, uri.port, transport)
         if known is not None:
-            hops = self._hops(transport, known)
+            hops = self._hops(known)
             self._invite(leg, target, offer, str(uri), hops, None, nat=False)
         else:
             self._spawn(self._resolve_uri(leg, target, offer, uri, transport))
@@ -295,7 +298,7 @@ class SipPlane:
         except ResolutionFailed as error:
             leg.fail(Rejected(503, str(error), local=True))
             return
-        hops = self._hops(transport, found)
+        hops = self._hops(found)
         self._invite(leg, target, offer, str(uri), hops, None, nat=False)
 
     async def _resolve_trunk(
@@ -316,7 +319,8 @@ class SipPlane:
         offer: bytes,
         hops: Sequence[Hop],
     ) -> None:
-        uri, nat = trunk.uri(target.number), trunk.settings.nat
+        uri = trunk.uri(target.number, hops[0] if hops else None)
+        nat = trunk.settings.nat
         self._invite(leg, target, offer, uri, hops, trunk.credentials, nat=nat)
 
     def _invite(
@@ -347,14 +351,26 @@ class SipPlane:
         )
         leg.invite(invitation, hops)
 
-    def _hops(self, transport: str, addresses: Sequence[tuple[str, int]]) -> list[Hop]:
-        hops = [self._endpoint.hop(transport, host, port) for host, port in addresses]
+    def _hops(self, targets: Sequence[Target]) -> list[Hop]:
+        hops = [self._endpoint.hop(one.transport, one.host, one.port) for one in targets]
         return [hop for hop in hops if hop is not None]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def make_resolver(settings: Sip) -> Resolver:
+    """That of a server with these settings."""
+    listening = {listener.partition(":")[0] for listener in settings.listen}
+    spoken = [transport for transport in TRANSPORTS if transport in listening]
+    return Resolver(NameServers(settings.nameservers), spoken, _fraction)
+
+
+def _fraction() -> float:
+    """A random number from 0 to 1, 1 excluded."""
+    return int(random_token()[:8], 16) / 0x1_0000_0000
 
 
 def address_of(number: str, hop: Hop) -> str:

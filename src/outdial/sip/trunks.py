@@ -10,6 +10,7 @@ from outdial.clock import Clock
 from outdial.config import Trunk
 from outdial.sip.core.authorization import Credentials
 from outdial.sip.core.hop import Hop, is_literal
+from outdial.sip.core.locating import Target
 from outdial.sip.core.outline import user_part
 from outdial.sip.core.probe import ProbeResult
 from outdial.sip.endpoint import SipEndpoint
@@ -19,6 +20,7 @@ from outdial.trunk_state import TrunkState
 
 _PING_TIMEOUT_S = 5.0
 _LOOK_UP_AGAIN_S = 60.0
+_MAX_HOSTS = 256
 
 
 class TrunkLine:
@@ -29,11 +31,14 @@ class TrunkLine:
     ) -> None:
         self.settings = settings
         self.host, self.port = split_address(settings.address)
+        self.transport = transport_of(settings)
         self.health = TrunkHealth(settings.name, clock)
         self.hosts: frozenset[str] = frozenset(
             (self.host.strip("[]"),) if is_literal(self.host) else ()
         )
-        """All addresses that the trunk was ever found at: its calls come from them too."""
+        """All addresses that the trunk was found at, of very many the latest: its calls come from
+        them too."""
+        self._found: dict[str, None] = dict.fromkeys(self.hosts)
         self._networks = tuple(map(ip_network, settings.inbound_addresses))
         self._endpoint = endpoint
         self._resolver = resolver
@@ -54,11 +59,13 @@ class TrunkLine:
         password = self.settings.password.get_secret_value()
         return Credentials(self.settings.username, password, self.hosts)
 
-    def uri(self, number: str) -> str:
-        """The number at the trunk, as a Request-URI; `number` is in the trunk's format."""
+    def uri(self, number: str, hop: Hop | None = None) -> str:
+        """The number at the trunk, as a Request-URI; `number` is in the trunk's format, and `hop`
+        is the way to it."""
         settings = self.settings
-        transport = "" if settings.transport == "udp" else f";transport={settings.transport}"
-        return f"sip:{user_part(number)}@{settings.address}{transport}"
+        transport = settings.transport if hop is None else hop.transport
+        parameter = "" if transport == "udp" else f";transport={transport}"
+        return f"sip:{user_part(number)}@{settings.address}{parameter}"
 
     def calls_from(self, host: str) -> bool:
         """Whether its calls to us may come from that address."""
@@ -71,23 +78,32 @@ class TrunkLine:
 
     def hops_known(self) -> list[Hop] | None:
         """Where it is, if no name has to be looked up for that."""
-        known = self._resolver.known(self.host, self.port, self.settings.transport)
+        known = self._resolver.known(self.host, self.port, self.transport)
         return None if known is None else self._hops(known)
 
     async def hops(self) -> list[Hop]:
         """Where it is, best first. Raises ResolutionFailed."""
-        transport = self.settings.transport
-        return self._hops(await self._resolver.resolve(self.host, self.port, transport))
+        return self._hops(await self._resolver.resolve(self.host, self.port, self.transport))
 
-    def _hops(self, addresses: list[tuple[str, int]]) -> list[Hop]:
-        self.hosts |= {host for host, _ in addresses}
-        transport = self.settings.transport
-        hops = [self._endpoint.hop(transport, host, port) for host, port in addresses]
+    def _hops(self, targets: list[Target]) -> list[Hop]:
+        self._note_hosts(targets)
+        hops = [self._endpoint.hop(one.transport, one.host, one.port) for one in targets]
         return [hop for hop in hops if hop is not None]
+
+    def _note_hosts(self, targets: list[Target]) -> None:
+        """All of its servers are the trunk's, whichever of them is called: any may call us."""
+        if not all(target.host in self.hosts for target in targets):
+            for target in targets:
+                self._found.pop(target.host, None)
+                self._found[target.host] = None
+            while len(self._found) > _MAX_HOSTS:
+                del self._found[next(iter(self._found))]
+            self.hosts = frozenset(self._found)
 
     def watch(self) -> None:
         """Looks the trunk up and pings it, now and then every `options_interval_s`."""
         interval = self.settings.options_interval_s
+        self._resolver.keep(self.host, self.port, self.transport)
         self._spawn(self.ping(_PING_TIMEOUT_S) if interval else self._look_up())
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(interval or _LOOK_UP_AGAIN_S, self.watch)
@@ -159,6 +175,11 @@ def _resolve(future: asyncio.Future[ProbeResult]) -> Callable[[ProbeResult], Non
             future.set_result(result)
 
     return done
+
+
+def transport_of(settings: Trunk) -> str:
+    """The transport that the owner has set; "" leaves it to the domain's records."""
+    return settings.transport if "transport" in settings.model_fields_set else ""
 
 
 def split_address(address: str) -> tuple[str, int | None]:

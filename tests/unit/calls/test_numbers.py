@@ -193,6 +193,7 @@ def test_everything_beyond_countries_is_refused_but_free_phone() -> None:
     everywhere = Limits(destinations=[""])
     for code in phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS:
         example = phonenumbers.example_number_for_non_geo_entity(code)
+        assert example is not None
         number = f"{code}{example.national_number}"
         assert refusal(number, everywhere) == (0 if code == 800 else codes.PREMIUM), number
 

@@ -11,6 +11,7 @@ import pytest
 import uvloop
 from pydantic import SecretStr
 
+from doubles.names import BookOfNames
 from outdial.clock import SystemClock
 from outdial.config import Sip, Trunk
 from outdial.errors import ConfigError
@@ -32,7 +33,7 @@ from outdial.sip.core.hop import Hop
 from outdial.sip.endpoint import SipEndpoint, parse_listener
 from outdial.sip.leg import InboundLeg
 from outdial.sip.plane import OutboundLeg, SipPlane
-from outdial.sip.resolver import Resolver, SrvRecord
+from outdial.sip.resolver import Resolver
 from outdial.sip.sentry import Sentry
 from outdial.sip.tcp import TcpPool
 from outdial.sip.udp import UdpListener, shown_address
@@ -273,13 +274,11 @@ async def test_a_trunk_whose_name_must_be_looked_up_is_released_after_that(
     phone.act = answer
     port = port_of(far)
 
-    async def hosts(name: str) -> list[str]:
-        await asyncio.sleep(0.02)
-        return ["127.0.0.1"]
-
+    names = BookOfNames({"carrier.test": ["127.0.0.1"]})
+    names.before = lambda: asyncio.sleep(0.02)
     trunk = Trunk(name="t", address=f"carrier.test:{port}")
     events = Events()
-    leg = plane_to(near, trunk, resolver=Resolver(hosts=hosts)).dial(target(), OFFER, events)
+    leg = plane_to(near, trunk, resolver=Resolver(names)).dial(target(), OFFER, events)
     await events.wait(Answered)
     leg.acknowledge()
     data = leg.dialog_data
@@ -287,7 +286,7 @@ async def test_a_trunk_whose_name_must_be_looked_up_is_released_after_that(
     await asyncio.sleep(0.05)
     later = await another(near)
     try:
-        plane_to(later, trunk, resolver=Resolver(hosts=hosts)).release(data)
+        plane_to(later, trunk, resolver=Resolver(names)).release(data)
         await phone.events.wait(Released)
     finally:
         await later.close()
@@ -381,11 +380,8 @@ async def test_a_handler_that_raises_refuses_the_call(
     ],
 )
 async def test_uris_that_cannot_be_called(near: SipEndpoint, uri: str, status: int) -> None:
-    async def none(name: str) -> list[str]:
-        return []
-
     events = Events()
-    plane_to(near, resolver=Resolver(hosts=none)).dial(target("", uri), OFFER, events)
+    plane_to(near, resolver=Resolver(BookOfNames())).dial(target("", uri), OFFER, events)
     assert events.seen == []
     rejected = await events.wait(Rejected)
     assert (rejected.status, rejected.local) == (status, True)
@@ -403,17 +399,13 @@ async def test_an_unknown_trunk(near: SipEndpoint) -> None:
 
 async def test_srv_and_the_next_address(near: SipEndpoint, far: SipEndpoint, phone: Phone) -> None:
     """The preferred target is down, the call goes to the next."""
-    dead, asked = unused_port(), list[str]()
-
-    async def srv(name: str) -> list[SrvRecord]:
-        asked.append(name)
-        return [(20, 1, "b.example", port_of(far)), (10, 1, "a.example", dead)]
-
-    async def hosts(name: str) -> list[str]:
-        return ["127.0.0.1"]
-
+    rows = [(20, 1, "b.example", port_of(far)), (10, 1, "a.example", unused_port())]
+    names = BookOfNames(
+        {"a.example": ["127.0.0.1"], "b.example": ["127.0.0.1"]},
+        {"_sip._udp.carrier.example": rows},
+    )
     phone.act = answer
-    resolver = Resolver(srv, hosts)
+    resolver = Resolver(names, spoken=["udp"])
     plane = plane_to(near, Trunk(name="t", address="carrier.example"), resolver=resolver)
     for _ in range(2):
         events = Events()
@@ -422,7 +414,8 @@ async def test_srv_and_the_next_address(near: SipEndpoint, far: SipEndpoint, pho
         leg.hang_up()
         await events.wait(Released)
         assert [type(event) for event in events.seen] == [Ringing, Answered, Released]
-    assert asked == ["_sip._udp.carrier.example"]
+    assert names.asked[:2] == ["NAPTR carrier.example", "_sip._udp.carrier.example"]
+    assert len(names.asked) == 4, "what is known is not asked for again"
     assert plane.is_trunk("127.0.0.1")
     assert plane.trunk_of("127.0.0.1") == "t"
     assert plane.trunk_of("127.0.0.2") is None
@@ -464,14 +457,15 @@ async def test_whose_calls_come_from_where_and_what_they_must_show(near: SipEndp
 
 async def test_hanging_up_while_a_name_is_looked_up(near: SipEndpoint) -> None:
     looked_up = asyncio.Event()
+    names = BookOfNames({"carrier.example": ["127.0.0.1"]})
 
-    async def hosts(name: str) -> list[str]:
+    async def slowly() -> None:
         looked_up.set()
         await asyncio.sleep(0.05)
-        return ["127.0.0.1"]
 
+    names.before = slowly
     plane = plane_to(
-        near, Trunk(name="t", address="carrier.example:5060"), resolver=Resolver(hosts=hosts)
+        near, Trunk(name="t", address="carrier.example:5060"), resolver=Resolver(names)
     )
     events = Events()
     leg: OutboundLeg = plane.dial(target(), OFFER, events)

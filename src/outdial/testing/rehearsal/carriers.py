@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter
 
@@ -17,7 +16,9 @@ from outdial.clock import Clock
 from outdial.config import Settings, Trunk
 from outdial.legs import IncomingLeg
 from outdial.sip.core.hop import Hop
+from outdial.sip.core.locating import Naptr, Srv
 from outdial.sip.endpoint import SipEndpoint
+from outdial.sip.names import Answer
 from outdial.sip.plane import SipPlane
 from outdial.sip.resolver import Resolver
 from outdial.sip.sentry import Sentry
@@ -125,21 +126,28 @@ class CarrierStage(VirtualStage):
         endpoint.plug(self._at)
         self.sip = endpoint
         stack.push_async_callback(self.sip.close)
-        plane = SipPlane(sip, self.trunks, self.sip, self.clock, Resolver(_no_srv, _no_host))
+        plane = SipPlane(sip, self.trunks, self.sip, self.clock, Resolver(NoNames()))
         stack.callback(plane.close)
         plane.watch()
         return plane
 
 
-async def _no_srv(name: str) -> list[Any]:
-    return []
+class NoNames:
+    """Fulfils `names.Names`: names are unknown; a ``silent`` one's server never answers."""
 
+    async def naptr(self, name: str) -> Answer[Naptr]:
+        """See Names."""
+        return Answer((), 60)
 
-async def _no_host(name: str) -> list[str]:
-    """Names are unknown; a ``silent`` one's server never answers."""
-    if name.startswith("silent"):
-        await asyncio.Event().wait()
-    return []
+    async def srv(self, name: str) -> Answer[Srv]:
+        """See Names."""
+        return Answer((), 60)
+
+    async def addresses(self, name: str) -> Answer[str]:
+        """See Names."""
+        if name.startswith("silent"):
+            await asyncio.Event().wait()
+        return Answer((), 60)
 
 
 class WiredEndpoint(SipEndpoint):
