@@ -81,8 +81,10 @@ class _Kept:
     found: Found
     until: float
     """When it is over its time."""
+    is_away: bool = False
+    """The name servers did not answer when they were last asked."""
     away_until: float = 0.0
-    """While the name servers are thought to be away."""
+    """When they are asked again."""
 
 
 class Resolver:
@@ -109,8 +111,9 @@ class Resolver:
         """The addresses, best first, if no look-up is needed for them."""
         if is_literal(host):
             return [_literal(host, port, transport)]
-        kept = self._kept.get((host, port, transport))
-        if kept is None or not kept.found.choices or not self._counts(kept):
+        place = (host, port, transport)
+        kept = self._kept.get(place)
+        if kept is None or not kept.found.choices or not self._counts(place, kept):
             return None
         return self._ordered(kept.found)
 
@@ -123,12 +126,12 @@ class Resolver:
             return known
         place = (host, port, transport)
         kept = self._kept.get(place)
-        now = self._now()
-        if kept is not None and not kept.found.choices and kept.until > now:
+        if kept is not None and not kept.found.choices and self._counts(place, kept):
             raise ResolutionFailed(kept.found.problem)
-        old = None if kept is None or kept.until + STALE_S < now else kept.found
+        is_usable = kept is not None and kept.until + STALE_S > self._now()
+        old = kept.found if kept is not None and is_usable and kept.found.choices else None
         result = await self._wait(place, _TIMEOUT_S if old is None else _STALE_AFTER_S)
-        if isinstance(result, NamesAway) and old is not None and old.choices:
+        if isinstance(result, NamesAway) and old is not None:
             return self._ordered(old)
         if isinstance(result, NamesAway):
             raise ResolutionFailed(f"{host}: {result}")
@@ -160,9 +163,14 @@ class Resolver:
     def _now() -> float:
         return asyncio.get_running_loop().time()
 
-    def _counts(self, kept: _Kept) -> bool:
+    def _counts(self, place: Place, kept: _Kept) -> bool:
+        """Whether there is no point in asking for a call, now."""
         now = self._now()
-        return kept.until > now or (kept.away_until > now and kept.until + STALE_S > now)
+        if kept.until > now:
+            return True
+        if not kept.is_away or kept.until + STALE_S < now:
+            return False
+        return place in self._fresh or kept.away_until > now
 
     def _ordered(self, found: Found) -> list[Target]:
         return list(found.fixed) or in_order(found.choices, self._draw)
@@ -210,14 +218,21 @@ class Resolver:
             return self._note_away(place, NamesAway("the name server does not answer"))
         except NamesAway as away:
             return self._note_away(place, away)
-        if place not in self._kept and len(self._kept) >= _MAX_KEPT:
-            del self._kept[next(iter(self._kept))]
-        self._kept[place] = _Kept(found, self._now() + found.ttl_s)
+        self._keep(place, _Kept(found, self._now() + found.ttl_s))
         return found
 
+    def _keep(self, place: Place, kept: _Kept) -> None:
+        if place not in self._kept and len(self._kept) >= _MAX_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[place] = kept
+
     def _note_away(self, place: Place, away: NamesAway) -> NamesAway:
-        if (kept := self._kept.get(place)) is not None:
-            kept.away_until = self._now() + _AWAY_S
+        kept = self._kept.get(place)
+        if kept is None or kept.until + STALE_S < self._now():
+            nothing = Found((), 0.0, f"{place[0]}: {away}")
+            kept = _Kept(nothing, self._now())
+            self._keep(place, kept)
+        kept.is_away, kept.away_until = True, self._now() + _AWAY_S
         return away
 
     async def _find(self, host: str, port: int | None, transport: str) -> Found:

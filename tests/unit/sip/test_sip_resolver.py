@@ -288,6 +288,20 @@ async def test_a_silent_name_server_is_not_waited_for(monkeypatch: pytest.Monkey
         await Resolver(names).resolve("carrier.example", None, "udp")
 
 
+async def test_a_call_does_not_wait_for_what_was_away_ahead_of_it() -> None:
+    names = BookOfNames()
+    names.away = {""}
+    resolver = Resolver(names)
+    resolver.keep("carrier.example", 5060, "udp")
+    with pytest.raises(ResolutionFailed, match="does not answer"):
+        await resolver.resolve("carrier.example", 5060, "udp")
+    names.before = silence
+    with pytest.raises(ResolutionFailed, match="does not answer"):
+        await resolver.resolve("carrier.example", 5060, "udp")
+    assert names.asked == ["carrier.example"]
+    resolver.close()
+
+
 async def test_with_an_old_answer_nobody_waits_long(
     monkeypatch: pytest.MonkeyPatch, later: Later
 ) -> None:
