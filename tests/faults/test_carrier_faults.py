@@ -172,6 +172,10 @@ def each_repetition_is_acknowledged(call: CarrierCall) -> None:
     assert call.copies["ACK"] >= 55
 
 
+def asked_for_four_realms(call: CarrierCall) -> None:
+    assert call.count("INVITE") == 5
+
+
 def asked_three_times(call: CarrierCall) -> None:
     assert call.count("INVITE") == 3
 
@@ -247,7 +251,7 @@ SEEN: dict[str, Callable[[CarrierCall], None]] = {
     "refused-then-answered": refused_answer_is_released,
     "forks-both-answer": second_fork_is_released,
     "digest-always-stale": asked_three_times,
-    "digest-wrong-realm": asked_three_times,
+    "digest-wrong-realm": asked_for_four_realms,
     "digest-wrong-password": asked_twice,
     "digest-without-password": asked_once,
     "digest-only-unknown-algorithm": no_digest_of_ours,

@@ -48,9 +48,9 @@ def test_challenges(text: str) -> None:
     try:
         challenge = Challenge.parse(text)
     except RemoteProtocolError:
-        assert digest.strongest([text]) is None
+        assert digest.strongest_of_each_realm([text]) == []
         return
-    assert digest.strongest([text]) == challenge
+    assert digest.strongest_of_each_realm([text]) == [challenge]
 
 
 @settings(max_examples=400)

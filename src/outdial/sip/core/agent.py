@@ -26,6 +26,7 @@ from outdial.sip.core.orphans import TOO_LATE, Orphans
 from outdial.sip.core.outline import ALLOW, Outline
 from outdial.sip.core.parser import parse_message, salvage_request
 from outdial.sip.core.probe import Probe, ProbeResult
+from outdial.sip.core.registration import Due, Registration, Registrations, Standing
 from outdial.sip.core.requirements import unmet
 from outdial.sip.core.response import ResponseHead, response_hop, sent_by
 from outdial.sip.core.session import capability_fields
@@ -62,8 +63,8 @@ class Outgoing(NamedTuple):
 
 
 Call = OutgoingCall | IncomingCall
-Owner = Call | Probe | Sending
-AgentEvent = SignallingEvent | Invited | ProbeResult | MessageResult
+Owner = Call | Probe | Sending | Registration
+AgentEvent = SignallingEvent | Invited | ProbeResult | MessageResult | Due | Standing
 
 
 class Agent:
@@ -111,6 +112,7 @@ class Agent:
         """Server transactions of initial INVITEs, for merged requests (section 8.2.2.2)."""
         self._calls: dict[str, Call] = {}
         """By our tag."""
+        self.registrations = Registrations(self)
         self._orphans = Orphans(self)
         self._guard = Guard(token, accounts_of)
         self._outgoing: list[Outgoing] = []
@@ -171,6 +173,7 @@ class Agent:
             hop = transaction.hop
             if hop.port == port and hop.host == host and hop.security is security:
                 transaction.fire(Event.TRANSPORT_ERROR)
+        self.registrations.lost(host, port)
 
     def counters(self) -> Counters:
         """What is held now."""
@@ -222,11 +225,11 @@ class Agent:
         self.now = now
         self._orphans.release(data, hop, credentials, trace)
 
-    def probe(self, uri: str, hop: Hop, now: float) -> Probe:
+    def probe(self, uri: str, hop: Hop, now: float, routes: tuple[str, ...] = ()) -> Probe:
         """Sends OPTIONS; a ProbeResult follows."""
         self.now = now
         probe = Probe(self)
-        probe.send(uri, hop)
+        probe.send(uri, hop, routes)
         return probe
 
     def message(self, message: InstantMessage, now: float, trace: Trace | None = None) -> Sending:

@@ -13,8 +13,8 @@ class Dialog:
     """The state of one dialog. Each early dialog of a forked call has its own."""
 
     __slots__ = (
-        "_source", "call_id", "hop", "local", "local_cseq", "local_tag", "peer_allows", "remote",
-        "remote_cseq", "remote_tag", "routes", "symmetric", "target",
+        "_source", "call_id", "contact_user", "hop", "local", "local_cseq", "local_tag",
+        "peer_allows", "remote", "remote_cseq", "remote_tag", "routes", "symmetric", "target",
     )  # fmt: skip
 
     def __init__(
@@ -47,6 +47,8 @@ class Dialog:
         """The remote target: the URI of the peer's Contact."""
         self.symmetric = symmetric
         """Requests go to where the peer's messages come from, whatever its Contact says (NAT)."""
+        self.contact_user = ""
+        """The user part of our Contact, where we are registered with one."""
         self.peer_allows: frozenset[str] = frozenset()
         """Methods in the peer's Allow; empty when it never said."""
         self._source = source

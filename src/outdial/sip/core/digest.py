@@ -73,19 +73,24 @@ class Challenge:
         return check_text(text + (", stale=true" if self.stale else ""))
 
 
-def strongest(values: Iterable[str]) -> Challenge | None:
-    """The challenge with the strongest algorithm of those we can answer; the first among equals.
+def strongest_of_each_realm(values: Iterable[str]) -> list[Challenge]:
+    """Of each realm the challenge with the strongest algorithm of those we can answer, the first
+    among equals; in the order of the realms. A proxy that forks hands over the challenges of all
+    its branches (RFC 3261 section 16.7).
 
     RFC 8760 section 2.4 takes the topmost unless a local policy says otherwise. This is ours: a
     peer that lists MD5 first must not get the weaker hash for it.
     """
-    found: list[Challenge] = []
+    found: dict[str, Challenge] = {}
     for value in values:
         try:
-            found.append(Challenge.parse(value))
+            one = Challenge.parse(value)
         except RemoteProtocolError:
             continue
-    return max(found, key=lambda one: ALGORITHMS.index(one.algorithm), default=None)
+        best = found.setdefault(one.realm, one)
+        if ALGORITHMS.index(one.algorithm) > ALGORITHMS.index(best.algorithm):
+            found[one.realm] = one
+    return list(found.values())
 
 
 def answer(

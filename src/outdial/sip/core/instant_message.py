@@ -36,6 +36,8 @@ class InstantMessage:
     hop: Hop
     text: bytes
     """UTF-8."""
+    routes: tuple[str, ...] = ()
+    """Values of Route: the proxies that it goes by."""
     credentials: Credentials | None = None
 
 
@@ -65,7 +67,7 @@ class Sending:
             uri=message.uri,
             hop=message.hop,
             branch=agent.branch(),
-            routes=(),
+            routes=message.routes,
             from_=self._from,
             to=f"<{message.uri}>",
             call_id=message.call_id,
@@ -85,6 +87,8 @@ class Sending:
         if status in (401, 407) and self._authorization.takes(response, source):
             self.send()
             return
+        if status in (400, 403):
+            self._authorization.refused()
         self._agent.emit(
             self, MessageResult(status, response.reason, not_taken=_is_refusal(status))
         )

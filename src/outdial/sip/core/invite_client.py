@@ -44,6 +44,10 @@ class Invitation:
     credentials: Credentials | None = None
     symmetric: bool = False
     """Requests inside the dialog go where the peer's messages come from (NAT)."""
+    routes: tuple[str, ...] = ()
+    """Values of Route: the proxies that the INVITE goes by."""
+    contact_user: str = ""
+    """Of our Contact; the one that is registered, where we are."""
     ack_waits: bool = False
     """The ACK of the answer leaves by `OutgoingCall.acknowledge`, not at once."""
 
@@ -177,7 +181,7 @@ class OutgoingCall:
             uri=invitation.uri,
             hop=invitation.hop,
             branch=agent.branch(),
-            routes=(),
+            routes=invitation.routes,
             from_=f"{invitation.from_};tag={self.local_tag}",
             to=f"<{invitation.uri}>",
             call_id=invitation.call_id,
@@ -189,8 +193,9 @@ class OutgoingCall:
 
     def _fields(self, outline: Outline) -> str:
         agent, invitation = self._agent, self._invitation
+        where = contact(outline.hop, invitation.contact_user)
         fields = (
-            f"Contact: {contact(outline.hop)}\r\nAllow: {ALLOW}\r\nSupported: {SUPPORTED}\r\n"
+            f"Contact: {where}\r\nAllow: {ALLOW}\r\nSupported: {SUPPORTED}\r\n"
             f"User-Agent: {agent.name}\r\n"
         )
         if agent.session_expires_s:
@@ -251,6 +256,7 @@ class OutgoingCall:
                 source,
                 symmetric=self._invitation.symmetric,
             )
+            dialog.contact_user = self._invitation.contact_user
             early = self.early[tag] = _Early(dialog)
         return early
 
@@ -293,6 +299,7 @@ class OutgoingCall:
                 source,
                 symmetric=self._invitation.symmetric,
             )
+            dialog.contact_user = self._invitation.contact_user
         self.authorization.succeeded()
         cseq = transaction.outline.cseq
         if self._phase is not _Phase.INVITING:
@@ -354,6 +361,8 @@ class OutgoingCall:
             self.early.clear()
             self.invite()
             return
+        if status in (400, 403):
+            self.authorization.refused()
         challenged = status in (401, 407, 422) and self._phase is _Phase.CANCELLING
         self._reject(
             Rejected(487, "Request Terminated", local=True)
@@ -453,7 +462,9 @@ class OutgoingCall:
         elif request.method == "OPTIONS":
             transaction.respond(200, "", self._agent.capabilities)
         elif request.method == "UPDATE" and sdp_of(request) is None:
-            transaction.respond(200, "", f"Contact: {contact(transaction.hop)}\r\n")
+            transaction.respond(
+                200, "", f"Contact: {contact(transaction.hop, self._invitation.contact_user)}\r\n"
+            )
         elif request.method == "UPDATE":
             transaction.respond(491)
         elif request.method == "INFO":

@@ -79,7 +79,7 @@ class IncomingCall:
         self.account = account
         self.local_tag = agent.token()
         self._dialog = Dialog.as_server(self.request, self.local_tag, source)
-        self.authorization = Authorization(None, agent.token)
+        self.authorization = Authorization(agent.credentials_of(source.host), agent.token)
         self.session: Session | None = None
         self.trace: Trace | None = None
         self._phase = _Phase.WAITING

@@ -66,13 +66,11 @@ def field(name: str, value: str) -> str:
     return f"{name}: {value}\r\n"
 
 
-def contact(hop: Hop) -> str:
-    """Our Contact value on the socket that the hop uses."""
-    return (
-        f"<sip:{hop.local}>"
-        if hop.transport == "udp"
-        else (f"<sip:{hop.local};transport={hop.transport}>")
-    )
+def contact(hop: Hop, user: str = "") -> str:
+    """Our Contact value on the socket that the hop uses, with that user part."""
+    at = f"{user_part(user)}@" if user else ""
+    transport = "" if hop.transport == "udp" else f";transport={hop.transport}"
+    return f"<sip:{at}{hop.local}{transport}>"
 
 
 _USER_SAFE = frozenset(

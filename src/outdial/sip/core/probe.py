@@ -36,14 +36,14 @@ class Probe:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
 
-    def send(self, uri: str, hop: Hop) -> None:
+    def send(self, uri: str, hop: Hop, routes: tuple[str, ...] = ()) -> None:
         """Sends it."""
         agent = self._agent
         outline = Outline(
             uri=uri,
             hop=hop,
             branch=agent.branch(),
-            routes=(),
+            routes=routes,
             from_=f"<sip:{hop.local}>;tag={agent.token()}",
             to=f"<{uri}>",
             call_id=agent.token(),

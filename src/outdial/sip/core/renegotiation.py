@@ -189,8 +189,9 @@ class Renegotiation:
 
     def _success_fields(self, hop: Hop) -> str:
         fields, self._timer_fields = self._timer_fields, ""
+        where = contact(hop, self._session.dialog.contact_user)
         return (
-            f"Contact: {contact(hop)}\r\nAllow: {ALLOW}\r\nSupported: {SUPPORTED}\r\n"
+            f"Contact: {where}\r\nAllow: {ALLOW}\r\nSupported: {SUPPORTED}\r\n"
             f"Server: {self._agent.name}\r\n{fields}"
         )
 
@@ -223,8 +224,9 @@ class Renegotiation:
         self._offered = sdp
         agent, session = self._agent, self._session
         outline = session.dialog.outline(agent.branch())
+        where = contact(outline.hop, session.dialog.contact_user)
         fields = (
-            f"Contact: {contact(outline.hop)}\r\nAllow: {ALLOW}\r\nSupported: {SUPPORTED}\r\n"
+            f"Contact: {where}\r\nAllow: {ALLOW}\r\nSupported: {SUPPORTED}\r\n"
             f"User-Agent: {agent.name}\r\n"
         )
         fields += session.authorization.fields(method, outline.uri, outline.hop, sdp)

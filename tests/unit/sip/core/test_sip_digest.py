@@ -9,7 +9,14 @@ import pytest
 
 from outdial.errors import LocalProtocolError, RemoteProtocolError
 from outdial.sip.core import digest
-from outdial.sip.core.digest import ALGORITHMS, Challenge, Verdict, Verifier, answer, strongest
+from outdial.sip.core.digest import (
+    ALGORITHMS,
+    Challenge,
+    Verdict,
+    Verifier,
+    answer,
+    strongest_of_each_realm,
+)
 from outdial.sip.core.uri import Uri
 
 URI = Uri.parse("sip:b@example.org")
@@ -123,15 +130,17 @@ def test_a_challenge_is_written_so_that_it_is_read_back() -> None:
         assert Challenge.parse(str(challenge)) == challenge
 
 
-def test_the_strongest_challenge_is_taken() -> None:
-    values = [f'Digest realm="{a}", nonce="n", algorithm={a}' for a in ("MD5", "SHA-256", "SHA-1")]
-    found = strongest(["Basic x", *values])
-    assert found is not None
+def test_the_strongest_challenge_of_a_realm_is_taken() -> None:
+    values = [f'Digest realm="r", nonce="{a}", algorithm={a}' for a in ("MD5", "SHA-256", "SHA-1")]
+    (found,) = strongest_of_each_realm(["Basic x", *values])
     assert found.algorithm == "SHA-256"
-    assert strongest(["Basic x", 'Digest realm="r"']) is None
-    first = strongest(['Digest realm="1", nonce="n"', 'Digest realm="2", nonce="n"'])
-    assert first is not None
-    assert first.realm == "1"
+    assert strongest_of_each_realm(["Basic x", 'Digest realm="r"']) == []
+
+
+def test_each_realm_is_answered() -> None:
+    values = [f'Digest realm="{realm}", nonce="{n}"' for n, realm in enumerate(("1", "2", "1"))]
+    found = strongest_of_each_realm(values)
+    assert [(one.realm, one.nonce) for one in found] == [("1", "0"), ("2", "1")]
 
 
 def test_control_characters_in_our_own_settings_are_refused() -> None:
