@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from outdial import config
+from outdial import config, config_identity
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 
@@ -41,21 +41,33 @@ def page() -> str:
             f"{(inspect.getdoc(table) or '').strip()}{' One table each.' if many else ''}\n"
         )
         parts.append("| setting | values | default | meaning |\n|---|---|---|---|")
-        for key, field in table.model_fields.items():
+        for key, field in _fields(table):
             cells = [
                 f"`{field.alias or key}`",
                 _values(field),
                 _default(field),
-                docs[table.__name__, key],
+                docs[_owner(table, key).__name__, key],
             ]
             parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(parts) + "\n"
 
 
+def _fields(table: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
+    """Those that the table's own class declares first, then those of the classes it is made of."""
+    fields = list(table.model_fields.items())
+    return sorted(fields, key=lambda item: _owner(table, item[0]) is not table)
+
+
+def _owner(table: type[BaseModel], key: str) -> type:
+    """The class that declares the field."""
+    return next(one for one in table.__mro__ if key in inspect.get_annotations(one))
+
+
 def _docstrings() -> dict[tuple[str, str], str]:
     """(class, field) to the string below the field. Raises KeyError later for one without."""
     found = {}
-    for node in ast.parse(inspect.getsource(config)).body:
+    sources = [inspect.getsource(module) for module in (config, config_identity)]
+    for node in [node for source in sources for node in ast.parse(source).body]:
         if isinstance(node, ast.ClassDef):
             for field, text in zip(node.body, node.body[1:], strict=False):
                 if (
@@ -90,9 +102,11 @@ def _values(field: FieldInfo) -> str:
 def _kind(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
-        return ", ".join(f"`{value}`" for value in arguments)
+        return ", ".join(f"`{value or json.dumps(value)}`" for value in arguments)
     if origin is list:
         return f"list of {_kind(arguments[0])}"
+    if origin is dict:
+        return f"table of {_kind(arguments[1])}"
     if hasattr(annotation, "__metadata__"):
         return _kind(annotation.__origin__)
     if arguments:  # a union with None

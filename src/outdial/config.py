@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 from outdial import config_checks as checks
 from outdial import config_file, template
+from outdial.config_identity import TrunkIdentity
 
 
 class _Section(BaseModel):
@@ -256,7 +257,7 @@ class Key(_Section):
     """As `limits.minutes_per_day`, for its calls and their second legs. 0: no limit of its own."""
 
 
-class Trunk(_Section):
+class Trunk(TrunkIdentity, _Section):
     """A SIP trunk."""
 
     name: Annotated[str, Field(min_length=1)]

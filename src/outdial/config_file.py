@@ -39,8 +39,9 @@ def read_file(path: Path) -> Tree:
 def read_environment(environment: Mapping[str, str], model: type[BaseModel]) -> Tree:
     """``OUTDIAL_SECTION__KEY`` as a tree; ``OUTDIAL_TRUNKS__0__PASSWORD`` names a list's member.
 
-    A list is JSON or its members with commas between. Other variables are not settings, but one
-    that can only be meant as a setting raises ConfigError saying how it is written.
+    A list is JSON or its members with commas between, a table of names and values JSON. Other
+    variables are not settings, but one that can only be meant as a setting raises ConfigError
+    saying how it is written.
     """
     tree: Tree = {}
     for variable in sorted(environment):
@@ -63,7 +64,9 @@ def _spelt(name: str, model: type[BaseModel]) -> str:
     for section, field in model.model_fields.items():
         listed = _is_list_of_tables(field.annotation)
         table = get_args(field.annotation)[0] if listed else _table(field.annotation)
-        names = [one.alias or own for own, one in table.model_fields.items()] if table else []
+        fields = list(table.model_fields.items()) if table else []
+        fields.sort(key=lambda item: not item[1].is_required())
+        names = [one.alias or own for own, one in fields]
         for setting in names:
             if name in (section, f"{section}_{setting}"):
                 path = (section, "0", setting) if listed else (section, setting)
@@ -182,11 +185,12 @@ def _is_list(annotation: Any) -> bool:
 
 def _parse(text: str, annotation: Any) -> Any:
     """A variable's text as TOML would have it; numbers and booleans are left to the model."""
-    if not _is_list(annotation):
+    is_table = get_origin(annotation) is dict
+    if not is_table and not _is_list(annotation):
         return text
-    if text.lstrip().startswith("["):
+    if is_table or text.lstrip().startswith("["):
         try:
             return json.loads(text)
         except ValueError:
-            return text  # the model says that it is no list
+            return text  # the model says that it is none
     return [piece.strip() for piece in text.split(",") if piece.strip()]

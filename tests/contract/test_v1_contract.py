@@ -73,6 +73,19 @@ async def test_all_parameters(door: Door) -> None:
     )
 
 
+async def test_headers_for_the_invite(door: Door) -> None:
+    call = await create(
+        door, **{"from": "anonymous"}, url="http://127.0.0.1/", sip_headers={"X-Account": "42"}
+    )
+    request, _ = door.record.placed[0]
+    assert (request.from_, request.sip_headers) == ("anonymous", (("X-Account", "42"),))
+    assert call["request"]["sip_headers"] == {"X-Account": "42"}
+    for headers in ({"Via": "x"}, {"X-Account": "4\r\n2"}, {"X-Account": 42}, ["X-Account: 42"]):
+        body = {"to": "19499300360", "from": "18005797676", "sip_headers": headers}
+        status, problem = await door.post("/v1/calls", json=body, headers=AUTH)
+        assert (status, problem["field"].partition(".")[0]) == (400, "sip_headers")
+
+
 async def test_listing_filters_and_pages(door: Door) -> None:
     sids = [(await create(door, to=f"1949930000{n}"))["sid"] for n in range(5)]
     status, page = await door.get("/v1/calls", params={"limit": "2"})

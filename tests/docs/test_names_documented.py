@@ -70,10 +70,14 @@ def test_the_parameters_of_callbacks_are_there_in_the_order_sent() -> None:
 
 def test_the_parameters_of_document_requests_are_there_in_the_order_sent() -> None:
     table = page("callbacks.md").split("## Requests for documents")[1].split("The `action`")[0]
-    leg = SimpleNamespace(call=ended_call(), state=State.ANSWERED, is_over=False)
+    leg = SimpleNamespace(
+        call=ended_call(), state=State.ANSWERED, is_over=False, sip_headers=(("X-Account", "42"),)
+    )
     host = cast(Any, SimpleNamespace(_leg=leg))
     sent = LegHost._standard_params(host)
-    assert re.findall(r"^\| `(\w+)` \|", table, re.M) == [name for name, _ in sent]
+    *six, (extra, _) = sent
+    assert re.findall(r"^\| `(\w+)` \|", table, re.M) == [name for name, _ in six]
+    assert f"`{extra}`" in table
 
 
 def test_the_waits_before_callbacks_are_repeated_are_there() -> None:

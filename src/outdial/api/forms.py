@@ -89,6 +89,11 @@ def new_call(properties: Schema) -> None:
     for name in ("to", "from"):
         said = properties[name]["description"]
         properties[name] = {"$ref": "#/components/schemas/Number", "description": said}
+    properties["sip_headers"] |= {
+        "maxProperties": checks.MAX_SIP_HEADERS,
+        "propertyNames": {"pattern": f"^{checks.SIP_HEADER_NAME}$"},
+        "additionalProperties": {"type": "string", "pattern": f"^{checks.SIP_HEADER}$"},
+    }
     for name in ("url", "status_callback", "fallback_url"):
         properties[name]["pattern"] = URL
     for name in ("secret_key", "optional", "trunk", "caller_name"):
@@ -121,7 +126,10 @@ def termination() -> Schema:
         "properties": {
             "apikey": {"description": "An API key; needed unless a header has it."},
             "to": _written("Number to dial."),
-            "from": _written("Caller ID; dialled as the second leg when there is no `url`."),
+            "from": _written(
+                "Caller ID, or anonymous to withhold it; dialled as the second leg when there is "
+                "no `url`."
+            ),
             "url": {
                 **url("The voice application, requested on answer."),
                 "examples": ["https://example.com/app.xml"],

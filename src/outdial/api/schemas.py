@@ -49,7 +49,7 @@ class NewCall(BaseModel):
     from_: str = Field(
         alias="from",
         min_length=1,
-        description="Caller ID; without `url` also dialled.",
+        description="Caller ID, or anonymous to withhold it; without `url` also dialled.",
         examples=["18005797676"],
     )
     url: str = Field(
@@ -86,14 +86,22 @@ class NewCall(BaseModel):
     )
     trunk: str = Field("", max_length=checks.MAX_TRUNK, description="Use only this trunk.")
     caller_name: str = Field("", max_length=checks.MAX_CALLER_NAME)
+    sip_headers: dict[str, str] = Field(
+        {},
+        description="Further header fields of the INVITE; their names begin with X-.",
+        examples=[{"X-Account": "42"}],
+    )
 
     def values(self) -> dict[str, list[str]]:
         """As `checks.check` takes them; only what was given."""
         given = self.model_dump(by_alias=True, exclude_unset=True)
-        return {
-            name: value if isinstance(value, list) else [_as_text(value)]
-            for name, value in given.items()
-        }
+        return {name: _as_list(value) for name, value in given.items()}
+
+
+def _as_list(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [f"{name}: {text}" for name, text in value.items()]
+    return value if isinstance(value, list) else [_as_text(value)]
 
 
 def _as_text(value: object) -> str:
@@ -149,6 +157,8 @@ class Call(BaseModel):
         request = {_POSTED_AS.get(name, name): value for name, value in record.request.items()}
         if request.get("secret_key"):
             request["secret_key"] = _MASK
+        if "sip_headers" in request:
+            request["sip_headers"] = dict(request["sip_headers"])
         return cls.model_validate(
             {
                 "sid": record.sid,

@@ -27,7 +27,7 @@ PATHS = frozenset(
     for slash in ("", "/")
 )
 
-SPELLING = {name: name for name in FIELDS} | {
+SPELLING = {name: name for name in FIELDS if name != "sip_headers"} | {
     "method": "Method",
     "send_digits": "sendDigits",
     "status_callback": "statusCallback",
@@ -38,7 +38,7 @@ SPELLING = {name: name for name in FIELDS} | {
     "fallback_url": "fallbackUrl",
     "caller_name": "callerName",
 }
-"""How the source document writes each parameter."""
+"""How the source document writes each parameter; what it cannot have is only in the native API."""
 
 _NAMES = {spelt.lower(): name for name, spelt in SPELLING.items()} | {
     "statuscallbackevents": "status_callback_event",

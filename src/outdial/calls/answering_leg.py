@@ -61,6 +61,7 @@ class AnsweringLeg(CallLeg):
         super().__init__(services, call, plan, subscription)
         self._incoming = incoming
         self._dialog.taken(incoming)
+        self.sip_headers = incoming.extra_headers
         incoming.trace(self._ladder.add)
         self._signalling = incoming
         self._signalling_over = False

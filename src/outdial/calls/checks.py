@@ -34,7 +34,16 @@ FIELDS = (
     "fallback_url",
     "trunk",
     "caller_name",
+    "sip_headers",
 )
+ANONYMOUS = "anonymous"
+"""As `from`: the caller ID is withheld."""
+MAX_SIP_HEADERS = 16
+MAX_SIP_HEADER_NAME = 64
+MAX_SIP_HEADER = 256
+SIP_HEADER_NAME = rf"X-[A-Za-z0-9](?:[A-Za-z0-9-]{{0,{MAX_SIP_HEADER_NAME - 4}}}[A-Za-z0-9])?"
+SIP_HEADER = rf"[!-~](?:[ -~]{{0,{MAX_SIP_HEADER - 2}}}[!-~])?"
+"""Printable ASCII characters, and no white space at either end: it would be lost on the way."""
 MAX_URL = 2048
 MAX_DIGITS = 128
 MAX_SECRET_KEY = 256
@@ -53,6 +62,7 @@ _DIGITS = re.compile(r"[0-9*#A-DwW]+")
 DIGITS_ARE = "may hold only the digits 0-9 * # A-D, w (waits 0.5 s) and W (waits 1 s)"
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_SIP_HEADER_LINE = re.compile(rf"({SIP_HEADER_NAME}): ({SIP_HEADER})")
 _SPLIT = re.compile(r"[,\s]+")
 
 Values = Mapping[str, Sequence[str]]
@@ -87,8 +97,8 @@ def check(values: Values, spelling: Spelling, rules: Rules) -> CallRequest:
     """
     given = _Given(values, spelling)
     to = numbers.normalise(given.required("to"), spelling["to"])
-    from_ = numbers.normalise(given.required("from"), spelling["from"])
     url = given.url("url", rules)
+    from_ = given.caller_id("from", is_dialled=not url)
     numbers.check_destination(to, rules.limits, spelling["to"], sim=rules.sim)
     if not url:  # then the caller ID is dialled too, as the second leg
         numbers.check_destination(from_, rules.limits, spelling["from"], sim=rules.sim)
@@ -109,6 +119,7 @@ def check(values: Values, spelling: Spelling, rules: Rules) -> CallRequest:
         fallback_url=given.url("fallback_url", rules),
         trunk=given.text("trunk", MAX_TRUNK),
         caller_name=given.text("caller_name", MAX_CALLER_NAME),
+        sip_headers=given.sip_headers("sip_headers"),
     )
 
 
@@ -169,6 +180,44 @@ class _Given:
                 else "is missing: the caller ID to show, e.g. 18005797676",
             )
         return value
+
+    def caller_id(self, name: str, *, is_dialled: bool) -> str:
+        """A number, or `ANONYMOUS` unless the second leg goes there."""
+        value = self.required(name)
+        if value.lower() != ANONYMOUS:
+            return numbers.normalise(value, self._spelling[name])
+        if is_dialled:
+            raise self._refuse(
+                name,
+                codes.BAD_VALUE,
+                f"is {ANONYMOUS}, and without {self._spelling['url']} it is the number of the "
+                "second leg",
+            )
+        return ANONYMOUS
+
+    def sip_headers(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Lines such as ``X-Account: 42``, each name once."""
+        lines = self._values.get(name, ())
+        if len(lines) > MAX_SIP_HEADERS:
+            problem = f"has {len(lines)} headers; {MAX_SIP_HEADERS} are allowed"
+            raise self._refuse(name, codes.OUT_OF_RANGE, problem)
+        headers: dict[str, tuple[str, str]] = {}
+        for line in lines:
+            match = _SIP_HEADER_LINE.fullmatch(line)
+            if match is None:
+                raise self._refuse(
+                    name,
+                    codes.BAD_VALUE,
+                    f"may hold only headers whose names begin with X- (letters, digits and dashes, "
+                    f"{MAX_SIP_HEADER_NAME} at most) and whose values are 1 to {MAX_SIP_HEADER} "
+                    'printable ASCII characters, e.g. {"X-Account": "42"}',
+                )
+            if match[1].lower() in headers:
+                raise self._refuse(
+                    name, codes.REPEATED_FIELD, f"has {match[1]} twice; case makes no difference"
+                )
+            headers[match[1].lower()] = match[1], match[2]
+        return tuple(headers.values())
 
     def text(self, name: str, longest: int) -> str:
         value = self.one(name)

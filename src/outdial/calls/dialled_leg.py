@@ -231,9 +231,11 @@ class DialledLeg(CallLeg):
             leg_id=self.sid,
             trunk=trunk.name if trunk else "",
             number=for_trunk(plan.number, trunk.number_format) if trunk else "",
-            caller_id=for_trunk(plan.caller_id, trunk.number_format) if trunk else plan.caller_id,
+            caller_id=for_trunk(plan.caller_id, _callers(trunk)) if trunk else plan.caller_id,
             caller_name=plan.caller_name,
+            diverted_by=for_trunk(plan.diverted_by, _callers(trunk)) if trunk else "",
             uri=plan.uri,
+            headers=plan.headers,
         )
         offer = self._audio.offer(learn_address=trunk is not None and trunk.nat)
         dialled = services.signalling.dial(target, offer, self._on_signalling, self._ladder.add)
@@ -332,3 +334,8 @@ class DialledLeg(CallLeg):
     def _resolve_attempt(self, result: Rejected | Answered) -> None:
         if self._attempt is not None and not self._attempt.done():
             self._attempt.set_result(result)
+
+
+def _callers(trunk: Trunk) -> str:
+    """How callers' numbers are written to the trunk."""
+    return trunk.caller_id_format or trunk.number_format

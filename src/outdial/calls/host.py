@@ -290,9 +290,9 @@ class LegHost:
         self._leg.note(kind, **data)
 
     def _standard_params(self) -> tuple[tuple[str, str], ...]:
-        """The six of spec section 3.1."""
+        """The six of spec section 3.1, and the header fields for the application."""
         call = self._leg.call
-        return (
+        six = (
             ("To", call.to_number),
             ("From", call.from_number),
             ("CallerName", call.caller_name),
@@ -300,6 +300,8 @@ class LegHost:
             ("Direction", call.direction),
             ("CallStatus", "completed" if self._leg.is_over else self._leg.state.value),
         )
+        headers = self._leg.sip_headers
+        return six + tuple([(f"SipHeader_{name}", value) for name, value in headers])
 
     def _party(self, leg: DialLeg) -> Party | None:
         """The party of a Number or Sip; None, with a warning, when it may not be dialled."""
@@ -316,8 +318,9 @@ class LegHost:
             self.note("dial.refused", text=refused.message, code=refused.code)
             return None
         caller_id = self._caller_id(leg.caller_id)
+        diverted_by = self._diverted_by(caller_id)
         return Party(
-            LegPlan(number, caller_id, uri=uri, timeout_s=leg.timeout_s),
+            LegPlan(number, caller_id, uri=uri, timeout_s=leg.timeout_s, diverted_by=diverted_by),
             lambda sid: _subscription(leg, sid),
             leg.time_limit_s,
             leg.send_digits,
@@ -359,6 +362,12 @@ class LegHost:
             except Refused as refused:
                 self.note("warning", text=f"{refused.message}; the call's own is shown instead")
         return self._leg.call.from_number
+
+    def _diverted_by(self, caller_id: str) -> str:
+        """The number of ours that was called, when a call is passed on with its caller's number."""
+        call = self._leg.call
+        is_passed_on = call.direction == "inbound" and caller_id == call.from_number
+        return call.to_number if is_passed_on else ""
 
 
 class NoFax:

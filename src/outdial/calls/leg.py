@@ -76,6 +76,10 @@ class LegPlan:
     """Only this trunk; "": the routes decide."""
     timeout_s: float = 60.0
     record: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+    """Further header fields of its INVITE."""
+    diverted_by: str = ""
+    """Our number that was called, when the caller of a call that is passed on is shown."""
 
 
 class CallLeg:
@@ -118,6 +122,8 @@ class CallLeg:
         """Whether another node has taken the call out of the queue."""
         self.channel = ""
         """The trunk one of whose channels the leg holds."""
+        self.sip_headers: tuple[tuple[str, str], ...] = ()
+        """What its application is told of the INVITE that came."""
         self.texts = 0
         """How many short messages its documents have asked for."""
         self.is_muted = False

@@ -55,6 +55,7 @@ class Reception:
         self._host = host
         self._trunk_of = trunk_of
         self._numbers = numbers
+        self._trusted = {trunk.name for trunk in services.settings.trunks if trunk.trusted}
 
     def take(self, incoming: IncomingLeg) -> None:
         """A call has arrived. Returns at once."""
@@ -84,16 +85,18 @@ class Reception:
     async def _take(self, incoming: IncomingLeg, number: NumberRecord, trunk: str) -> None:
         services = self._services
         now = services.clock.now()
+        caller = incoming.caller(trusted=trunk in self._trusted)
         request = CallRequest(
             to=number.number,
-            from_=_caller(incoming.caller_id),
+            from_=_caller(caller.number),
             url=number.url,
             method=number.method,
             fallback_url=number.fallback_url,
             status_callback=number.status_callback,
             status_callback_events=number.status_callback_events,
             record=number.record,
-            caller_name=_UNSAFE.sub("", incoming.caller_name)[:_LONGEST_CALLER],
+            caller_name=_UNSAFE.sub("", caller.name)[:_LONGEST_CALLER],
+            sip_headers=incoming.extra_headers,
         )
         call = CallRecord(
             sid=ids.new(ids.CALL),

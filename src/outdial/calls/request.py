@@ -36,10 +36,16 @@ class CallRequest:
     trunk: str = ""
     """Name of the trunk to use; "": the routes decide."""
     caller_name: str = ""
+    sip_headers: tuple[tuple[str, str], ...] = ()
+    """Further header fields of the INVITE, X-… only."""
 
     def to_json(self) -> dict[str, Any]:
-        """As stored with the call."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        """As stored with the call. What was not asked for of what came later is left out, so that
+        a post is the same to an older version."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        if not self.sip_headers:
+            del values["sip_headers"]
+        return values
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CallRequest:
@@ -47,4 +53,7 @@ class CallRequest:
         values = dict(data)
         values.pop("postcall", None)  # what the document asked for
         values["status_callback_events"] = tuple(values["status_callback_events"])
+        values["sip_headers"] = tuple(
+            [(name, value) for name, value in values.get("sip_headers", ())]
+        )
         return cls(**values)

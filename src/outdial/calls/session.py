@@ -60,6 +60,7 @@ class Session:
             trunk=request.trunk,
             timeout_s=request.timeout_s,
             record=request.record,
+            headers=request.sip_headers,
         )
         self._application: asyncio.Task[Ending] | None = None
         self._next: DocumentRequest | None = None

@@ -105,6 +105,10 @@ def call(
     ] = False,
     trunk: Annotated[str, typer.Option(help="Use only this trunk.")] = "",
     caller_name: Annotated[str, typer.Option(help="Display name of the caller ID.")] = "",
+    sip_header: Annotated[
+        list[str] | None,
+        typer.Option(help='A further header, e.g. "X-Account: 42"; may be repeated.'),
+    ] = None,
     config: Config = None,
     server: Server = "",
     key: Key = "",
@@ -129,6 +133,9 @@ def call(
         "trunk": trunk,
         "caller_name": caller_name,
     }
+    if sip_header:
+        lines = [line.partition(":") for line in sip_header]
+        wanted["sip_headers"] = {name.strip(): value.strip() for name, _, value in lines}
     if method:
         wanted["method"] = method.upper()
     if events:

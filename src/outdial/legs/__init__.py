@@ -34,6 +34,7 @@ from outdial.legs.media import (
 )
 from outdial.legs.signalling import (
     Answered,
+    Caller,
     DialTarget,
     DigitInfo,
     IncomingLeg,
@@ -53,6 +54,7 @@ from outdial.legs.signalling import (
 
 __all__ = [
     "Answered",
+    "Caller",
     "Clip",
     "Codec",
     "DialTarget",

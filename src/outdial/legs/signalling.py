@@ -18,13 +18,25 @@ class DialTarget:
     number: str
     """User part of the Request-URI, already in the trunk's number format."""
     caller_id: str
-    """User part of From."""
+    """User part of From, if the trunk shows callers there; "" or "anonymous": it is withheld."""
     caller_name: str = ""
     """Display name of From; "" for none."""
     uri: str = ""
     """A full SIP URI to call instead of `number` at the trunk's address."""
     headers: tuple[tuple[str, str], ...] = ()
     """Extra headers, name and value, checked for control characters by the SIP core."""
+    diverted_by: str = ""
+    """The number of ours that was called before, when the caller is shown whose call is passed on;
+    in the trunk's number format. "" otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls us, as far as it may be shown."""
+
+    number: str
+    """User part of the address; "anonymous" when it is withheld."""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +203,13 @@ class IncomingLeg(SignallingLeg, Protocol):
     @property
     def caller_name(self) -> str:
         """Display name of From."""
+
+    def caller(self, *, trusted: bool) -> Caller:
+        """Who calls, as From says or, of a peer that is `trusted`, as that asserts."""
+
+    @property
+    def extra_headers(self) -> tuple[tuple[str, str], ...]:
+        """Names and values of header fields for the application, X-…"""
 
     @property
     def offer(self) -> bytes | None:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from outdial.legs import (
+    Caller,
     Rejected,
     Released,
     SignallingEvent,
     SignallingListener,
     TraceListener,
 )
+from outdial.sip.core.identity import caller_of, extra_headers
 from outdial.sip.core.invite_client import OutgoingCall
 from outdial.sip.core.invite_server import IncomingCall
 from outdial.sip.core.message import Request
@@ -140,6 +142,15 @@ class InboundLeg(Leg):
     def caller_name(self) -> str:
         """Display name of From."""
         return self._incoming.request.from_.display_name
+
+    def caller(self, *, trusted: bool) -> Caller:
+        """Who calls, as far as it may be shown."""
+        return caller_of(self._incoming.request, trusted=trusted)
+
+    @property
+    def extra_headers(self) -> tuple[tuple[str, str], ...]:
+        """Header fields for the application."""
+        return extra_headers(self._incoming.request)
 
     @property
     def offer(self) -> bytes | None:

@@ -10,9 +10,8 @@ from outdial.legs import TraceListener
 from outdial.messages import MessageResult, MessageTarget
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.instant_message import InstantMessage, room_bytes, split
-from outdial.sip.core.outline import name_addr
 from outdial.sip.endpoint import SipEndpoint, random_token
-from outdial.sip.plane import SipPlane, address_of
+from outdial.sip.plane import SipPlane, host_of
 from outdial.sip.resolver import ResolutionFailed
 from outdial.sip.trunks import TrunkLine
 
@@ -52,15 +51,20 @@ class Messenger:
     async def _send_at(
         self, hop: Hop, trunk: TrunkLine, target: MessageTarget, trace: TraceListener | None
     ) -> MessageResult:
+        shown = trunk.presentation.show(target.sender, "", host_of(hop))
         message = InstantMessage(
             call_id=f"{target.message_id}-{random_token()}",
             uri=trunk.uri(target.number, hop),
-            from_=name_addr("", address_of(target.sender, hop)),
+            from_=shown.from_,
             hop=hop,
             text=b"",
             credentials=trunk.credentials,
+            headers=shown.fields,
         )
-        room = room_bytes(2 * len(message.uri) + len(message.from_) + len(message.call_id) + 300)
+        more = sum(len(name) + len(value) + 4 for name, value in message.headers)
+        room = room_bytes(
+            2 * len(message.uri) + len(message.from_) + len(message.call_id) + 300 + more
+        )
         if room < _LEAST_ROOM_BYTES:
             return _unsent(513, "The trunk's address leaves no room for a text")
         parts = split(target.text, room)

@@ -24,9 +24,9 @@ from outdial.sip.core.authorization import Credentials
 from outdial.sip.core.dialog_data import DialogData
 from outdial.sip.core.guard import Accounts
 from outdial.sip.core.hop import Hop
+from outdial.sip.core.identity import PLAIN
 from outdial.sip.core.invite_client import Invitation, OutgoingCall
 from outdial.sip.core.locating import TRANSPORTS, Target
-from outdial.sip.core.outline import name_addr, user_part
 from outdial.sip.core.uri import Uri
 from outdial.sip.endpoint import SipEndpoint, random_token
 from outdial.sip.leg import Leg
@@ -34,6 +34,8 @@ from outdial.sip.names import NameServers
 from outdial.sip.resolver import ResolutionFailed, Resolver
 from outdial.sip.trunks import TrunkLine
 from outdial.trunk_state import TrunkState
+
+Headers = tuple[tuple[str, str], ...]
 
 _log = log.get("sip")
 
@@ -286,7 +288,7 @@ class SipPlane:
         known = self._resolver.known(uri.host, uri.port, transport)
         if known is not None:
             hops = self._hops(known)
-            self._invite(leg, target, offer, str(uri), hops, None, nat=False)
+            self._invite(leg, target, offer, str(uri), hops, None)
         else:
             self._spawn(self._resolve_uri(leg, target, offer, uri, transport))
 
@@ -299,7 +301,7 @@ class SipPlane:
             leg.fail(Rejected(503, str(error), local=True))
             return
         hops = self._hops(found)
-        self._invite(leg, target, offer, str(uri), hops, None, nat=False)
+        self._invite(leg, target, offer, str(uri), hops, None)
 
     async def _resolve_trunk(
         self, leg: OutboundLeg, trunk: TrunkLine, target: DialTarget, offer: bytes
@@ -320,8 +322,7 @@ class SipPlane:
         hops: Sequence[Hop],
     ) -> None:
         uri = trunk.uri(target.number, hops[0] if hops else None)
-        nat = trunk.settings.nat
-        self._invite(leg, target, offer, uri, hops, trunk.credentials, nat=nat)
+        self._invite(leg, target, offer, uri, hops, trunk)
 
     def _invite(
         self,
@@ -330,23 +331,25 @@ class SipPlane:
         offer: bytes,
         uri: str,
         hops: Sequence[Hop],
-        credentials: Credentials | None,
-        *,
-        nat: bool,
+        trunk: TrunkLine | None,
     ) -> None:
         if not hops:
             leg.fail(Rejected(503, "No listener for that transport", local=True))
             return
-        address = address_of(target.caller_id, hops[0])
+        presentation = PLAIN if trunk is None else trunk.presentation
+        shown = presentation.show(
+            target.caller_id, target.caller_name, host_of(hops[0]), target.diverted_by
+        )
+        headers = target.headers if trunk is None else joined(trunk.headers, target.headers)
         invitation = Invitation(
             call_id=leg.sip_call_id,
             uri=uri,
-            from_=name_addr(target.caller_name, address),
+            from_=shown.from_,
             hop=hops[0],
             offer=offer,
-            headers=target.headers,
-            credentials=credentials,
-            symmetric=nat,
+            headers=shown.fields + headers,
+            credentials=None if trunk is None else trunk.credentials,
+            symmetric=trunk is not None and trunk.settings.nat,
             ack_waits=True,
         )
         leg.invite(invitation, hops)
@@ -373,10 +376,18 @@ def _fraction() -> float:
     return int(random_token()[:8], 16) / 0x1_0000_0000
 
 
-def address_of(number: str, hop: Hop) -> str:
-    """The number at our end of the hop, for From; "" is somebody who is not named."""
-    user, host = user_part(number), hop.local.rpartition(":")[0]
-    return f"sip:{user}@{host}" if user else "sip:anonymous@anonymous.invalid"
+def host_of(hop: Hop) -> str:
+    """Our end of the hop, as From shows it."""
+    return hop.local.rpartition(":")[0]
+
+
+def joined(settled: Headers, wished: Headers) -> Headers:
+    """The headers of the trunk, and those of the call that the trunk's do not settle already: what
+    the owner of the server says of an account is not for who may place a call to change."""
+    if not wished or not settled:
+        return settled or wished
+    names = {name.lower() for name, _ in settled}
+    return settled + tuple(one for one in wished if one[0].lower() not in names)
 
 
 def _at(invitation: Invitation, hop: Hop) -> Invitation:

@@ -10,6 +10,7 @@ from outdial.clock import Clock
 from outdial.config import Trunk
 from outdial.sip.core.authorization import Credentials
 from outdial.sip.core.hop import Hop, is_literal
+from outdial.sip.core.identity import Presentation
 from outdial.sip.core.locating import Target
 from outdial.sip.core.outline import user_part
 from outdial.sip.core.probe import ProbeResult
@@ -33,6 +34,8 @@ class TrunkLine:
         self.host, self.port = split_address(settings.address)
         self.transport = transport_of(settings)
         self.health = TrunkHealth(settings.name, clock)
+        self.presentation = presentation_of(settings)
+        self.headers = tuple(settings.headers.items())
         self.hosts: frozenset[str] = frozenset(
             (self.host.strip("[]"),) if is_literal(self.host) else ()
         )
@@ -180,6 +183,18 @@ def _resolve(future: asyncio.Future[ProbeResult]) -> Callable[[ProbeResult], Non
 def transport_of(settings: Trunk) -> str:
     """The transport that the owner has set; "" leaves it to the domain's records."""
     return settings.transport if "transport" in settings.model_fields_set else ""
+
+
+def presentation_of(trunk: Trunk) -> Presentation:
+    """How callers are shown to the trunk."""
+    return Presentation(
+        trunk.from_user,
+        trunk.from_domain,
+        trunk.caller_name,
+        tuple(trunk.identity_headers),
+        trunk.trusted,
+        trunk.diversion,
+    )
 
 
 def split_address(address: str) -> tuple[str, int | None]:

@@ -14,6 +14,7 @@ from typing import Any
 from outdial import sdp
 from outdial.errors import MediaUnavailable
 from outdial.legs import (
+    Caller,
     Clip,
     Codec,
     MediaEvent,
@@ -32,7 +33,9 @@ from outdial.legs import (
     TraceListener,
 )
 from outdial.sip.core.headers import Headers
+from outdial.sip.core.identity import caller_of, extra_headers
 from outdial.sip.core.message import Request
+from outdial.sip.core.outline import name_addr, user_part
 from outdial.sip.core.uri import Uri
 
 Sleep = Callable[[float], Coroutine[Any, Any, None]]
@@ -56,10 +59,12 @@ class FakeIncomingLeg:
         self.caller_id = caller_id
         self.caller_name = caller_name
         self.offer = offer
+        user = f"{user_part(caller_id)}@" if caller_id else ""
+        from_ = name_addr(caller_name, f"sip:{user}carrier.example")
         self.request = Request(
             "INVITE",
             Uri.parse(f"sip:{called}@carrier.example"),
-            Headers((headers or {}).items()),
+            Headers([("From", f"{from_};tag=far"), *(headers or {}).items()]),
             offer or b"",
         )
         self.source = ("127.0.0.1", 5060)
@@ -72,6 +77,13 @@ class FakeIncomingLeg:
         self.over = False
         self.traced = False
         self._listener: SignallingListener = _ignore
+
+    def caller(self, *, trusted: bool) -> Caller:
+        return caller_of(self.request, trusted=trusted)
+
+    @property
+    def extra_headers(self) -> tuple[tuple[str, str], ...]:
+        return extra_headers(self.request)
 
     @property
     def dialog_data(self) -> Mapping[str, Any] | None:

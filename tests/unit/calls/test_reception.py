@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from outdial.calls.leg import CallLeg
 from outdial.calls.reception import Reception
 from outdial.calls.request import CallRequest
 from outdial.calls.session import Session
-from outdial.config import Number, Settings
+from outdial.config import Number, Settings, Trunk
 from outdial.legs import Answered
 from outdial.store.records import CallRecord, NumberRecord
 from outdial.testing.legs import OFFER, FakeIncomingLeg
@@ -30,18 +31,20 @@ G729 = b"v=0\r\no=x 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r
 class InboundWorld(World):
     """A number of ours, and whoever calls it."""
 
-    def __init__(self, document: str = "<Say>Hello</Say>", **number: Any) -> None:
+    def __init__(
+        self, document: str = "<Say>Hello</Say>", trunks: Sequence[Trunk] = (), **number: Any
+    ) -> None:
         ours = Number(number="+18005550100", url=APP, **number)
-        super().__init__(settings=Settings(numbers=[ours]))
+        super().__init__(settings=Settings(numbers=[ours], trunks=list(trunks)))
         self.web.pages[APP] = Page(f"<Response>{document}</Response>".encode())
         self.has_room = True
         self.session: Session | None = None
         self.running: asyncio.Task[None] | None = None
         self.numbers = StoredNumbers()
         numbers = CalledNumbers([ours], self.numbers, self.services.clock)
-        trunks = {("127.0.0.1", ""): "carrier", ("127.0.0.1", "ann"): "ann's"}
+        names = {("127.0.0.1", ""): "carrier", ("127.0.0.1", "ann"): "ann's"}
         self.reception = Reception(
-            self.services, self, lambda host, account: trunks.get((host, account)), numbers
+            self.services, self, lambda host, account: names.get((host, account)), numbers
         )
 
     def host(self, call: CallRecord, request: CallRequest, leg: CallLeg) -> None:
@@ -335,7 +338,7 @@ async def test_when_there_is_no_room_or_no_store_the_carrier_is_told_to_come_bac
 async def test_callers_are_shown_as_they_are_but_harmless() -> None:
     for caller, shown in (("anonymous", "anonymous"), ("bob\x07<b>", "bobb"), ("", "anonymous")):
         world = InboundWorld("<Hangup/>")
-        incoming = FakeIncomingLeg("18005550100", caller_id=caller, caller_name="A\x1b[31m")
+        incoming = FakeIncomingLeg("18005550100", caller_id=caller, caller_name="A<[31m")
         call = await world.called(incoming)
         assert (call.from_number, call.caller_name) == (shown, "A31m")
         await world.over()
@@ -355,3 +358,49 @@ async def test_the_store_being_away_keeps_nobody_from_being_answered(
     await until(lambda: "BYE" in incoming.statuses)
     world.store.away = False
     await world.over()
+
+
+@pytest.mark.parametrize(
+    ("trusted", "headers", "from_", "name"),
+    [
+        (False, {}, "12025550123", "Ann"),
+        (False, {"P-Asserted-Identity": '"Bob" <sip:+13035550111@x>'}, "12025550123", "Ann"),
+        (True, {"P-Asserted-Identity": '"Bob" <sip:+13035550111@x>'}, "13035550111", "Bob"),
+        (True, {"Remote-Party-ID": '"Bob" <sip:3035550111@x>;party=calling'}, "13035550111", "Bob"),
+        (True, {}, "12025550123", "Ann"),
+        (False, {"Privacy": "id"}, "anonymous", ""),
+        (
+            True,
+            {"Privacy": "id", "P-Asserted-Identity": '"Bob" <sip:+13035550111@x>'},
+            "anonymous",
+            "",
+        ),
+    ],
+)
+async def test_who_calls_is_who_the_trunk_may_say(
+    trusted: bool, headers: dict[str, str], from_: str, name: str
+) -> None:
+    trunk = Trunk(name="carrier", address="127.0.0.1", trusted=trusted)
+    world = InboundWorld("<Hangup/>", [trunk])
+    incoming = a_call(caller_name="Ann", headers=headers)
+    call = await world.called(incoming)
+    assert (call.from_number, call.caller_name) == (from_, name)
+    await world.over()
+    assert "13035550111" not in str(call.request) or from_ == "13035550111"
+
+
+async def test_the_application_gets_the_headers_that_are_for_it() -> None:
+    world = InboundWorld("<Hangup/>")
+    incoming = a_call(
+        headers={
+            "X-Account": "42",
+            "X-Long": "a" * 257,
+            "P-Charging-Vector": "icid-value=1",
+            **{f"X-A{n}": "1" for n in range(20)},
+        }
+    )
+    call = await world.called(incoming)
+    await world.over()
+    told = {k: v for k, v in world.web.requests[0][2].items() if k.startswith("SipHeader_")}
+    assert told == {"SipHeader_X-Account": "42"} | {f"SipHeader_X-A{n}": "1" for n in range(15)}
+    assert dict(call.request["sip_headers"])["X-Account"] == "42"

@@ -75,3 +75,54 @@ def test_the_caller_id_must_be_allowed_only_where_it_is_dialled() -> None:
 def test_simulation_needs_no_destinations() -> None:
     rules = Rules(Limits(), refuse_url, sim=True)
     assert check(GOOD, SPELLING, rules).to == "19499300360"
+
+
+def test_a_caller_id_may_be_withheld_unless_it_is_dialled() -> None:
+    for written in ("anonymous", "Anonymous", " ANONYMOUS "):
+        request = check(GOOD | {"from": [written], "url": ["http://a/"]}, SPELLING, RULES)
+        assert request.from_ == "anonymous"
+    with pytest.raises(Refused) as caught:
+        check(GOOD | {"from": ["anonymous"]}, SPELLING, RULES)
+    assert (caught.value.code, caught.value.field) == (codes.BAD_VALUE, "FROM")
+    assert "without URL" in caught.value.message
+
+
+def test_sip_headers_survive_the_store() -> None:
+    headers = ["X-Account: 42", "X-Note: a b: c"]
+    request = check(GOOD | {"sip_headers": headers}, SPELLING, RULES)
+    assert request.sip_headers == (("X-Account", "42"), ("X-Note", "a b: c"))
+    assert CallRequest.from_json(json.loads(json.dumps(request.to_json()))) == request
+    assert "sip_headers" not in check(GOOD, SPELLING, RULES).to_json()
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        (["Route: <sip:evil.test>"], codes.BAD_VALUE),
+        (["From: <sip:x@y>"], codes.BAD_VALUE),
+        (["X-: y"], codes.BAD_VALUE),
+        (["X-A\u0130: y"], codes.BAD_VALUE),
+        (["X-A:: y"], codes.BAD_VALUE),
+        (["X-A y: z"], codes.BAD_VALUE),
+        (["X-A: "], codes.BAD_VALUE),
+        (["X-A:  y"], codes.BAD_VALUE),
+        (["X-A: y "], codes.BAD_VALUE),
+        (["X-A: y\r\nRoute: <sip:evil.test>"], codes.BAD_VALUE),
+        (["X-A: y\n"], codes.BAD_VALUE),
+        (["X-A: \x00"], codes.BAD_VALUE),
+        (["X-A: caf\u00e9"], codes.BAD_VALUE),
+        (["X-" + "a" * 63 + ": y"], codes.BAD_VALUE),
+        (["X-A: " + "y" * 257], codes.BAD_VALUE),
+        (["X-A: 1", "X-a: 2"], codes.REPEATED_FIELD),
+        ([f"X-A{n}: 1" for n in range(17)], codes.OUT_OF_RANGE),
+    ],
+)
+def test_sip_headers_that_are_refused(lines: list[str], code: int) -> None:
+    with pytest.raises(Refused) as caught:
+        check(GOOD | {"sip_headers": lines}, SPELLING, RULES)
+    assert (caught.value.code, caught.value.field) == (code, "SIP_HEADERS")
+
+
+def test_the_longest_sip_headers() -> None:
+    lines = ["X-" + "a" * 61 + f"{n:x}: " + "y" * 256 for n in range(16)]
+    assert len(check(GOOD | {"sip_headers": lines}, SPELLING, RULES).sip_headers) == 16

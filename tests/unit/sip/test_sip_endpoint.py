@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -695,3 +696,46 @@ def test_the_shown_address() -> None:
     assert shown_address("2001:db8::5", "::1", 5060) == "[2001:db8::5]:5060"
     assert shown_address("", "0.0.0.0", 5060).endswith(":5060")
     assert not shown_address("", "0.0.0.0", 5060).startswith("0.0.0.0")
+
+
+async def test_a_trunk_is_shown_callers_as_its_settings_say(
+    near: SipEndpoint, far: SipEndpoint, phone: Phone
+) -> None:
+    plane = plane_to(
+        near,
+        Trunk(
+            name="t",
+            address=f"127.0.0.1:{port_of(far)}",
+            from_user="acct1",
+            from_domain="carrier.test",
+            identity_headers=["P-Asserted-Identity"],
+            headers={"X-Account": "42"},
+        ),
+    )
+    phone.act = lambda leg: leg.reject(486)
+    events = Events()
+    wished = (("x-account", "43"), ("X-Team", "a"))
+    plane.dial(replace(target(), headers=wished), OFFER, events)
+    await events.wait(Rejected)
+    invite = phone.legs[0].request
+    assert (invite.headers.get("From") or "").startswith('"Bob" <sip:acct1@carrier.test>;tag=')
+    assert invite.headers.get("P-Asserted-Identity") == '"Bob" <sip:1222@carrier.test>'
+    # what the owner says of an account is not for who places a call to change
+    assert invite.headers.get_all("X-Account") == ["42"]
+    assert invite.headers.get_all("X-Team") == ["a"]
+
+
+async def test_a_trunk_without_such_settings_is_shown_the_number_at_our_address(
+    near: SipEndpoint, far: SipEndpoint, phone: Phone
+) -> None:
+    plane = plane_to(near, Trunk(name="t", address=f"127.0.0.1:{port_of(far)}"))
+    phone.act = lambda leg: leg.reject(486)
+    events = Events()
+    plane.dial(target(), OFFER, events)
+    await events.wait(Rejected)
+    headers = phone.legs[0].request.headers
+    assert (headers.get("From") or "").startswith('"Bob" <sip:1222@127.0.0.1>;tag=')
+    assert set(headers.names()) == {
+        "Via", "Max-Forwards", "From", "To", "Call-ID", "CSeq", "Contact", "Allow", "Supported",
+        "User-Agent", "Session-Expires", "Min-SE", "Content-Type", "Content-Length",
+    }  # fmt: skip

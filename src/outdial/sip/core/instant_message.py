@@ -10,7 +10,7 @@ from outdial.messages import MessageResult
 from outdial.sip.core.authorization import Authorization, Credentials
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.message import Response
-from outdial.sip.core.outline import Outline
+from outdial.sip.core.outline import Outline, field
 from outdial.sip.core.transaction import ClientTransaction, Trace
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class InstantMessage:
     routes: tuple[str, ...] = ()
     """Values of Route: the proxies that it goes by."""
     credentials: Credentials | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    """Who sends it, besides From."""
 
 
 class Sending:
@@ -74,6 +76,8 @@ class Sending:
             cseq=self._cseq,
         )
         fields = f"User-Agent: {agent.name}\r\n{_TYPE}"
+        for name, value in message.headers:
+            fields += field(name, value)
         fields += self._authorization.fields("MESSAGE", outline.uri, outline.hop, message.text)
         self._sent_at = agent.now
         data = outline.encode("MESSAGE", fields, message.text)

@@ -13,6 +13,7 @@ from typing import Any
 
 from outdial.legs import (
     Answered,
+    Caller,
     DialTarget,
     Rejected,
     Released,
@@ -22,6 +23,7 @@ from outdial.legs import (
     TraceListener,
 )
 from outdial.sip.core.headers import Headers
+from outdial.sip.core.identity import extra_headers
 from outdial.sip.core.message import Request
 from outdial.sip.core.uri import Uri
 from outdial.trunk_state import TrunkState
@@ -199,6 +201,15 @@ class ExchangeIncoming(_Leg):
     def caller_name(self) -> str:
         """See IncomingLeg."""
         return self._call.target.caller_name
+
+    def caller(self, *, trusted: bool) -> Caller:
+        """See IncomingLeg."""
+        return Caller(self.caller_id or "anonymous", self.caller_name)
+
+    @property
+    def extra_headers(self) -> tuple[tuple[str, str], ...]:
+        """See IncomingLeg."""
+        return extra_headers(self.request)
 
     @property
     def offer(self) -> bytes | None:
