@@ -49,6 +49,7 @@ from outdial.errors import ConfigError, StoreUnavailable
 from outdial.gauges import Gauges, Kept
 from outdial.keys import KeyRing
 from outdial.legs import IncomingLeg, MediaPlane, SignallingPlane
+from outdial.media.coders import available
 from outdial.media.plane import WorkerPool, parse_ports
 from outdial.messages import MessagePlane
 from outdial.net.addresses import AddressPolicy, check_url
@@ -146,6 +147,7 @@ class Server:
     async def _start(self) -> None:
         settings, clock, stack = self.settings, self.clock, self._stack
         _check_addresses(settings)
+        available.check(settings)
         recordings = _recordings_folder(settings)
         playback.clear(recordings, clock.now())
         policy = AddressPolicy(settings.webhooks.allow_private, settings.webhooks.allow_ports)

@@ -59,6 +59,9 @@ class Sip(_Section):
     """Session-Expires offered (RFC 4028)."""
 
 
+Codecs = Annotated[list[Literal["PCMU", "PCMA", "G722", "opus"]], AfterValidator(checks.each_once)]
+
+
 class Media(_Section):
     """RTP."""
 
@@ -70,8 +73,8 @@ class Media(_Section):
     """Even RTP ports are taken from this range, at random."""
     workers: int = Field(0, ge=0, le=64)
     """Worker processes; 0: one a core, less the control process's, at least one."""
-    codecs: Annotated[list[Literal["PCMU", "PCMA"]], Field(min_length=1)] = ["PCMU", "PCMA"]
-    """Offered, best first."""
+    codecs: Annotated[Codecs, Field(min_length=1)] = ["PCMU", "PCMA"]
+    """Offered, best first; trunks may have others."""
     country: Literal["us", "uk", "de", "fr", "es", "it", "in", "au", "jp", "mx", "br"] = "us"
     """Whose ringback and busy tones callers hear."""
     silence_timeout_s: float = Field(60.0, ge=0)
@@ -290,6 +293,8 @@ class Trunk(TrunkIdentity, _Section):
     """Longest matching prefix wins; several trunks of one length: in order, next on failure."""
     number_format: Literal["e164", "+e164", "national"] = "e164"
     """How numbers are written to the trunk."""
+    codecs: Codecs = []
+    """Offered to it and taken from it, best first; empty: `media.codecs`."""
     nat: bool = False
     """Learn the far RTP address once, within 500 ms of the answer."""
     options_interval_s: float = Field(30.0, ge=0)

@@ -208,6 +208,14 @@ def not_registering(register: bool) -> bool:
     return register
 
 
+def each_once(names: list[str]) -> list[str]:
+    """Names of which none is there twice."""
+    twice = repeated(names)
+    if twice is not None:
+        raise ValueError(f"{twice} is there twice; each may be there once")
+    return names
+
+
 def repeated(names: list[str]) -> str | None:
     """The first name that is there twice."""
     seen = set()

@@ -8,6 +8,7 @@
     │   └── RemoteProtocolError    the peer sent something bad; carries the status to answer with
     ├── NegotiationError       offer and answer share nothing usable
     ├── MediaUnavailable       no media worker or no port could take a stream
+    ├── CodecUnavailable       the library of a codec is not installed, or refuses
     ├── FetchError             an outgoing HTTP request did not succeed; says why
     ├── SpeechError            text could not be spoken
     │   └── UnknownLanguage        the engine has other languages
@@ -86,6 +87,10 @@ class NegotiationError(OutdialError):
 
 class MediaUnavailable(OutdialError):
     """No media worker or no free port could take the stream."""
+
+
+class CodecUnavailable(OutdialError):
+    """The library of a codec is not installed, or makes no coder now."""
 
 
 class FetchError(OutdialError):

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 
-from outdial.calls.audio import Audio
+from outdial.calls.audio import Audio, codecs_of
 from outdial.calls.callbacks import Subscription
 from outdial.calls.endings import of_refusal
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.services import Services
 from outdial.calls.states import Event
+from outdial.config import Trunk
 from outdial.errors import (
     MediaUnavailable,
     NegotiationError,
@@ -21,7 +22,6 @@ from outdial.errors import (
 )
 from outdial.legs import (
     Answered,
-    Codec,
     Ending,
     IncomingLeg,
     Outcome,
@@ -91,7 +91,7 @@ class AnsweringLeg(CallLeg):
         try:
             self._audio = audio = Audio(
                 self._services.media.open(self.sid, self._on_media, self._near),
-                [Codec[name] for name in self._services.settings.media.codecs],
+                codecs_of(self._services.settings, self._trunk()),
                 self._services.sdp_session_id(),
             )
             audio.signalling_address = self._incoming.source[0]
@@ -110,10 +110,16 @@ class AnsweringLeg(CallLeg):
         self._incoming.accept(sdp)
         return await self._acknowledged
 
+    def _trunk(self) -> Trunk | None:
+        """That it came over."""
+        trunks = self._services.settings.trunks
+        return next((trunk for trunk in trunks if trunk.name == self.call.trunk), None)
+
     async def _store_answer(self) -> None:
         """A crash behind this leaves what ends the call; the store being away must not stop it."""
         fields = self._dialog.changes()
-        change = self._transition(Event.ANSWER, {"trunk": self.call.trunk}, **fields)
+        data = {"trunk": self.call.trunk, **self._codec_data()}
+        change = self._transition(Event.ANSWER, data, **fields)
         durable = asyncio.ensure_future(self._durable(change))
         done, _ = await asyncio.wait((durable,), timeout=COMMIT_WAIT_S)
         if not done:

@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from outdial import sdp
+from outdial.config import Settings, Trunk
 from outdial.legs import Codec, MediaLeg, MediaParams
+
+
+def codecs_of(settings: Settings, trunk: Trunk | None) -> list[Codec]:
+    """What is offered to the trunk and taken from it, best first; None: by a URI."""
+    names = (trunk.codecs if trunk is not None else []) or settings.media.codecs
+    return [Codec[name.upper()] for name in names]
 
 
 class Audio:
     """One media leg with the state of its negotiation."""
 
     __slots__ = (
-        "_codecs",
         "_learn_address",
         "_prepared",
         "_session_id",
         "_started",
         "_version",
+        "codecs",
         "media",
         "params",
         "signalling_address",
@@ -25,7 +32,8 @@ class Audio:
 
     def __init__(self, media: MediaLeg, codecs: Sequence[Codec], session_id: int) -> None:
         self.media = media
-        self._codecs = codecs
+        self.codecs = codecs
+        """What may be agreed on, best first."""
         self._session_id = session_id
         self._version = 0
         self._started = False
@@ -34,6 +42,12 @@ class Audio:
         self.params: MediaParams | None = None
         """What holds now; None before packets flow."""
         self.signalling_address = ""
+
+    @property
+    def codec(self) -> Codec | None:
+        """What was agreed on; None while nothing is."""
+        params = self._prepared or self.params
+        return params.codec if params is not None else None
 
     @property
     def is_started(self) -> bool:
@@ -48,7 +62,7 @@ class Audio:
             self.media.address,
             self.media.port,
             self._session_id,
-            self._codecs,
+            self.codecs,
             version=self._version,
         )
 
@@ -60,7 +74,7 @@ class Audio:
         """
         params = sdp.accept(
             answer,
-            self._codecs,
+            self.codecs,
             learn_address=self._learn_address,
             signalling_address=self.signalling_address,
         )
@@ -98,7 +112,7 @@ class Audio:
             self.media.address,
             self.media.port,
             self._session_id,
-            self._codecs,
+            self.codecs,
             version=self._version + 1,
             learn_address=self._learn_address,
             signalling_address=self.signalling_address,

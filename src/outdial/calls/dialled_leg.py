@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from outdial import log
-from outdial.calls.audio import Audio
+from outdial.calls.audio import Audio, codecs_of
 from outdial.calls.callbacks import Subscription
 from outdial.calls.endings import may_try_next_trunk, of_full_trunks, of_gate, of_rejection
 from outdial.calls.leg import CallLeg, LegPlan
@@ -158,7 +158,7 @@ class DialledLeg(CallLeg):
                 ending = of_full_trunks(self._plan.number) if place == 0 else ending
                 self.note("trunk.full", trunk=trunk.name)
                 continue
-            result = await self._dial(trunk)
+            result = await self._dial(trunk, codecs_of(self._services.settings, trunk))
             if isinstance(result, Answered):
                 return
             if self._decided is not None:
@@ -189,7 +189,7 @@ class DialledLeg(CallLeg):
             return
         if trunk is not None:
             self.call.trunk = trunk.name
-        result = await self._dial(None)
+        result = await self._dial(None, codecs_of(self._services.settings, trunk))
         if isinstance(result, Rejected):
             decided = self._decided
             self._end(
@@ -215,14 +215,15 @@ class DialledLeg(CallLeg):
             self.channel = trunk.name
         return True
 
-    async def _dial(self, trunk: Trunk | None) -> Rejected | Answered:
+    async def _dial(self, trunk: Trunk | None, codecs: list[Codec]) -> Rejected | Answered:
         services, plan = self._services, self._plan
         if self._audio is None:
             self._audio = Audio(
                 services.media.open(self.sid, self._on_media, self._near),
-                [Codec[name] for name in services.settings.media.codecs],
+                codecs,
                 services.sdp_session_id(),
             )
+        self._audio.codecs = codecs
         self._attempt = self._loop.create_future()
         self._signalling_over = False
         if trunk is not None:
@@ -306,7 +307,8 @@ class DialledLeg(CallLeg):
             self._end(self._decided)
         else:
             fields = self._dialog.changes()
-            change = self._transition(Event.ANSWER, {"trunk": self.call.trunk}, **fields)
+            data = {"trunk": self.call.trunk, **self._codec_data()}
+            change = self._transition(Event.ANSWER, data, **fields)
             self._dialog.answered(change, self._ack_sent)
             self._services.minutes.begin(self)
         self._resolve_attempt(event)

@@ -93,11 +93,13 @@ class Fax:
     async def _receive(self) -> Received:
         """Raises FaxError, MediaUnavailable."""
         services, leg = self._services, self._leg
+        codec = leg.codec
+        if not codec.is_g711:
+            raise FaxError(f"a fax needs G.711, and the call has {codec.encoding}")
         stream = services.media.open(f"{leg.sid} fax", _ignore, near=leg.media)
         reception: Reception | None = None
         path = self._faxes.folder / f"{self.sid}.pdf"
         try:
-            codec = leg.codec
             address = services.settings.media.address
             reception = await Reception.begin(
                 FaxOrder(

@@ -90,7 +90,13 @@ class History:
             only_if,
         )
 
-    def end(self, ending: Ending, stats: MediaStats, recordings: Recordings) -> Change:
+    def end(
+        self,
+        ending: Ending,
+        stats: MediaStats,
+        recordings: Recordings,
+        codec: str,
+    ) -> Change:
         """The step to completed, for that reason: nothing is left for another process to end."""
         call, told = self._call, recordings.told
         call.dialog = None
@@ -100,7 +106,7 @@ class History:
         call.cause = ending.cause
         call.hangup_source = ending.source.value
         call.detail = ending.detail
-        heard = {**stats.to_json(), "mos": score(stats)}
+        heard = {**stats.to_json(), "codec": codec, "mos": score(stats, codec)}
         call.media = heard if call.answered_at is not None else None
         data = {
             "outcome": call.outcome,

@@ -282,6 +282,17 @@ class CallLeg:
         if self._plan.record:
             self.recordings.whole(audio.media)
 
+    def _codec_data(self) -> dict[str, str]:
+        """The codec that was agreed on, for the timeline; nothing while there is none."""
+        codec = self._audio.codec if self._audio is not None else None
+        return {"codec": codec.encoding} if codec is not None else {}
+
+    def _note_codec(self, before: dict[str, str]) -> None:
+        """Says when it is another one than before."""
+        now = self._codec_data()
+        if now and now != before:
+            self.note("codec.changed", codec=now["codec"])
+
     def _on_reoffer(self, event: Reoffer) -> None:
         if self._audio is None or self._signalling is None:
             return
@@ -289,6 +300,7 @@ class CallLeg:
         if event.sdp is None:
             self._signalling.answer_offer(self._audio.offer())
             return
+        before = self._codec_data()
         try:
             answer = self._audio.answer(event.sdp)
         except (NegotiationError, RemoteProtocolError) as error:
@@ -296,15 +308,19 @@ class CallLeg:
             self._signalling.refuse_offer(488)
         else:
             self._signalling.answer_offer(answer)
+            self._note_codec(before)
 
     def _on_reanswered(self, event: Reanswered) -> None:
         if self._audio is None:
             return
         self._dialog.keep()
+        before = self._codec_data()
         try:
             self._audio.accept(event.sdp)
         except (NegotiationError, RemoteProtocolError) as error:
             self.note("warning", text=f"answer to our offer not usable: {error}")
+        else:
+            self._note_codec(before)
 
     def _drop_signalling(self) -> None:
         if self._signalling is not None:
@@ -387,7 +403,9 @@ class CallLeg:
             return
         self._timers.cancel("last words")
         self.recordings.close()
-        self._services.journal.write(self._history.end(ending, stats, self.recordings))
+        self._services.journal.write(
+            self._history.end(ending, stats, self.recordings, self._codec_data().get("codec", ""))
+        )
         self._retire_if_done()
 
     def _retire_if_done(self) -> None:

@@ -9,10 +9,27 @@ from typing import Protocol
 
 
 class Codec(Enum):
-    """What we send and take: static RTP payload types of RFC 3551."""
+    """What we send and take, by RTP payload type: static ones of RFC 3551, ours for opus."""
 
     PCMU = 0
     PCMA = 8
+    G722 = 9
+    OPUS = 111
+
+    @property
+    def encoding(self) -> str:
+        """As an rtpmap, the settings and the API write it."""
+        return "opus" if self is Codec.OPUS else self.name
+
+    @property
+    def rtp_hz(self) -> int:
+        """Of its timestamps. G.722 counts 8000 although it samples 16000 (RFC 3551, 4.5.2)."""
+        return 48000 if self is Codec.OPUS else 8000
+
+    @property
+    def is_g711(self) -> bool:
+        """Whether its packets are what clips, recordings and rooms are made of."""
+        return self is Codec.PCMU or self is Codec.PCMA
 
 
 class Direction(Enum):
@@ -43,6 +60,10 @@ class MediaParams:
     """The trunk is behind NAT: learn the far address once, within 500 ms of `start`."""
     signalling_address: str = ""
     """The address the signalling goes to: one of the places `learn_address` may learn."""
+    payload_type: int | None = None
+    """What the far end calls the codec; None: the codec's own number."""
+    telephone_event_hz: int = 8000
+    """What the durations of its RFC 4733 packets count."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ _PLAYED = Struct("<IB")
 _SECONDS = Struct("<d")
 _JOIN = Struct("<I??")
 _DIGIT = Struct("<BBI")
-_PARAMS = Struct("<HHBBBBB")
+_PARAMS = Struct("<HHBBBBBBH")
 _RECORD = Struct("<Bdd")
 _RECORDED = Struct("<III")
 _STATS = Struct("<6I4f")
@@ -208,22 +208,29 @@ def pack_params(params: MediaParams) -> bytes:
         params.ptime_ms,
         _DIRECTIONS.index(params.direction),
         params.learn_address,
+        params.codec.value if params.payload_type is None else params.payload_type,
+        params.telephone_event_hz,
     ) + pack_text(params.remote_address, params.signalling_address)
 
 
 def unpack_params(payload: bytes) -> MediaParams:
-    port, rtcp_port, codec, event, ptime_ms, direction, learn = _PARAMS.unpack_from(payload)
+    port, rtcp_port, number, event, ptime_ms, direction, learn, payload_type, event_hz = (
+        _PARAMS.unpack_from(payload)
+    )
+    codec = _CODECS[number]
     remote, signalling = unpack_text(payload, _PARAMS.size, 2)
     return MediaParams(
         remote_address=remote,
         remote_port=port,
-        codec=_CODECS[codec],
+        codec=codec,
         telephone_event=None if event == _NO_EVENT else event,
         ptime_ms=ptime_ms,
         direction=_DIRECTIONS[direction],
         remote_rtcp_port=rtcp_port,
         learn_address=bool(learn),
         signalling_address=signalling,
+        payload_type=None if payload_type == number else payload_type,
+        telephone_event_hz=event_hz,
     )
 
 

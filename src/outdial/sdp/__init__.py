@@ -1,4 +1,4 @@
-"""Session descriptions (RFC 8866) and offer/answer (RFC 3264) for one G.711 audio stream. Pure."""
+"""Session descriptions (RFC 8866) and offer/answer (RFC 3264) for one audio stream. Pure."""
 
 from outdial.sdp.description import MediaDescription, SessionDescription, parse
 from outdial.sdp.negotiation import accept, answer, offer

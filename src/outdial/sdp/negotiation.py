@@ -1,4 +1,4 @@
-"""Offer and answer (RFC 3264) for one G.711 stream with telephone events (RFC 4733).
+"""Offer and answer (RFC 3264) for one audio stream with telephone events (RFC 4733).
 
 `offer` makes our offer, `accept` reads the answer to it, `answer` answers the far end's offer.
 The caller counts the session version: one more for every description that differs (section 8).
@@ -13,12 +13,11 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from outdial.errors import NegotiationError
 from outdial.legs import Codec, Direction, MediaParams
 from outdial.sdp.description import MediaDescription, SessionDescription, parse
+from outdial.sdp.formats import chosen, event_of, of_answer, of_offer
 
 _PROTOCOLS = ("RTP/AVP", "RTP/AVPF")
-_STATIC = {"0": Codec.PCMU, "8": Codec.PCMA}
-_ENCODINGS = {Codec.PCMU: ("pcmu/8000", "pcmu/8000/1"), Codec.PCMA: ("pcma/8000", "pcma/8000/1")}
-_EVENTS = ("telephone-event/8000", "telephone-event/8000/1")
 _PTIMES = (10, 20, 30, 40, 60)
+_OPUS_PTIMES = (10, 20, 40, 60)
 
 # (sends, receives), from the point of view of whoever wrote the attribute.
 _FLOWS = {
@@ -43,7 +42,7 @@ def offer(
     version: int = 1,
 ) -> bytes:
     """Our offer: the codecs, best first, and telephone events unless the payload type is None."""
-    body = _audio(tuple(codecs), telephone_event, ptime_ms, direction)
+    body = _offered(tuple(codecs), telephone_event, ptime_ms, direction)
     audio = f"m=audio {port} RTP/AVP {body}"
     return (_session(address, session_id, version) + audio).encode("ascii")
 
@@ -63,7 +62,7 @@ def accept(
     session = parse(answer)
     media = _usable(session, codecs)
     if media is None:
-        raise NegotiationError("the answer has no G.711 audio that was offered")
+        raise NegotiationError("the answer has no audio in a codec that was offered")
     return _params(session, media, codecs, direction, learn_address, signalling_address)
 
 
@@ -88,11 +87,12 @@ def answer(
     session = parse(offer)
     media = _usable(session, codecs)
     if media is None:
-        raise NegotiationError("the offer has no G.711 audio line")
+        raise NegotiationError("the offer has no audio line with a codec of ours")
     params = _params(session, media, codecs, direction, learn_address, signalling_address)
     if (":" in params.remote_address) != (":" in address):
         raise NegotiationError("the offer is for the other IP version")
-    body = _audio((params.codec,), params.telephone_event, params.ptime_ms, params.direction)
+    formats, maps = of_answer(params)
+    body = _audio(formats, maps, params.ptime_ms, params.direction)
     lines = [
         f"m=audio {port} {line.protocol} {body}"
         if line is media
@@ -111,16 +111,14 @@ def _session(address: str, session_id: int, version: int) -> str:
 
 
 @lru_cache(maxsize=256)
-def _audio(
+def _offered(
     codecs: tuple[Codec, ...], telephone_event: int | None, ptime_ms: int, direction: Direction
 ) -> str:
+    return _audio(*of_offer(codecs, telephone_event), ptime_ms, direction)
+
+
+def _audio(formats: list[str], maps: list[str], ptime_ms: int, direction: Direction) -> str:
     """The formats of the media line and the attributes below it."""
-    formats = [str(codec.value) for codec in codecs]
-    maps = [f"a=rtpmap:{codec.value} {codec.name}/8000\r\n" for codec in codecs]
-    if telephone_event is not None:
-        formats.append(str(telephone_event))
-        maps.append(f"a=rtpmap:{telephone_event} telephone-event/8000\r\n")
-        maps.append(f"a=fmtp:{telephone_event} 0-15\r\n")
     return f"{' '.join(formats)}\r\n{''.join(maps)}a=ptime:{ptime_ms}\r\na={direction.value}\r\n"
 
 
@@ -131,20 +129,9 @@ def _usable(session: SessionDescription, codecs: Sequence[Codec]) -> MediaDescri
             media.kind == "audio"
             and media.port
             and media.protocol.upper() in _PROTOCOLS
-            and _codec(media, codecs)
+            and chosen(media, codecs)
         ):
             return media
-    return None
-
-
-def _codec(media: MediaDescription, codecs: Sequence[Codec]) -> Codec | None:
-    for payload_type in media.formats:
-        codec = _STATIC.get(payload_type)
-        # RFC 3551 section 6: static types need no rtpmap, but one that says otherwise counts.
-        if codec in codecs and codec is not None:
-            encodings = _ENCODINGS[codec]
-            if media.rtpmaps.get(payload_type, encodings[0]) in encodings:
-                return codec
     return None
 
 
@@ -156,20 +143,24 @@ def _params(
     learn_address: bool,
     signalling_address: str,
 ) -> MediaParams:
-    codec = _codec(media, codecs)
-    if codec is None:  # `_usable` has looked already
+    best = chosen(media, codecs)
+    if best is None:  # `_usable` has looked already
         raise NegotiationError("no codec in common")
+    codec, number = best
+    event, event_hz = event_of(media, codec)
     address = _address(media.address or session.address)
     return MediaParams(
         remote_address=address,
         remote_port=media.port,
         codec=codec,
-        telephone_event=_telephone_event(media),
-        ptime_ms=_ptime(session, media),
+        telephone_event=event,
+        ptime_ms=_ptime(session, media, _OPUS_PTIMES if codec is Codec.OPUS else _PTIMES),
         direction=_direction(session, media, address, wanted),
         remote_rtcp_port=_rtcp_port(media),
         learn_address=learn_address,
         signalling_address=signalling_address,
+        payload_type=None if number == codec.value else number,
+        telephone_event_hz=event_hz,
     )
 
 
@@ -187,24 +178,12 @@ def _address(text: str) -> str:
     return str(address)
 
 
-def _telephone_event(media: MediaDescription) -> int | None:
-    for payload_type, encoding in media.rtpmaps.items():
-        if (
-            encoding in _EVENTS
-            and payload_type in media.formats
-            and payload_type.isdecimal()
-            and 96 <= int(payload_type) <= 127
-        ):
-            return int(payload_type)
-    return None
-
-
-def _ptime(session: SessionDescription, media: MediaDescription) -> int:
+def _ptime(session: SessionDescription, media: MediaDescription, possible: Sequence[int]) -> int:
     """The packet length the far end wants, as near as we send it; 20 ms when it says nothing."""
     wanted = _milliseconds(media.attributes.get("ptime") or session.attributes.get("ptime"), 20)
     most = _milliseconds(media.attributes.get("maxptime"), 60)
-    fitting = [ptime for ptime in _PTIMES if ptime <= min(wanted, most)]
-    return fitting[-1] if fitting else _PTIMES[0]
+    fitting = [ptime for ptime in possible if ptime <= min(wanted, most)]
+    return fitting[-1] if fitting else possible[0]
 
 
 def _milliseconds(text: str | None, default: int) -> int:

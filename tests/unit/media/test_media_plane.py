@@ -78,7 +78,7 @@ async def test_clips_follow_each_other_without_a_gap_in_either_law(
     pool: WorkerPool, far: FarEnd, clips: MakeClip
 ) -> None:
     one, two = tone(300, 50), tone(500, 50)
-    for codec in Codec:
+    for codec in (Codec.PCMU, Codec.PCMA):
         leg = pool.open("CA1", Listener())
         leg.start(far.params(codec))
         ends = [leg.queue(clips("one", one)), leg.queue(clips("two", two), 2)]

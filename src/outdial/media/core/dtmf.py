@@ -17,7 +17,9 @@ VOLUME: Final = 10
 
 _PAYLOAD: Final = Struct("!BBH")
 _END: Final = 0x80
-_LONGEST: Final = 0xFFFF
+EVENT_UNITS: Final = 0xFFFF
+"""What a packet can say of a duration."""
+_LONGEST: Final = EVENT_UNITS
 
 
 def payload(digit: str, duration: int, *, end: bool = False) -> bytes:
@@ -41,7 +43,7 @@ class EventReceiver:
     those were lost, with the next event, with audio, or after a silence (`expire`).
     """
 
-    __slots__ = ("_code", "_done", "_duration", "_seen_at", "_timestamp")
+    __slots__ = ("_code", "_done", "_duration", "_seen_at", "_timestamp", "longest")
 
     def __init__(self) -> None:
         self._timestamp: int | None = None
@@ -51,6 +53,8 @@ class EventReceiver:
         """Timestamp of the last event reported: later copies of its packets are ignored."""
         self._duration = 0
         self._seen_at = 0.0
+        self.longest = EVENT_UNITS
+        """What a packet can say of a duration, in samples of 8000 a second."""
 
     @property
     def open(self) -> bool:
@@ -91,8 +95,8 @@ class EventReceiver:
 
     def _continues(self, timestamp: int) -> bool:
         """Section 2.5.1.3: a long event goes on in segments, each starting where one was full."""
-        return (timestamp - (self._timestamp or 0)) & 0xFFFFFFFF >= _LONGEST and (
-            self._duration >= _LONGEST - 480
+        return (timestamp - (self._timestamp or 0)) & 0xFFFFFFFF >= self.longest and (
+            self._duration >= self.longest - 480
         )
 
     def _finish(self) -> Heard:

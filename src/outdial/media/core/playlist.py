@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Hashable
 from itertools import takewhile
 
 from outdial.media.core import g711, rtp
@@ -12,7 +13,17 @@ from outdial.media.core.dtmf import EventSender
 class Sound:
     """A sound in both laws, the place reached in it, and how often it is still to be played."""
 
-    __slots__ = ("alaw", "endless", "gives_way", "length", "loops", "play", "position", "ulaw")
+    __slots__ = (
+        "alaw",
+        "endless",
+        "gives_way",
+        "key",
+        "length",
+        "loops",
+        "play",
+        "position",
+        "ulaw",
+    )
 
     def __init__(
         self,
@@ -22,8 +33,11 @@ class Sound:
         loops: int,
         *,
         gives_way: bool = False,
+        key: Hashable = None,
     ) -> None:
         self.play = play
+        self.key = key
+        """What is the same for the same sound on another stream; None: no other has it."""
         self.gives_way = gives_way
         """It is over with the first sound of who is bridged to the stream."""
         self.ulaw = ulaw

@@ -54,6 +54,20 @@ def parse(data: bytes | bytearray | memoryview, size: int) -> Packet | None:
     return Packet(second >= MARKER, second & 0x7F, sequence, timestamp, ssrc, start, end)
 
 
+def plain(data: bytearray, size: int) -> int:
+    """Takes CSRCs, extension and padding off in place: the payload moves up to a plain header.
+
+    Gives the new size, 0 for what is no RTP.
+    """
+    parsed = parse(data, size)
+    if parsed is None:
+        return 0
+    end = HEADER_BYTES + parsed.payload_end - parsed.payload_start
+    data[HEADER_BYTES:end] = bytes(data[parsed.payload_start : parsed.payload_end])
+    data[0] = VERSION
+    return end
+
+
 def build(
     payload_type: int,
     sequence: int,

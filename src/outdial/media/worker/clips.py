@@ -7,6 +7,8 @@ import os
 from collections import OrderedDict
 
 _EMPTY = memoryview(b"")
+Identity = tuple[int, int, int]
+"""Inode, size, time of the last change."""
 
 
 class Clips:
@@ -18,25 +20,29 @@ class Clips:
 
     def __init__(self, most: int = 256) -> None:
         self._most = most
-        self._maps: OrderedDict[str, tuple[tuple[int, int, int], memoryview]] = OrderedDict()
+        self._maps: OrderedDict[str, tuple[Identity, memoryview]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._maps)
 
     def get(self, path: str) -> memoryview:
         """The file's bytes. Raises OSError."""
+        return self.identified(path)[1]
+
+    def identified(self, path: str) -> tuple[Identity, memoryview]:
+        """What no other file has, and its bytes. Raises OSError."""
         status = os.stat(path)
         identity = (status.st_ino, status.st_size, status.st_mtime_ns)
         known = self._maps.get(path)
         if known is not None and known[0] == identity:
             self._maps.move_to_end(path)
-            return known[1]
+            return known
         view = self._map(path)
         self._maps[path] = (identity, view)
         self._maps.move_to_end(path)
         if len(self._maps) > self._most:
             self._maps.popitem(last=False)
-        return view
+        return identity, view
 
     @staticmethod
     def _map(path: str) -> memoryview:

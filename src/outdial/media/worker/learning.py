@@ -64,6 +64,7 @@ class Learning:
         packet = rtp.parse(view, size)
         if packet is None or packet.payload_type not in (
             params.codec.value,
+            params.payload_type,
             params.telephone_event,
         ):
             return False

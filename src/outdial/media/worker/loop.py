@@ -296,7 +296,8 @@ class Worker:
     def _queue(self, number: int, payload: bytes) -> None:
         play, loops, (ulaw, alaw) = wire.unpack_play(payload, 2)
         try:
-            sound = Sound(play, self._clips.get(ulaw), self._clips.get(alaw), loops)
+            identity, view = self._clips.identified(ulaw)
+            sound = Sound(play, view, self._clips.get(alaw), loops, key=identity)
         except OSError:
             sound = Sound(play, memoryview(b""), memoryview(b""), 1)
         self._play(self._streams[number], sound)
@@ -311,6 +312,7 @@ class Worker:
             memoryview(sound.alaw),
             loops,
             gives_way=name.partition(":")[0] == "ringback",
+            key=name,
         )
         self._play(self._streams[number], item)
 

@@ -79,10 +79,10 @@ class Reports:
         blocks = self._blocks(stream, now)
         if stream.sent > self._packets_reported:
             ntp = rtcp.ntp_time(time.time())
-            octets = stream.sent * stream.samples
-            data = rtcp.sender_report(
-                stream.ssrc, ntp, stream.timestamp, stream.sent, octets, blocks
-            )
+            edge = stream.edge
+            octets = stream.sent * stream.samples if edge is None else edge.outward.octets
+            timestamp = (stream.timestamp * stream.clock_scale) & 0xFFFFFFFF
+            data = rtcp.sender_report(stream.ssrc, ntp, timestamp, stream.sent, octets, blocks)
             self._packets_reported = stream.sent
         else:
             data = rtcp.receiver_report(stream.ssrc, blocks)
@@ -106,7 +106,7 @@ class Reports:
                 fraction_lost=reception.interval_loss(),
                 lost=min(reception.lost, 0x7FFFFF),
                 highest=reception.extended_highest,
-                jitter=int(reception.jitter) & 0xFFFFFFFF,
+                jitter=int(reception.jitter * stream.clock_scale) & 0xFFFFFFFF,
                 last_sr=self._sr_middle,
                 delay=min(delay, 0xFFFFFFFF),
             )

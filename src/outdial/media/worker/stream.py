@@ -8,14 +8,18 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from outdial.errors import CodecUnavailable
 from outdial.legs import Direction, MediaParams, MediaStats
 from outdial.media import wire
 from outdial.media.core import g711, reception, rtp, tones
-from outdial.media.core.dtmf import EventReceiver, EventSender, Heard
+from outdial.media.core.dtmf import EVENT_UNITS, EventReceiver, EventSender, Heard
 from outdial.media.core.inband import InBandReceiver
 from outdial.media.core.playlist import DigitSound, Playlist, Sound
+from outdial.media.core.transcoding import LAW
+from outdial.media.worker.edge import Edge, coding_of
 from outdial.media.worker.learning import Learning
 from outdial.media.worker.recorder import Recording
 from outdial.media.worker.reports import Reports
@@ -47,6 +51,7 @@ class Stream:
         "ahead",
         "arrived_at",
         "due",
+        "edge",
         "emit",
         "endpointer",
         "events",
@@ -88,6 +93,7 @@ class Stream:
         "timestamp",
         "timestamp_offset",
         "told_at",
+        "transmit",
         "watch_from",
         "watch_s",
     )
@@ -118,7 +124,12 @@ class Stream:
         self.endpointer: Endpointer | None = None
         """Set while somebody wants to know what is said."""
         self.packet = bytearray(rtp.HEADER_BYTES)
+        self.transmit: Callable[[bytes | bytearray | memoryview], int] = rtp_socket.send
+        """Puts a packet on its way."""
+        self.edge: Edge | None = None
+        """Set while the codec is not G.711."""
         self.send: Callable[[bytes | bytearray | memoryview], int] = rtp_socket.send
+        """Takes a packet of G.711 or an event: `transmit`, or what turns it into the codec."""
         self.sends = self.listening = False
         self.hushed = False
         """What the far end says is neither passed on nor recorded."""
@@ -156,7 +167,8 @@ class Stream:
         """START and UPDATE: codec, direction, far address."""
         before = self.params
         self.params = params
-        self.pt = params.codec.value
+        self.pt = params.codec.value if params.codec.is_g711 else LAW
+        self._fit_edge(params, before)
         self.samples = params.ptime_ms * rtp.SAMPLES_PER_MS
         self.packet[rtp.HEADER_BYTES :] = g711.SILENCE[self.pt] * self.samples
         self.idle = True
@@ -170,6 +182,7 @@ class Stream:
         address = (params.remote_address, params.remote_port)
         if before is None or address != (before.remote_address, before.remote_port):
             self._aim(params, now)
+        self._bind()
         if params.telephone_event is not None:
             self.in_band = None
         elif self.in_band is None:
@@ -177,6 +190,26 @@ class Stream:
         self.arrived_at = now
         self.watch_from = now
         self.plan(now)
+
+    def _fit_edge(self, params: MediaParams, before: MediaParams | None) -> None:
+        """What stands between G.711 and the codec that was agreed on."""
+        if before is not None and coding_of(before) == coding_of(params):
+            return
+        try:
+            self.edge = None if params.codec.is_g711 else Edge(params, self.playlist)
+        except CodecUnavailable:
+            # The settings are checked for this at the start; the library has gone since then.
+            self.edge = None
+            self.send_errors += 1
+        self.events.longest = EVENT_UNITS // (params.telephone_event_hz // g711.RATE_HZ)
+
+    def _bind(self) -> None:
+        """Lets `send` go through the edge, if there is one."""
+        if self.edge is None:
+            self.send = self.transmit
+        else:
+            self.edge.transmit = self.transmit
+            self.send = self.edge.send
 
     def _aim(self, params: MediaParams, now: float) -> None:
         """Points the sockets at the far end."""
@@ -190,7 +223,7 @@ class Stream:
         self.learning = None
         if params.learn_address:
             self.learning = Learning(self.rtp, params, now)
-            self.send = self.learning.send
+            self.transmit = self.learning.send
             self.due = min(self.due, self.learning.until)
             return
         self.lock((params.remote_address, params.remote_port), params.remote_rtcp_port, now)
@@ -198,7 +231,8 @@ class Stream:
     def lock(self, address: tuple[str, int], rtcp_port: int, now: float) -> None:
         """Connects the sockets: from now on the kernel drops what others send (THREATS 6)."""
         self.learning = None
-        self.send = self.rtp.send
+        self.transmit = self.rtp.send
+        self._bind()
         try:
             self.rtp.connect(address)
         except OSError:
@@ -219,8 +253,9 @@ class Stream:
             except OSError:
                 return
             if source[:2] == address:
-                data = bytearray(raw)
-                self.take(data, memoryview(data), len(data), now, int(now * g711.RATE_HZ))
+                data = bytearray(rtp.MAX_PACKET)
+                data[: len(raw)] = raw
+                self.arrive(data, memoryview(data), len(raw), now, int(now * g711.RATE_HZ))
             else:
                 self.refused += 1
 
@@ -431,7 +466,16 @@ class Stream:
         except OSError:
             # Nothing there after all, or an ICMP error of an earlier send.
             return False
+        if self.edge is not None:
+            return self.edge.arrive(self, data, view, size, now, arrival)
         return self.take(data, view, size, now, arrival)
+
+    def arrive(
+        self, data: bytearray, view: memoryview, size: int, now: float, arrival: int
+    ) -> bool:
+        """One datagram as it came; True when it was relayed."""
+        take = self.take if self.edge is None else partial(self.edge.arrive, self)
+        return take(data, view, size, now, arrival)
 
     def take(self, data: bytearray, view: memoryview, size: int, now: float, arrival: int) -> bool:
         """One datagram of `size` bytes in `data`; True when it was relayed."""
@@ -464,14 +508,7 @@ class Stream:
         elif self.listening and (
             self.recordings or self.in_band is not None or self.endpointer is not None
         ):
-            payload = bytes(data[start:size])
-            if self.endpointer is not None and self.heard and order != reception.OLD:
-                self._heed(self.endpointer, payload, pt, now)
-            if self.heard:
-                for recording in self.recordings:
-                    recording.heard(timestamp, pt, payload, now)
-            if self.in_band is not None and order != reception.OLD:
-                self._hear(self.in_band.feed(payload, pt), wire.IN_BAND)
+            self._attend(bytes(data[start:size]), pt, timestamp, now, newest=order != reception.OLD)
         if self.member is not None and is_audio and self.heard:
             self.member.buffer.put(
                 timestamp, pt, bytes(data[start:size]), newest=order != reception.OLD
@@ -482,6 +519,49 @@ class Stream:
         if peer.playlist.current is not None and not (is_audio and peer.gives_way()):
             return False
         return peer.relay(data, view, size, second, sequence, timestamp, now)
+
+    def fill(
+        self, data: bytearray, view: memoryview, size: int, now: float, *, relay: bool
+    ) -> None:
+        """A packet of G.711 in place of one that did not come; it counts as lost all the same."""
+        _, second, sequence, timestamp, _ = _UNPACK(data)
+        payload = bytes(data[rtp.HEADER_BYTES : size])
+        if self.listening:
+            self._attend(payload, self.pt, timestamp, now, newest=True)
+        if self.member is not None and self.heard:
+            self.member.buffer.put(timestamp, self.pt, payload)
+        peer = self.peer
+        if not relay or peer is None or not (peer.sends and self.heard):
+            return
+        if peer.playlist.current is None or peer.gives_way():
+            peer.relay(data, view, size, second, sequence, timestamp, now)
+
+    def miss(self, data: bytearray, now: float, arrival: int) -> None:
+        """A packet that came, and is of no use: late, or nothing that can be decoded."""
+        _, _, sequence, timestamp, ssrc = _UNPACK(data)
+        self.arrived_at = now
+        if self.reception.packet(sequence, timestamp, ssrc, arrival) == reception.RESTART:
+            self._restarted()
+
+    @property
+    def attends(self) -> bool:
+        """Whether somebody besides the other side of a bridge wants to hear what is said."""
+        return bool(self.recordings or self.in_band or self.endpointer or self.member)
+
+    @property
+    def clock_scale(self) -> int:
+        """Units of the codec's timestamps in one of ours."""
+        return 1 if self.edge is None else self.edge.scale
+
+    def _attend(self, payload: bytes, pt: int, timestamp: int, now: float, *, newest: bool) -> None:
+        """Lets those hear it who want to."""
+        if self.endpointer is not None and self.heard and newest:
+            self._heed(self.endpointer, payload, pt, now)
+        if self.heard:
+            for recording in self.recordings:
+                recording.heard(timestamp, pt, payload, now)
+        if self.in_band is not None and newest:
+            self._hear(self.in_band.feed(payload, pt), wire.IN_BAND)
 
     def _heed(self, endpointer: Endpointer, payload: bytes, pt: int, now: float) -> None:
         """Tells when somebody begins to speak, and what they have said."""
@@ -510,7 +590,9 @@ class Stream:
 
     def _restarted(self) -> None:
         """The far end's stream began anew: nothing older can be compared with it."""
+        longest = self.events.longest
         self.events = EventReceiver()
+        self.events.longest = longest
         for recording in self.recordings:
             recording.restart_far()
         if self.member is not None:

@@ -1,0 +1,98 @@
+"""Where a stream whose codec is not G.711 meets the socket.
+
+What comes in is decoded before the stream sees it, and what it sends is encoded behind it; see
+`core.transcoding`. Two bridged streams of one codec pass each other's packets through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+from outdial.legs import Codec, MediaParams
+from outdial.media.coders import coders
+from outdial.media.core import g711
+from outdial.media.core.playlist import Playlist
+from outdial.media.core.prompts import Prompts
+from outdial.media.core.transcoding import NOT_TAKEN, Inward, Outward
+
+if TYPE_CHECKING:
+    from outdial.media.worker.stream import Stream
+
+
+@cache
+def prompts_of(codec: Codec) -> Prompts | None:
+    """Those of the process; None where they are encoded for each stream. Raises CodecUnavailable.
+
+    A decoder of opus is made for packets that are lost and finds its way from one encoder's packets
+    to another's. G.722 predicts every sample from those before, was heard to be far off for a tenth
+    of a second, and costs too little to be worth it.
+    """
+    return Prompts(coders(codec).encoder) if codec is Codec.OPUS else None
+
+
+def coding_of(params: MediaParams) -> tuple[object, ...]:
+    """What an edge is made for."""
+    return (params.codec, params.payload_type, params.telephone_event, params.telephone_event_hz)
+
+
+class Edge:
+    """Both directions of one stream. Raises CodecUnavailable."""
+
+    __slots__ = ("codec", "inward", "outward", "scale", "transmit")
+
+    def __init__(self, params: MediaParams, playlist: Playlist) -> None:
+        self.codec = codec = params.codec
+        self.scale = codec.rtp_hz // g711.RATE_HZ
+        """Units of the codec's timestamps in one of ours."""
+        theirs = codec.value if params.payload_type is None else params.payload_type
+        event_hz = params.telephone_event_hz
+        made = coders(codec)
+        self.inward = Inward(
+            codec,
+            frozenset((codec.value, theirs)),
+            params.telephone_event,
+            event_hz,
+            made.decoder(),
+        )
+        self.outward = Outward(codec, theirs, event_hz, made.encoder(), playlist, prompts_of(codec))
+        self.transmit: Callable[[bytes], int] = len
+        """Puts a packet on its way; set by the stream."""
+
+    def send(self, packet: bytes | bytearray | memoryview) -> int:
+        """Encodes and sends a packet of G.711, or an event. Raises OSError as the socket does."""
+        return sum(map(self.transmit, self.outward.packets(packet)))
+
+    def arrive(
+        self,
+        stream: Stream,
+        data: bytearray,
+        view: memoryview,
+        size: int,
+        now: float,
+        arrival: int,
+    ) -> bool:
+        """Decodes one datagram and gives it to the stream; True when it was relayed."""
+        peer, inward = stream.peer, self.inward
+        through = peer.edge if peer is not None else None
+        if through is not None and through.codec is not self.codec:
+            through = None
+        decode = through is None or stream.attends or bool(peer is not None and peer.recordings)
+        size = inward.take(data, size, decode=decode)
+        if size == NOT_TAKEN:
+            stream.refused += inward.garbled
+            stream.miss(data, now, arrival)
+            return False
+        if inward.lost:
+            whole = bytes(data[:size])
+            for packet in inward.lost:
+                data[: len(packet)] = packet
+                stream.fill(data, view, len(packet), now, relay=through is None)
+            data[:size] = whole
+        if through is None:
+            return stream.take(data, view, size, now, arrival)
+        through.outward.passing = inward.raw
+        relayed = stream.take(data, view, size, now, arrival)
+        through.outward.passing = None
+        return relayed
