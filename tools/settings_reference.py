@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from outdial import config, config_identity
+from outdial import config, config_identity, config_registration
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 
@@ -66,7 +66,9 @@ def _owner(table: type[BaseModel], key: str) -> type:
 def _docstrings() -> dict[tuple[str, str], str]:
     """(class, field) to the string below the field. Raises KeyError later for one without."""
     found = {}
-    sources = [inspect.getsource(module) for module in (config, config_identity)]
+    sources = [
+        inspect.getsource(module) for module in (config, config_identity, config_registration)
+    ]
     for node in [node for source in sources for node in ast.parse(source).body]:
         if isinstance(node, ast.ClassDef):
             for field, text in zip(node.body, node.body[1:], strict=False):

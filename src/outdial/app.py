@@ -284,7 +284,7 @@ class Server:
         self.sip = await SipEndpoint.start(sip, on_invite=take, clock=self.clock)
         stack.push_async_callback(self.sip.close)
         plane = SipPlane(sip, self.trunks, self.sip, self.clock)
-        stack.callback(plane.close)
+        stack.push_async_callback(plane.stop)
         self.messenger = Messenger(self.sip, plane)
         plane.watch()
         return plane

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 from outdial import config_checks as checks
 from outdial import config_file, template
 from outdial.config_identity import TrunkIdentity
+from outdial.config_registration import TrunkRegistration
 
 
 class _Section(BaseModel):
@@ -260,7 +261,7 @@ class Key(_Section):
     """As `limits.minutes_per_day`, for its calls and their second legs. 0: no limit of its own."""
 
 
-class Trunk(TrunkIdentity, _Section):
+class Trunk(TrunkIdentity, TrunkRegistration, _Section):
     """A SIP trunk."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -270,7 +271,7 @@ class Trunk(TrunkIdentity, _Section):
     transport: Literal["udp", "tcp"] = "udp"
     """How SIP goes to the trunk. Where neither it nor a port is set, the NAPTR records of `address`
     say so, if there are any, and else its SRV records."""
-    username: str = ""
+    username: Annotated[str, AfterValidator(checks.plain)] = ""
     """For digest authentication, when the trunk asks for it."""
     password: SecretStr = SecretStr("")
     """For digest authentication."""
@@ -285,10 +286,6 @@ class Trunk(TrunkIdentity, _Section):
     """Offered for that, the preferred first; ["MD5"] for a peer that stumbles over SHA-256."""
     inbound_addresses: list[Annotated[str, AfterValidator(checks.network)]] = []
     """Address ranges that its calls to us come from, besides the addresses of `address`."""
-    register_: Annotated[bool, Field(alias="register"), AfterValidator(checks.not_registering)] = (
-        False
-    )
-    """Whether to register; not supported yet, must be false."""
     prefixes: list[Annotated[str, AfterValidator(checks.prefix)]] = [""]
     """Longest matching prefix wins; several trunks of one length: in order, next on failure."""
     number_format: Literal["e164", "+e164", "national"] = "e164"
@@ -313,6 +310,12 @@ class Trunk(TrunkIdentity, _Section):
             raise ValueError(
                 "inbound_username and inbound_password must be set both, or neither of them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _knows_what_to_register(self) -> Trunk:
+        if self.register_ and not (self.register_user or self.username):
+            raise ValueError("register needs a username, or else a register_user: who registers")
         return self
 
 

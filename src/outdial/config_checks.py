@@ -198,14 +198,11 @@ def secret_header(line: SecretStr) -> SecretStr:
     return line
 
 
-def not_registering(register: bool) -> bool:
-    """This version does not register at trunks."""
-    if register:
-        raise ValueError(
-            "registering at a trunk is not supported by this version; set it to false and have "
-            "the trunk recognise this machine by its address or by username and password"
-        )
-    return register
+def plain(text: str) -> str:
+    """Without control characters."""
+    if not text.isprintable():
+        raise ValueError(f"{text!r} has characters that cannot be printed")
+    return text
 
 
 def each_once(names: list[str]) -> list[str]:

@@ -78,7 +78,8 @@ class TrunkIdentity(BaseModel):
     """User part of From for every call, as carriers want it that know an account there; the
     caller's number then goes into `identity_headers`. Empty: the caller's number."""
     from_domain: Annotated[str, AfterValidator(checks.optional_host)] = ""
-    """Host of From and of the headers of `identity_headers`; empty: our own address."""
+    """Host of From and of the headers of `identity_headers`, and the domain that is registered;
+    empty: with `register` the host of `registrar` or `address`, else our own address."""
     identity_headers: list[
         Literal["P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID"]
     ] = []

@@ -167,7 +167,11 @@ def test_lists_and_members_of_lists_come_from_the_environment(tmp_path: Path) ->
         ('[[trunks]]\nname = "a"\naddress = "[x]:5060"', "'x' is not an IPv6 address"),
         (
             '[[trunks]]\nname = "a"\naddress = "h"\nregister = true',
-            "trunks.0.register: registering at a trunk is not supported by this version",
+            "trunks.0: register needs a username, or else a register_user: who registers",
+        ),
+        (
+            '[[trunks]]\nname = "a"\naddress = "h"\nusername = "a\\u0007b"',
+            "trunks.0.username: 'a\\x07b' has characters that cannot be printed",
         ),
         (
             '[[trunks]]\nname = "a"\naddress = "h"\n[[trunks]]\nname = "a"\naddress = "g"',

@@ -27,7 +27,7 @@ def refusal(**settings: Any) -> str:
 
 
 def test_a_trunk_of_yesterday_shows_callers_as_yesterday() -> None:
-    assert presentation_of(trunk()) == PLAIN
+    assert presentation_of(trunk(), "") == PLAIN
     assert trunk().headers == {}
 
 

@@ -19,6 +19,7 @@ CAUSES: dict[str, str] = {
     "incompatible-destination": "No common audio codec, or no usable answer (415, 488, 606).",
     "authentication-failed": "The trunk did not accept the credentials (401, 407).",
     "trunk-unreachable": "No trunk answered: DNS, connection, or no response within 32 seconds.",
+    "trunk-not-registered": "The trunk takes calls only while we are registered, and we are not.",
     "carrier-failure": "Every trunk that could be tried failed (5xx).",
     "protocol-error": "The far side sent something that SIP does not allow, or any other 4xx/6xx.",
     "moved": "The carrier wanted the call sent elsewhere (3xx), which Outdial does not follow.",
@@ -73,6 +74,10 @@ _TRY_NEXT_CAUSES = frozenset({2, 3, 27, 34, 38, 41, 42, 44, 47})
 def of_rejection(rejected: Rejected) -> Ending:
     """How an INVITE that was not answered ended."""
     status = rejected.status
+    if rejected.unregistered:
+        return Ending(
+            Outcome.FAILED, "trunk-not-registered", Source.OUTDIAL, status, rejected.reason
+        )
     if rejected.local:
         return Ending(
             Outcome.FAILED,
@@ -89,7 +94,10 @@ def of_rejection(rejected: Rejected) -> Ending:
         outcome, cause, source = Outcome.FAILED, "carrier-failure", Source.CARRIER
     else:
         outcome, cause, source = Outcome.FAILED, "protocol-error", Source.CARRIER
-    return Ending(outcome, cause, source, status, f"the far side said {status} {rejected.reason}")
+    detail = f"the far side said {status} {rejected.reason}"
+    if status in (401, 407):
+        detail += ": it does not take trunks.username and trunks.password"
+    return Ending(outcome, cause, source, status, detail)
 
 
 def of_refusal(status: int, source: Source, detail: str) -> Ending:

@@ -72,6 +72,8 @@ class Rejected:
     local: bool = False
     retry_after_s: int | None = None
     q850_cause: int | None = None
+    unregistered: bool = False
+    """Nothing was sent: the trunk takes no calls while we are not registered there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from outdial.sip.core.invite_client import Invitation, OutgoingCall
 from outdial.sip.core.invite_server import IncomingCall
 from outdial.sip.core.parser import is_keep_alive
 from outdial.sip.core.probe import Probe, ProbeResult
+from outdial.sip.core.registration import Binding, Due, Registration, Standing
 from outdial.sip.core.timers import Timings
 from outdial.sip.leg import InboundLeg, Leg
 from outdial.sip.sentry import Sentry
@@ -75,6 +76,9 @@ class SipEndpoint:
         """What may be shown to an address that challenges us in a call of an earlier process."""
         self.accounts_of: Callable[[str], Accounts | None] = lambda host: None
         """What calls from an address must show one of; None: they are taken as they are."""
+        self.is_contact_user: Callable[[str, str], bool] = lambda user, host: False
+        """Whether calls from an address are addressed to that user because we are registered so,
+        whoever is called."""
         self.is_own: Callable[[str], bool] = self._accepts
         """Whether an address is that of a peer of ours, which nothing can ban."""
         self.clock = clock or SystemClock()
@@ -102,6 +106,7 @@ class SipEndpoint:
         self._legs: dict[OutgoingCall | IncomingCall, Leg] = {}
         self._probes: dict[Probe, Callable[[ProbeResult], None]] = {}
         self._messages: dict[Sending, Callable[[MessageResult], None]] = {}
+        self._registrations: dict[Registration, Callable[[Due | Standing], None]] = {}
         self._wakeup: asyncio.TimerHandle | None = None
         self._wakes_at = 0.0
         self._tick_s = settings.t1_ms / 1000 / _TICKS_IN_T1
@@ -186,6 +191,12 @@ class SipEndpoint:
                 return Hop(transport, host, port, listener.local, security)
         return None
 
+    def places(self) -> list[tuple[str, str, str]]:
+        """Of each listener the transport, the address that it is bound to, and what Via and Contact
+        say of it."""
+        found = [("udp", udp.address[0], udp.local) for udp in self._udp.values()]
+        return found + [("tcp", pool.address[0], pool.local) for pool in self._tcp.values()]
+
     # ------------------------------------------------------------ for plane and legs
 
     @property
@@ -218,9 +229,30 @@ class SipEndpoint:
         """The leg has had its terminal event."""
         self._legs.pop(call, None)
 
-    def probe(self, uri: str, hop: Hop, done: Callable[[ProbeResult], None]) -> None:
+    def probe(
+        self,
+        uri: str,
+        hop: Hop,
+        done: Callable[[ProbeResult], None],
+        routes: tuple[str, ...] = (),
+    ) -> None:
         """Sends OPTIONS; `done` is called once."""
-        self._probes[self.agent.probe(uri, hop, self.now)] = done
+        self._probes[self.agent.probe(uri, hop, self.now, routes)] = done
+        self.flush()
+
+    def register(self, binding: Binding, told: Callable[[Due | Standing], None]) -> Registration:
+        """Keeps a binding; `told` is called whenever it is due, and with how it stands, the last
+        time with "ended"."""
+        self.agent.now = self.now
+        registration = self.agent.registrations.start(binding)
+        self._registrations[registration] = told
+        self.flush()
+        return registration
+
+    def unregister(self, registration: Registration) -> None:
+        """Takes the binding back."""
+        self.agent.now = self.now
+        registration.end()
         self.flush()
 
     def message(
@@ -316,8 +348,16 @@ class SipEndpoint:
                 self._probes.pop(owner)(event)
             elif isinstance(owner, Sending) and isinstance(event, MessageResult):
                 self._messages.pop(owner)(event)
+            elif isinstance(owner, Registration) and isinstance(event, Due | Standing):
+                self._registered(owner, event)
         except Exception:
             _log.exception("a listener raised", event=repr(event)[:200])
+
+    def _registered(self, registration: Registration, event: Due | Standing) -> None:
+        told = self._registrations[registration]
+        if isinstance(event, Standing) and event.status == "ended":
+            del self._registrations[registration]
+        told(event)
 
     def _invited(self, call: IncomingCall, event: Invited) -> None:
         if call.account:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from outdial.errors import RemoteProtocolError
 from outdial.legs import (
     Caller,
     Rejected,
@@ -108,6 +109,14 @@ class Leg:
         self._endpoint.agent.now = self._endpoint.now
 
 
+def _called_party(request: Request) -> str:
+    try:
+        named = request.addresses("P-Called-Party-ID")
+    except RemoteProtocolError:
+        return ""
+    return named[0].uri.user_text if named else ""
+
+
 class InboundLeg(Leg):
     """A call towards us. Fulfils `outdial.legs.IncomingLeg`.
 
@@ -130,8 +139,13 @@ class InboundLeg(Leg):
 
     @property
     def called(self) -> str:
-        """User part of the Request-URI."""
-        return self._incoming.request.uri.user_text
+        """User part of the Request-URI; where that is the user that we are registered as, the one
+        of P-Called-Party-ID (RFC 7315) or To, which say what was dialled."""
+        request = self._incoming.request
+        user = request.uri.user_text
+        if not self._endpoint.is_contact_user(user, self._incoming.source.host):
+            return user
+        return _called_party(request) or request.to.uri.user_text or user
 
     @property
     def caller_id(self) -> str:

@@ -37,6 +37,10 @@ class Messenger:
         trunk = self._plane.line(target.trunk)
         if trunk is None:
             return _unsent(503, f"No trunk named {target.trunk}")
+        if trunk.is_registering:
+            await trunk.registered()
+        if trunk.refusal:
+            return _unsent(503, trunk.refusal)
         try:
             hops = trunk.hops_known() or await trunk.hops()
         except ResolutionFailed as error:
@@ -58,6 +62,7 @@ class Messenger:
             from_=shown.from_,
             hop=hop,
             text=b"",
+            routes=trunk.routes(hop),
             credentials=trunk.credentials,
             headers=shown.fields,
         )

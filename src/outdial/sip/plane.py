@@ -147,6 +147,7 @@ class SipPlane:
             endpoint.is_own = self._is_own
         endpoint.credentials_of = self._credentials_of
         endpoint.accounts_of = self._accounts_of
+        endpoint.is_contact_user = self._is_contact_user
 
     # ------------------------------------------------------------ trunks
 
@@ -154,6 +155,11 @@ class SipPlane:
         """Starts to look the trunks up and to ping them."""
         for trunk in self._trunks.values():
             trunk.watch()
+
+    async def stop(self) -> None:
+        """Takes the registrations back, and ends the watching."""
+        await asyncio.gather(*[trunk.stop() for trunk in self._trunks.values()])
+        self.close()
 
     def close(self) -> None:
         """Ends the watching and what is being looked up. Legs are not touched."""
@@ -203,6 +209,13 @@ class SipPlane:
                 return trunk.credentials
         return None
 
+    def _is_contact_user(self, user: str, host: str) -> bool:
+        """Whether the trunk at that address calls us, and not one of our numbers, by that name."""
+        return any(
+            trunk.contact_user == user and trunk.settings.register_ and trunk.calls_from(host)
+            for trunk in self._trunks.values()
+        )
+
     def line(self, trunk_name: str) -> TrunkLine | None:
         """The trunk of that name."""
         return self._trunks.get(trunk_name)
@@ -237,6 +250,10 @@ class SipPlane:
             self._dial_uri(leg, target, offer)
         elif trunk is None:
             leg.fail(Rejected(503, f"No trunk named {target.trunk}", local=True))
+        elif trunk.is_registering:
+            self._spawn(self._register_and_invite(leg, trunk, target, offer))
+        elif trunk.refusal:
+            leg.fail(_unregistered(trunk))
         elif (hops := trunk.hops_known()) is not None:
             self._invite_trunk(leg, trunk, target, offer, hops)
         else:
@@ -303,6 +320,15 @@ class SipPlane:
         hops = self._hops(found)
         self._invite(leg, target, offer, str(uri), hops, None)
 
+    async def _register_and_invite(
+        self, leg: OutboundLeg, trunk: TrunkLine, target: DialTarget, offer: bytes
+    ) -> None:
+        await trunk.registered()
+        if trunk.refusal:
+            leg.fail(_unregistered(trunk))
+        else:
+            await self._resolve_trunk(leg, trunk, target, offer)
+
     async def _resolve_trunk(
         self, leg: OutboundLeg, trunk: TrunkLine, target: DialTarget, offer: bytes
     ) -> None:
@@ -350,6 +376,8 @@ class SipPlane:
             headers=shown.fields + headers,
             credentials=None if trunk is None else trunk.credentials,
             symmetric=trunk is not None and trunk.settings.nat,
+            routes=() if trunk is None else trunk.routes(hops[0]),
+            contact_user="" if trunk is None else trunk.contact_user,
             ack_waits=True,
         )
         leg.invite(invitation, hops)
@@ -388,6 +416,10 @@ def joined(settled: Headers, wished: Headers) -> Headers:
         return settled or wished
     names = {name.lower() for name, _ in settled}
     return settled + tuple(one for one in wished if one[0].lower() not in names)
+
+
+def _unregistered(trunk: TrunkLine) -> Rejected:
+    return Rejected(503, trunk.refusal, local=True, unregistered=True)
 
 
 def _at(invitation: Invitation, hop: Hop) -> Invitation:

@@ -40,7 +40,13 @@ class TrunkHealth:
         self._registered: Status = "registering"
         self._problem = ""
         """With the registration."""
-        self.state = TrunkState(name, registers=registers)
+        first: Status = "registering" if registers else "unknown"
+        self.state = TrunkState(name, first, registers=registers)
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether the last that was heard of the registration is that it stands."""
+        return self._registered == "registered"
 
     def pinged(self, answer: Answer) -> TrunkState:
         """OPTIONS was answered, or not."""

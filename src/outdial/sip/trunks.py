@@ -8,13 +8,15 @@ from ipaddress import ip_address, ip_network
 
 from outdial.clock import Clock
 from outdial.config import Trunk
-from outdial.sip.core.authorization import Credentials
+from outdial.sip.core.authorization import Credentials, Nonces
 from outdial.sip.core.hop import Hop, is_literal
 from outdial.sip.core.identity import Presentation
 from outdial.sip.core.locating import Target
 from outdial.sip.core.outline import user_part
 from outdial.sip.core.probe import ProbeResult
+from outdial.sip.core.registration import Binding
 from outdial.sip.endpoint import SipEndpoint
+from outdial.sip.registrar import Registrar, Way
 from outdial.sip.resolver import ResolutionFailed, Resolver
 from outdial.sip.trunk_health import Answer, TrunkHealth
 from outdial.trunk_state import TrunkState
@@ -22,6 +24,8 @@ from outdial.trunk_state import TrunkState
 _PING_TIMEOUT_S = 5.0
 _LOOK_UP_AGAIN_S = 60.0
 _MAX_HOSTS = 256
+REGISTRATION_WAIT_S = 5.0
+"""How long a call waits for the first registration, or one after a lost connection."""
 
 
 class TrunkLine:
@@ -31,10 +35,16 @@ class TrunkLine:
         self, settings: Trunk, endpoint: SipEndpoint, resolver: Resolver, clock: Clock
     ) -> None:
         self.settings = settings
-        self.host, self.port = split_address(settings.address)
+        self.host, self.port = split_address(settings.outbound_proxy or settings.address)
+        """Where everything to it is sent first."""
         self.transport = transport_of(settings)
-        self.health = TrunkHealth(settings.name, clock)
-        self.presentation = presentation_of(settings)
+        self.domain = _domain(settings)
+        """Of our address there; "" for none."""
+        self.contact_user = settings.contact_user
+        if settings.register_ and not self.contact_user:
+            self.contact_user = settings.register_user or settings.username
+        self.health = TrunkHealth(settings.name, clock, registers=settings.register_)
+        self.presentation = presentation_of(settings, self.domain)
         self.headers = tuple(settings.headers.items())
         self.hosts: frozenset[str] = frozenset(
             (self.host.strip("[]"),) if is_literal(self.host) else ()
@@ -48,6 +58,12 @@ class TrunkLine:
         self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[object]] = set()
+        self._nonces = Nonces()
+        self._registrar: Registrar | None = None
+        if settings.register_:
+            self._registrar = Registrar(
+                settings.name, self._binding(), endpoint, self.health, clock, self._way
+            )
 
     @property
     def state(self) -> TrunkState:
@@ -60,7 +76,34 @@ class TrunkLine:
         if not self.settings.username:
             return None
         password = self.settings.password.get_secret_value()
-        return Credentials(self.settings.username, password, self.hosts)
+        return Credentials(self.settings.username, password, self.hosts, self._nonces)
+
+    def routes(self, hop: Hop | None) -> tuple[str, ...]:
+        """The Route of what goes that way."""
+        proxy = self.settings.outbound_proxy
+        if not proxy or hop is None:
+            return ()
+        parameter = "" if hop.transport == "udp" else f";transport={hop.transport}"
+        return (f"<sip:{proxy}{parameter};lr>",)
+
+    @property
+    def refusal(self) -> str:
+        """Why no call can be made on it, for a person; "": one can be tried."""
+        state = self.state
+        if not state.registers or self.health.is_registered:
+            return ""
+        why = state.detail or f"it is {state.status}"
+        return f"trunk {state.name} is not registered: {why}"
+
+    @property
+    def is_registering(self) -> bool:
+        """Whether it may be known in a moment that calls can be made on it."""
+        return self.state.status == "registering"
+
+    async def registered(self) -> None:
+        """Waits for that moment, not for long."""
+        if self._registrar is not None:
+            await self._registrar.settled(REGISTRATION_WAIT_S)
 
     def uri(self, number: str, hop: Hop | None = None) -> str:
         """The number at the trunk, as a Request-URI; `number` is in the trunk's format, and `hop`
@@ -109,10 +152,19 @@ class TrunkLine:
         self._resolver.keep(self.host, self.port, self.transport)
         self._spawn(self.ping(_PING_TIMEOUT_S) if interval else self._look_up())
         loop = asyncio.get_running_loop()
+        if self._timer is None and self._registrar is not None:
+            self._registrar.start()
         self._timer = loop.call_later(interval or _LOOK_UP_AGAIN_S, self.watch)
+
+    async def stop(self) -> None:
+        """Takes the registration back."""
+        if self._registrar is not None:
+            await self._registrar.stop()
 
     def close(self) -> None:
         """Ends the watching."""
+        if self._registrar is not None:
+            self._registrar.close()
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:
@@ -129,7 +181,8 @@ class TrunkLine:
             return self.health.pinged(Answer(problem=problem))
         answered: asyncio.Future[ProbeResult] = asyncio.get_running_loop().create_future()
         asked_at = self._clock.monotonic()
-        self._endpoint.probe(f"sip:{self.settings.address}", hops[0], _resolve(answered))
+        uri, way = f"sip:{self.settings.address}", hops[0]
+        self._endpoint.probe(uri, way, _resolve(answered), self.routes(way))
         try:
             async with asyncio.timeout(timeout_s):
                 result = await answered
@@ -148,6 +201,28 @@ class TrunkLine:
         self.health.missed()
         if self.settings.options_interval_s and not self._tasks:
             self._spawn(self.ping(_PING_TIMEOUT_S))
+
+    def _binding(self) -> Binding:
+        settings = self.settings
+        user = user_part(settings.register_user or settings.username)
+        transport = "" if settings.transport == "udp" else f";transport={settings.transport}"
+        return Binding(
+            registrar=f"sip:{self.domain}{transport}",
+            address=f"sip:{user}@{self.domain}",
+            expires_s=settings.expires_s,
+            contact_user=self.contact_user,
+        )
+
+    async def _way(self) -> Way:
+        """Where REGISTER goes. Raises ResolutionFailed."""
+        settings = self.settings
+        if settings.registrar and not settings.outbound_proxy:
+            host, port = split_address(settings.registrar)
+            self._resolver.keep(host, port, self.transport)
+            hops = self._hops(await self._resolver.resolve(host, port, self.transport))
+        else:
+            hops = await self.hops()
+        return Way(hops, self.credentials, self.routes(hops[0] if hops else None))
 
     async def _look_up(self) -> None:
         try:
@@ -180,16 +255,24 @@ def _resolve(future: asyncio.Future[ProbeResult]) -> Callable[[ProbeResult], Non
     return done
 
 
+def _domain(settings: Trunk) -> str:
+    """The domain of our address at the trunk; "" for none of its own."""
+    if settings.from_domain or not settings.register_:
+        return settings.from_domain
+    host, _ = split_address(settings.registrar or settings.address)
+    return f"[{host}]" if ":" in host else host
+
+
 def transport_of(settings: Trunk) -> str:
     """The transport that the owner has set; "" leaves it to the domain's records."""
     return settings.transport if "transport" in settings.model_fields_set else ""
 
 
-def presentation_of(trunk: Trunk) -> Presentation:
-    """How callers are shown to the trunk."""
+def presentation_of(trunk: Trunk, domain: str) -> Presentation:
+    """How callers are shown to the trunk. `domain` is that of our address there."""
     return Presentation(
         trunk.from_user,
-        trunk.from_domain,
+        domain,
         trunk.caller_name,
         tuple(trunk.identity_headers),
         trunk.trusted,

@@ -93,7 +93,6 @@ def test_a_registered_trunk(clock: FakeClock) -> None:
         assert (state.status, state.registered_until) == ("rejected", None)
         assert (state.last_code, state.detail) == (403, "403 Forbidden")
     assert told(logs) == [
-        ("info", "registering", ""),
         ("info", "registered", ""),
         ("warning", "rejected", "403 Forbidden"),
     ]

@@ -83,10 +83,10 @@ class Credentials:
 class Authorization:
     """The challenges of one call that we answer, and how often each nonce was used."""
 
-    __slots__ = ("_credentials", "_is_fresh", "_known", "_token", "_tries")
+    __slots__ = ("_is_fresh", "_known", "_token", "_tries", "credentials")
 
     def __init__(self, credentials: Credentials | None, token: Callable[[], str]) -> None:
-        self._credentials = credentials
+        self.credentials = credentials
         self._token = token
         nonces = None if credentials is None else credentials.nonces
         self._known = {} if nonces is None else nonces.all()
@@ -101,7 +101,7 @@ class Authorization:
         Not when the password was refused: the same realm challenges again and the nonce was not
         merely stale.
         """
-        credentials = self._credentials
+        credentials = self.credentials
         names = _HEADERS.get(response.status)
         if credentials is None or names is None or source.host not in credentials.hosts:
             return False
@@ -130,13 +130,13 @@ class Authorization:
     def refused(self) -> None:
         """The request was refused without a challenge. If that was for an old nonce, which it
         should not be, the next call had better wait for a new one."""
-        credentials = self._credentials
+        credentials = self.credentials
         if not self._is_fresh and credentials is not None and credentials.nonces is not None:
             credentials.nonces.forget()
 
     def fields(self, method: str, uri: str, hop: Hop, body: bytes = b"") -> str:
         """The credential lines for a request to the hop; "" when none are due there."""
-        credentials = self._credentials
+        credentials = self.credentials
         if not self._known or credentials is None or hop.host not in credentials.hosts:
             return ""
         lines = ""

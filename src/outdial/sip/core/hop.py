@@ -52,3 +52,12 @@ def is_literal(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+@lru_cache(1024)
+def is_loopback(host: str) -> bool:
+    """Whether the literal is an address of this machine only."""
+    try:
+        return ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False

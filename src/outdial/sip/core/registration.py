@@ -52,8 +52,6 @@ class Binding:
     expires_s: int
     """Asked for."""
     contact_user: str = ""
-    routes: tuple[str, ...] = ()
-    credentials: Credentials | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +90,13 @@ class Registration:
     __slots__ = (
         "_agent", "_authorization", "_binding", "_call_id", "_contact", "_cseq", "_expires_s",
         "_failures", "_hop", "_hops", "_is_ending", "_is_registered", "_longer", "_losses",
-        "_sent_at", "_tag", "_timer", "_transaction",
+        "_routes", "_sent_at", "_tag", "_timer", "_transaction",
     )  # fmt: skip
 
     def __init__(self, agent: Agent, binding: Binding) -> None:
         self._agent = agent
         self._binding = binding
-        self._authorization = Authorization(binding.credentials, agent.token)
+        self._authorization = Authorization(None, agent.token)
         """Kept for all requests: a refresh shows its digest at once."""
         self._call_id = agent.token()
         self._tag = agent.token()
@@ -109,6 +107,7 @@ class Registration:
         self._contact: Uri | None = None
         self._hop: Hop | None = None
         """Where the last request went."""
+        self._routes: tuple[str, ...] = ()
         self._hops: list[Hop] = []
         """Where else the registrar is."""
         self._transaction: ClientTransaction | None = None
@@ -133,10 +132,18 @@ class Registration:
         self._emit(Standing("registering"))
         self._agent.emit(self, Due())
 
-    def attempt(self, hops: Sequence[Hop]) -> None:
-        """Sends REGISTER to the first of the addresses, to the others while nobody answers."""
+    def attempt(
+        self,
+        hops: Sequence[Hop],
+        credentials: Credentials | None = None,
+        routes: tuple[str, ...] = (),
+    ) -> None:
+        """Sends REGISTER to the first of the addresses, to the others while nobody answers.
+        `routes` are the values of Route."""
         if self._is_ending or self._transaction is not None or not hops:
             return
+        self._authorization.credentials = credentials
+        self._routes = routes
         self._longer = 0
         self._authorization.succeeded()
         self._hops = list(hops[1:])
@@ -198,7 +205,7 @@ class Registration:
             uri=binding.registrar,
             hop=hop,
             branch=agent.branch(),
-            routes=binding.routes,
+            routes=self._routes,
             from_=f"<{binding.address}>;tag={self._tag}",
             to=f"<{binding.address}>",
             call_id=self._call_id,
@@ -338,7 +345,7 @@ class Registration:
         status = response.status
         said = f"{status} {response.reason}".rstrip()
         if status in (401, 407):
-            if self._binding.credentials is None:
+            if self._authorization.credentials is None:
                 return f"{said}: it wants a user name and a password"
             return f"{said}: it does not take the user name and password"
         if 300 <= status < 400:

@@ -23,8 +23,8 @@ BINDING = Binding(
     address="sip:acme@carrier.example",
     expires_s=3600,
     contact_user="1555",
-    credentials=Credentials("acme", "secret", frozenset({"10.0.0.2", "10.0.0.3"})),
 )
+CREDENTIALS = Credentials("acme", "secret", frozenset({"10.0.0.2", "10.0.0.3"}))
 CHALLENGE = ("WWW-Authenticate", 'Digest realm="carrier.example", nonce="{n}", qop="auth"')
 
 Reply = tuple[int, str, list[tuple[str, str]]]
@@ -36,6 +36,8 @@ class Desk:
 
     binding: Binding = BINDING
     hops: list[Hop] = field(default_factory=lambda: [HOP])
+    credentials: Credentials | None = CREDENTIALS
+    routes: tuple[str, ...] = ()
     now: float = 1000.0
     replies: list[Reply | None] = field(default_factory=list)
     """One for each REGISTER that comes; None: silence. The last one stays."""
@@ -67,7 +69,7 @@ class Desk:
             for owner, event in events:
                 assert owner is self.registration
                 if isinstance(event, Due):
-                    self.registration.attempt(self.hops)
+                    self.registration.attempt(self.hops, self.credentials, self.routes)
                 else:
                     assert isinstance(event, Standing)
                     self.told.append(event)
@@ -159,10 +161,8 @@ def test_what_a_register_says(desk: Desk) -> None:
 
 
 def test_by_a_proxy() -> None:
-    binding = Binding(
-        "sip:carrier.example", "sip:a@carrier.example", 60, routes=("<sip:10.0.0.9;lr>",)
-    )
-    desk = Desk(binding).answers(ok())
+    binding = Binding("sip:carrier.example", "sip:a@carrier.example", 60)
+    desk = Desk(binding, routes=("<sip:10.0.0.9;lr>",)).answers(ok())
     assert desk.headers("Route") == ["<sip:10.0.0.9;lr>"]
     assert desk.headers("Contact") == ["<sip:10.0.0.1:5060>;expires=60"]
 
@@ -297,8 +297,7 @@ def test_a_proxy_and_the_registrar_each_want_a_digest(desk: Desk) -> None:
 
 
 def test_without_a_password() -> None:
-    binding = Binding("sip:carrier.example", "sip:acme@carrier.example", 3600)
-    desk = Desk(binding).answers(CHALLENGED)
+    desk = Desk(credentials=None).answers(CHALLENGED)
     assert desk.last.problem == "401 Unauthorized: it wants a user name and a password"
     assert len(desk.requests) == 1
 
