@@ -7,7 +7,7 @@ STAMP := $(VENV)/.outdial-setup
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test-programs demo test unit check format bench bad-documents fuzz soak faults chaos chaos-nodes chaos-dial chaos-stop clean
+.PHONY: help setup test-programs demo test unit check format bench bad-documents fuzz fuzz-messages hostile soak faults chaos chaos-nodes chaos-dial chaos-stop clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -52,8 +52,23 @@ faults: setup test-programs ## Carriers' faults: in virtual time, and over socke
 	$(BIN)/python -m pytest tests/faults tests/unit/media/test_media_plane.py \
 		tests/system/sipp/test_sipp_outcomes.py tests/system/sipp/test_sipp_quirks.py $(ARGS)
 
-fuzz: setup ## Throw hundreds of thousands of bad messages at the parsers and a live port
+# Guided by what each input makes the readers do; FUZZ names targets, e.g. make fuzz FUZZ="sdp rtp".
+FUZZ_SECONDS ?= 180
+FUZZ ?=
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q
+
+fuzz: setup ## Fuzz every reader, guided by coverage (3 minutes each); finds become tests
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(PIP) -e ".[fuzz]"
+	PYTHONPATH=tests $(BIN)/python -m fuzz.guided --seconds $(FUZZ_SECONDS) $(FUZZ)
+
+fuzz-messages: setup ## Throw hundreds of thousands of bad messages at the parsers and a live port
 	OUTDIAL_FUZZ=$(or $(OUTDIAL_FUZZ),300000) $(BIN)/python -m pytest --timeout=3600 tests/fuzz $(ARGS)
+
+# More options in HOSTILE, e.g. make hostile HOSTILE="--messages 1000000 --rate 2000 --seed 7".
+HOSTILE ?=
+
+hostile: setup ## Send ten million hostile SIP messages to a server that has to go on working (30 minutes)
+	PYTHONPATH=tests $(BIN)/python -u -m hostile --write docs/reliability.md $(HOSTILE)
 
 soak: setup test-programs ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m soak $(ARGS)
@@ -81,4 +96,4 @@ chaos-stop: setup ## Stop it in order under load, with patience and without (2 m
 	$(RUN_CHAOS) stop --write $(FIGURES) $(CHAOS)
 
 clean: ## Remove what the commands above made
-	rm -rf $(VENV) demo-output bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo-output bench-results fuzz-corpus fuzz-failures .mypy_cache .ruff_cache .pytest_cache .hypothesis

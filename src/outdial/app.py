@@ -233,6 +233,7 @@ class Server:
             http_connections=client.connections,
             api_connections=self.http.connections,
             speech_helpers=lambda: len(self.helpers.pids) + len(ear.pids),
+            sip_connections=lambda: self.sip.connections,
         )
         gauges = Gauges(
             self.sip.agent, self.sip.sentry, self.media, self.deliverer, kept, plane.trunk_states

@@ -61,6 +61,8 @@ class Kept:
     api_connections: Callable[[], int]
     """Those of the HTTP server."""
     speech_helpers: Callable[[], int]
+    sip_connections: Callable[[], int] = lambda: 0
+    """SIP connections over TCP, in either direction."""
 
 
 class Gauges(Collector):
@@ -96,6 +98,7 @@ class Gauges(Collector):
         yield _gauge("sip_dialogs", "Confirmed dialogs.", held.dialogs)
         yield _gauge("sip_early_dialogs", "Dialogs before the answer.", held.early_dialogs)
         yield _gauge("sip_timers", "SIP timers that run.", held.timers)
+        yield _gauge("sip_connections", "SIP connections.", self._kept.sip_connections())
         tally = self._agent.tally()
         dropped = CounterMetricFamily(
             "outdial_sip_dropped", "SIP messages thrown away, by the reason.", labels=["reason"]

@@ -7,15 +7,16 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Protocol
 
 import uvloop
 
 from chaos import dial, kill, stop
 from chaos.stage import Setting
-from chaos.verdict import Verdict
 
 
 def main() -> int:
@@ -77,7 +78,14 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def write(page: Path, name: str, verdict: Verdict) -> None:
+class Figures(Protocol):
+    """What was measured."""
+
+    def rows(self) -> Iterable[tuple[str, str]]:
+        """What, and how much."""
+
+
+def write(page: Path, name: str, verdict: Figures) -> None:
     """Puts the figures between the page's ``NAME measured: begin`` and ``end``."""
     rows = "\n".join(f"| {what} | {value} |" for what, value in verdict.rows())
     when = f"Measured {date.today()} on {os.cpu_count()} cores, Python {platform.python_version()}."

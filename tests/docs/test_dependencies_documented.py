@@ -23,6 +23,7 @@ MODULE = {
 """Import names of packages that are called otherwise."""
 WHO_IMPORTS_IT_HAS_IT = {"pytest"}
 """The plugin is loaded by pytest alone."""
+FOR_DEVELOPMENT = ("dev", "fuzz")
 COMES_WITH = {"starlette": "fastapi", "pydantic_core": "pydantic"}
 """Packages that another one brings as a part of its own interface."""
 
@@ -31,7 +32,8 @@ def declared() -> set[str]:
     """The packages of pyproject.toml that a server needs, or may have."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"].items()
-    optional = [line for extra, lines in extras if extra != "dev" for line in lines]
+    kept = [lines for extra, lines in extras if extra not in FOR_DEVELOPMENT]
+    optional = [line for lines in kept for line in lines]
     return {re.split(r"[<>=;\[ ]", line)[0] for line in (*project["dependencies"], *optional)}
 
 

@@ -45,7 +45,7 @@ def _gauges(media: _Media) -> Gauges:
                 held=2, under_way=1, tally={"delivered": 3, "failed": 2, "dead": 1}, lag=lag
             ),
         ),
-        Kept(lambda: {"idle": 4, "busy": 1}, lambda: 7, lambda: 2),
+        Kept(lambda: {"idle": 4, "busy": 1}, lambda: 7, lambda: 2, lambda: 5),
         lambda: [
             TrunkState("main", "registered", rtt_ms=12.5, registered_until=60.0),
             TrunkState("spare", "down"),
@@ -67,6 +67,7 @@ async def test_the_workers_are_asked_before_a_scrape_and_not_during_it() -> None
     }
     assert connections == {"idle": 4, "busy": 1}
     assert (values["outdial_api_connections"], values["outdial_speech_helpers"]) == (7, 2)
+    assert values["outdial_sip_connections"] == 5
     assert media.asked == 1
     assert values["outdial_media_streams"] == 3
     assert values["outdial_media_packets_sent_total"] == 500

@@ -1,0 +1,1 @@
+"""Millions of hostile SIP messages against a real server, and what must hold all the while."""
