@@ -47,6 +47,7 @@ from outdial.clock import Clock, SystemClock
 from outdial.config import Media, Settings, Trunk
 from outdial.errors import ConfigError, StoreUnavailable
 from outdial.gauges import Gauges, Kept
+from outdial.key_keeper import KeyKeeper
 from outdial.keys import KeyRing
 from outdial.legs import IncomingLeg, MediaPlane, SignallingPlane
 from outdial.media.coders import available
@@ -197,6 +198,7 @@ class Server:
             clock=clock,
             check_destination=check,
             lease=self.member,
+            keys=keys.book,
         )
         services = self._equip(
             Services(
@@ -222,6 +224,7 @@ class Server:
                 sdp_session_id=partial(secrets.randbits, 62),
                 messages=self.messages,
                 faxes=Faxes(settings.fax, recordings),
+                keys=keys.book,
                 lease=self.member,
                 ear=ear,
             )
@@ -251,6 +254,7 @@ class Server:
             bans=self.sip.sentry,
             trunks=TrunkBoard(self.trunks, plane.trunk_states),
             keys=keys,
+            keeper=KeyKeeper(self.store, [key.name for key in settings.keys], clock),
             settings=settings,
             check_url=lambda url: check_url(url, policy),
             extra=routers,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
+from datetime import UTC, date, datetime
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
@@ -131,6 +132,38 @@ def prefix(text: str) -> str:
     if digits and not (digits.isascii() and digits.isdigit() and len(digits) <= 15):
         raise ValueError(f"{text!r} is not a prefix; write digits only, e.g. 1 or 4420")
     return digits
+
+
+def caller(text: str) -> str:
+    """A caller ID: a whole number, or the first digits of some with a * behind."""
+    bare = text.removesuffix("*")
+    try:
+        return prefix(bare) + "*" if bare != text else number(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not a caller ID; write a whole number, country code first, "
+            "or a beginning such as 1800*"
+        ) from None
+
+
+def optional_moment(given: object) -> float | None:
+    """A date or an RFC 3339 time, as seconds since the epoch; a date is its midnight, in UTC."""
+    moment: object = given
+    if given is None or given == "":
+        return None
+    if isinstance(given, str):
+        try:
+            moment = datetime.fromisoformat(given.strip())
+        except ValueError:
+            moment = None
+    elif isinstance(given, date) and not isinstance(given, datetime):  # as TOML has them bare
+        moment = datetime(given.year, given.month, given.day, tzinfo=UTC)
+    if not isinstance(moment, datetime):
+        raise ValueError(f"{given!r} is not a time; write e.g. 2027-01-31 or 2027-01-31T12:00:00Z")
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (OverflowError, ValueError):
+        raise ValueError(f"{given!r} is too far away") from None
 
 
 def network(text: str) -> str:

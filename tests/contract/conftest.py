@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from outdial.calls.standing import Standing, Standings
 from outdial.clock import SystemClock
 from outdial.config import Limits, Number, Settings, Storage, Trunk
 from outdial.errors import Refused, StoreConflict
+from outdial.key_keeper import KeyKeeper
+from outdial.key_rules import KeyRules
 from outdial.legs import TracedMessage
 from outdial.net.addresses import AddressPolicy, check_url
 from outdial.sip.core import bans
@@ -46,6 +48,7 @@ from outdial.store.records import (
     FaxRecord,
     FeedEvent,
     IdempotencyRecord,
+    KeyRecord,
     RecordingFilter,
     RecordingPage,
     RecordingRecord,
@@ -107,6 +110,30 @@ class BanList:
         return self._made.lift(address)
 
 
+class KeyShelf:
+    """The stored API keys in memory."""
+
+    def __init__(self) -> None:
+        self.kept: list[KeyRecord] = []
+
+    async def keys(self) -> list[KeyRecord]:
+        return list(self.kept)
+
+    async def add_key(self, key: KeyRecord) -> None:
+        self.kept.append(key)
+
+    async def replace_key(self, successor: KeyRecord, old: Iterable[KeyRecord], at: float) -> None:
+        gone = [key.id for key in old]
+        self.kept = [replace(k, revoked_at=at) if k.id in gone else k for k in self.kept]
+        self.kept.append(successor)
+
+    async def revoke_key(self, name: str) -> list[KeyRecord]:
+        now = SystemClock().now()
+        fit = [key for key in self.kept if name in (key.name, key.id) and key.is_valid(now)]
+        self.kept = [replace(k, revoked_at=now) if k in fit else k for k in self.kept]
+        return fit
+
+
 @dataclass
 class Record:
     """A store in memory, and the call service that fills it."""
@@ -131,6 +158,8 @@ class Record:
     blind_reads: int = 0
     """So many times no post of a token is found."""
     key_names: dict[str, str] = field(default_factory=lambda: {KEY: "dev"})
+    rules: dict[str, KeyRules] = field(default_factory=dict)
+    """Of the keys that may not do all."""
     repeats: dict[tuple[str, str], IdempotencyRecord] = field(default_factory=dict)
     callbacks: dict[str, DeliveryRecord] = field(default_factory=dict)
     replayed: list[str] = field(default_factory=list)
@@ -139,6 +168,7 @@ class Record:
     conferences: Conferences = field(default_factory=Conferences)
     queues: Queues = field(default_factory=Queues)
     numbers: StoredNumbers = field(default_factory=StoredNumbers)
+    stored_keys: KeyShelf = field(default_factory=KeyShelf)
     archive: Rows = field(init=False)
 
     def __post_init__(self) -> None:
@@ -321,9 +351,10 @@ class Record:
             return None
         return self.repeats.get((key_name, token))
 
-    def verify(self, presented: str) -> str | None:
+    def verify(self, presented: str) -> KeyRules | None:
         self.verified.append(presented)
-        return self.key_names.get(presented)
+        name = self.key_names.get(presented)
+        return None if name is None else self.rules.get(name) or KeyRules(name)
 
 
 @dataclass
@@ -377,6 +408,7 @@ async def running(
         bans=lists.bans,
         trunks=TrunkBoard(TRUNKS, lambda: lists.trunk_states),
         keys=lists,
+        keeper=KeyKeeper(lists.stored_keys, ["given"], SystemClock()),
         settings=settings,
         check_url=lambda url: check_url(url, policy),
     )

@@ -19,6 +19,8 @@ from outdial.calls.tasks import Tasks
 from outdial.clock import SystemClock
 from outdial.config import Settings, Trunk
 from outdial.errors import FetchError, SpeechError
+from outdial.key_rules import KeyBook
+from outdial.keys import rules_given
 from outdial.legs import Clip
 
 
@@ -124,6 +126,7 @@ class World:
             policy=CallingPolicy((settings or Settings()).policy, clock),
             tasks=Tasks(),
             sdp_session_id=lambda: 7,
+            keys=KeyBook({key.name: rules_given(key) for key in (settings or Settings()).keys}),
         )
 
     def told(self, sid: str = "") -> list[str]:

@@ -31,6 +31,7 @@ PURE = [
             "allowance",
             "policy",
             "frequency",
+            "key_checks",
         )
     ),
     *(SRC / f"calls/{name}.py" for name in ("commands", "capture", "drawing", "figures")),
@@ -42,6 +43,7 @@ PURE = [
     SRC / "messages.py",
     SRC / "histogram.py",
     SRC / "trunk_state.py",
+    SRC / "key_rules.py",
 ]
 NOT_PURE = {SRC / "didml/interpreter.py"}
 
@@ -68,8 +70,10 @@ RANKS = {
     "errors": 0, "clock": 0, "ids": 0, "log": 0, "legs": 0, "messages": 1, "template": 1,
     "histogram": 0, "trunk_state": 0,
     "config_checks": 0, "config_identity": 1, "config_registration": 1, "config_file": 1,
+    "key_rules": 1,
     "config": 2, "sdp": 3, "net": 3, "store": 3,
     "keys": 4, "sip": 4, "media": 4, "speech": 4, "didml": 4, "webhooks": 4,
+    "key_keeper": 5,
     "fax": 5, "nodes": 6, "testing": 6, "calls": 6, "gauges": 6, "api": 7, "console": 7, "sim": 8,
     "app": 9, "demo": 10, "rehearsal": 10, "cli": 11,
 }  # fmt: skip

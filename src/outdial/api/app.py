@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 import outdial
 from outdial.api import document, health, metrics, problems, v1, v2
+from outdial.api.api_keys import KeyRoutes
 from outdial.api.bans import BanList
 from outdial.api.intake import Intake
 from outdial.api.keys import Keys
@@ -24,6 +25,7 @@ from outdial.calls.checks import Rules
 from outdial.calls.service import CallService
 from outdial.clock import Clock, SystemClock
 from outdial.config import Settings
+from outdial.key_keeper import KeyKeeper
 
 
 class Api(FastAPI):
@@ -60,6 +62,7 @@ def create_app(
     bans: BanList,
     trunks: TrunkBoard,
     keys: Keys,
+    keeper: KeyKeeper,
     settings: Settings,
     check_url: Callable[[str], None],
     extra: Iterable[APIRouter] = (),
@@ -105,6 +108,7 @@ def create_app(
             bans,
             trunks,
             keys,
+            KeyRoutes(keeper, settings.keys, settings.http.max_body_bytes),
             clock,
             settings.didml.max_document_bytes,
         ),

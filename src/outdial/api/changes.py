@@ -15,6 +15,7 @@ from outdial.api.models import json_body, read_object, validated
 from outdial.api.record import Record, known_call
 from outdial.calls import checks, codes, commands
 from outdial.calls.commands import Command
+from outdial.calls.key_checks import check_change
 from outdial.didml.parse import parse
 from outdial.errors import DocumentError, Refused
 
@@ -137,7 +138,8 @@ class ChangeRoutes:
         the API key; 202: it will be in a moment."""
         given = await read_object(request, self._intake.max_body_bytes)
         wanted = _kind_of(given)
-        await known_call(self._record, sid)
+        call = await known_call(self._record, sid)
+        check_change(request.state.key, call.key_name, sid)
         calls, by = self._intake.calls, str(request.state.key_name)
         if isinstance(wanted, HangUp):
             if await calls.hang_up(sid, by):

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from outdial.api import (
+    api_keys,
     bodies,
     calls,
     changes,
@@ -20,6 +21,7 @@ from outdial.api import (
     numbers,
     problems,
     schemas,
+    scopes,
 )
 
 V2_PATH = "/didforsaleapi/index.php/api/V2/CallTermination/"
@@ -29,6 +31,7 @@ _DESCRIPTION = (
     "CallTermination path takes what programs written for the V2 API send."
 )
 _ONLY_HERE: Sequence[type[BaseModel]] = (
+    *api_keys.BODIES,
     *calls.BODIES,
     *changes.BODIES,
     *deliveries.BODIES,
@@ -69,9 +72,19 @@ def openapi(app: FastAPI) -> dict[str, Any]:
             "name": "apikey",
             "description": "An API key; it may also be sent as the body parameter `apikey`.",
         }
+        _name_scopes(document)
         document["paths"][V2_PATH] = {"post": _termination()}
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _name_scopes(document: dict[str, Any]) -> None:
+    """Which scope of the key each operation needs, as the roles of its security requirement."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for requirement in operation.get("security", ()):
+                for scheme in requirement:
+                    requirement[scheme] = [scopes.of(method.upper(), path)]
 
 
 def _drop_default_422(document: dict[str, Any]) -> None:
@@ -95,7 +108,7 @@ def _termination() -> dict[str, Any]:
             f"answered without its last slash and with a small v. {forms.REPEATABLE}"
         ),
         "operationId": "call_termination_v2",
-        "security": [{"apikey": []}, {"bearer": []}],
+        "security": [{"apikey": [scopes.V2]}, {"bearer": [scopes.V2]}],
         "requestBody": {
             "required": True,
             "content": {bodies.FORM: form, bodies.MULTIPART: form, bodies.JSON: in_json},

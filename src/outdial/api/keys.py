@@ -8,13 +8,14 @@ from typing import Protocol
 
 from outdial.calls import codes
 from outdial.errors import Refused
+from outdial.key_rules import KeyRules
 
 
 class Keys(Protocol):
-    """Knows the keys that are valid now; `store.keys.KeyRing` fulfils it."""
+    """Knows the keys that are valid now; `keys.KeyRing` fulfils it."""
 
-    def verify(self, presented: str) -> str | None:
-        """The name of the key; None when it is not valid, in the same time for every such key."""
+    def verify(self, presented: str) -> KeyRules | None:
+        """What the key may do; None when it is not valid, in the same time for every such key."""
 
 
 def from_headers(headers: Iterable[tuple[bytes, bytes]]) -> str:
@@ -40,10 +41,19 @@ def from_headers(headers: Iterable[tuple[bytes, bytes]]) -> str:
     return found or ""
 
 
-def authenticate(keys: Keys, presented: str, where: str) -> str:
-    """The key's name. Raises Refused (401), the same for every key that is not valid."""
-    name = keys.verify(presented) if presented else None
-    if name is None:
+def authenticate(keys: Keys, presented: str, where: str, scope: str) -> KeyRules:
+    """What the key may do. Raises Refused: 401, the same for every key that is not valid, and 403
+    for one without the scope."""
+    rules = keys.verify(presented) if presented else None
+    if rules is None:
         problem = "The API key is not valid" if presented else "The API key is missing"
         raise Refused(401, codes.BAD_KEY, f"{problem}; {where}", field="apikey")
-    return name
+    if scope not in rules.scopes:
+        raise Refused(
+            403,
+            codes.WRONG_SCOPE,
+            f"This needs an API key with the scope {scope}; {rules.name} has "
+            f"{', '.join(rules.scopes) or 'none'}",
+            field="apikey",
+        )
+    return rules

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from outdial.api import problems
 from outdial.api.models import json_body, read_model
 from outdial.calls import codes, conferences, queues
+from outdial.calls.key_checks import check_change
 from outdial.calls.service import CallService
 from outdial.clock import Clock, iso8601
 from outdial.errors import Refused
@@ -176,6 +177,7 @@ class MeetingRoutes:
         if member is None:
             message = "No call with this sid is in the conference"
             raise Refused(404, codes.UNKNOWN_MEMBER, message, field="call_sid")
+        check_change(request.state.key, member.leg.call.key_name, call_sid)
         if "muted" in change.model_fields_set:
             conference.mute(member, change.muted)
         else:
@@ -217,7 +219,7 @@ _CONFERENCE: dict[str, Any] = {
 }
 _MEMBER: dict[str, Any] = {
     "response_model": Conference,
-    "responses": problems.documented(400, 401, 404, 408, 413, 415, 422),
+    "responses": problems.documented(400, 401, 403, 404, 408, 413, 415, 422),
     "openapi_extra": json_body(MemberChange),
     "summary": "Mute or remove a member",
     "operation_id": "change_member",

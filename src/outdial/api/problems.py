@@ -125,14 +125,16 @@ def first_invalid(error: ValidationError) -> Refused:
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """`responses` of a `/v1` route: these errors, besides those that every route has."""
+    """`responses` of a `/v1` route: these errors, besides those that every route has.
+
+    Where a key is asked for (401), one without the scope is refused (403)."""
     return {
         status: {
             "description": HTTPStatus(status).phrase,
             "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
             **({"headers": _HEADERS[status]} if status in _HEADERS else {}),
         }
-        for status in statuses
+        for status in sorted({*statuses, *([403] if 401 in statuses else [])})
     }
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.security import HTTPBearer
 
-from outdial.api import keys
+from outdial.api import keys, scopes
+from outdial.api.api_keys import KeyRoutes
 from outdial.api.bans import BanList, BanRoutes
 from outdial.api.calls import CallRoutes
 from outdial.api.changes import ChangeRoutes
@@ -42,6 +43,7 @@ def router(
     bans: BanList,
     trunks: TrunkBoard,
     key_ring: keys.Keys,
+    key_routes: KeyRoutes,
     clock: Clock,
     max_document_bytes: int,
 ) -> APIRouter:
@@ -49,7 +51,9 @@ def router(
 
     async def authenticated(request: Request, documented: _Bearer) -> None:
         presented = keys.from_headers(request.scope["headers"])
-        request.state.key_name = keys.authenticate(key_ring, presented, _KEY_PLACE)
+        scope = scopes.of(request.method, request.scope["route"].path)
+        request.state.key = keys.authenticate(key_ring, presented, _KEY_PLACE, scope)
+        request.state.key_name = request.state.key.name
 
     routes = APIRouter(prefix="/v1", dependencies=[Depends(authenticated)])
     CallRoutes(intake, record).add_to(routes)
@@ -62,6 +66,7 @@ def router(
     FaxRoutes(record, faxes).add_to(routes)
     BanRoutes(bans).add_to(routes)
     TrunkRoutes(trunks, intake.calls).add_to(routes)
+    key_routes.add_to(routes)
     UsageRoutes(record, intake.calls, clock).add_to(routes)
     MeetingRoutes(intake.calls, clock, intake.max_body_bytes).add_to(routes)
     return routes

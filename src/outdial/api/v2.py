@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, cast
 
 from outdial import log
-from outdial.api import bodies, keys
+from outdial.api import bodies, keys, scopes
 from outdial.api.intake import Intake
 from outdial.api.metrics import Metrics
 from outdial.calls import codes, repeats
@@ -88,18 +88,21 @@ class CallTermination:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         presented = keys.from_headers(headers)
         # A key in a header is judged before the body is even read.
-        key_name = keys.authenticate(self._keys, presented, _KEY_PLACE) if presented else ""
+        key_name = self._key_name(presented) if presented else ""
         content_type = _content_type(headers)
         body = await bodies.read(receive, self._intake.max_body_bytes)
         pairs = bodies.pairs(content_type, body)
         if not key_name:
-            key_name = keys.authenticate(self._keys, _body_key(pairs), _KEY_PLACE)
+            key_name = self._key_name(_body_key(pairs))
         self._intake.rate.take(key_name)
         token = repeats.token_of(_tokens(headers))
         values = collect(pairs)
         if not token:
             return (await self._intake.place(values, SPELLING, key_name)).sid
         return (await self._intake.place_once(values, SPELLING, key_name, token)).call_sid
+
+    def _key_name(self, presented: str) -> str:
+        return keys.authenticate(self._keys, presented, _KEY_PLACE, scopes.V2).name
 
     async def _answer_refusal(self, send: Send, refused: Refused) -> None:
         self._metrics.answered("v2", str(refused.status))

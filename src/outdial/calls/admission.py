@@ -148,6 +148,14 @@ class Admission(Generic[T]):
                 gone.append(self._leave(ticket).item)
         return gone
 
+    def limit(self, key: str, rate: float, concurrent: int, now: float) -> None:
+        """Other limits for a key from now on; 0 is none."""
+        quota = self.keys.get(key)
+        if quota is not None:
+            quota.change(rate, concurrent, now)
+        elif rate or concurrent:
+            self.keys[key] = Quota(rate, concurrent, now)
+
     # ------------------------------------------------------------------ starting and ending
 
     def has_room(self, now: float) -> bool:

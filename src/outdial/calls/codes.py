@@ -28,6 +28,14 @@ DO_NOT_CALL = 40305
 """The number is in the file `policy.do_not_call`."""
 CALLING_HOURS = 40306
 """It is not one of `policy.calling_hours` where the number is."""
+WRONG_SCOPE = 40307
+"""The API key is valid, but has not the scope that this needs."""
+KEY_CALLER = 40308
+"""The caller ID is not one of those that the API key may show."""
+KEY_DESTINATION = 40309
+"""The number is not among the destinations of the API key."""
+OTHERS_CALL = 40310
+"""A key that may not call everybody asks for a change of a call that it has not placed."""
 UNKNOWN_PATH = 40401
 """Nothing is served there."""
 UNKNOWN_CALL = 40402
@@ -52,6 +60,8 @@ UNKNOWN_FAX = 40411
 """There is no fax with that sid, or its file is gone."""
 NOT_BANNED = 40412
 """The address is not banned."""
+UNKNOWN_KEY = 40413
+"""There is no valid API key of that name or id."""
 BAD_METHOD = 40501
 """The path does not take this HTTP method."""
 NO_MP3 = 40601
@@ -76,6 +86,10 @@ STILL_SENDING = 40909
 """Digits of earlier requests are still being sent."""
 SECOND_LEG = 40910
 """The call is a second leg: it has no document that another one could replace."""
+KEY_TAKEN = 40911
+"""There is an API key of that name already."""
+KEY_OF_SETTINGS = 40912
+"""The API key stands in the settings: only there can it be changed."""
 TOO_LARGE = 41301
 """The body is larger than `http.max_body_bytes`."""
 BAD_TYPE = 41501

@@ -13,8 +13,9 @@ from outdial import log
 from outdial.calls.audio import Audio, codecs_of
 from outdial.calls.callbacks import Subscription
 from outdial.calls.endings import may_try_next_trunk, of_full_trunks, of_gate, of_rejection
+from outdial.calls.gate import check_caller, check_number, check_uri
 from outdial.calls.leg import CallLeg, LegPlan
-from outdial.calls.numbers import for_trunk, normalise
+from outdial.calls.numbers import for_trunk
 from outdial.calls.services import Services
 from outdial.calls.states import Event, State
 from outdial.config import Trunk
@@ -127,15 +128,14 @@ class DialledLeg(CallLeg):
     def _check_once_more(self) -> None:
         """The gate that every INVITE of ours passes, whoever asked for it and however long ago: a
         call may have waited in the queue since the settings allowed it. Raises Refused."""
-        number = self._plan.number
+        services, number, key_name = self._services, self._plan.number, self.call.key_name
         if self._plan.uri:
-            number = self._services.sip_hosts.check(self._plan.uri, "the address")
-            number = number and normalise(number, "the number")
-        if number:
-            self._services.check_destination(number, "the number")
-            self._services.policy.check_listed(number, "the number")
-            if self.call.parent_sid in ("", self.sid):
-                self._services.policy.check_hours(number, "the number")
+            number = check_uri(services, key_name, self._plan.uri, "the address")
+        else:
+            check_number(services, key_name, number, "the number")
+        check_caller(services, key_name, self._plan.caller_id, "the caller ID")
+        if number and self.call.parent_sid in ("", self.sid):
+            services.policy.check_hours(number, "the number")
         trunks = self._services.routes.to(number, self._plan.trunk) if not self._plan.uri else ()
         self._services.minutes.check(self.call.key_name, [trunk.name for trunk in trunks])
 

@@ -30,7 +30,8 @@ CAUSES: dict[str, str] = {
     "application-error": "The voice application could not be reached or sent something unusable.",
     "trunk-full": "No trunk of the route had a channel free. Only second legs do not wait for one.",
     "no-route": "No trunk takes this number.",
-    "destination-refused": "The number may not be dialled under the settings.",
+    "destination-refused": "The number may not be dialled: by the settings, or with that API key.",
+    "caller-id-refused": "The API key may not show that caller ID.",
     "minutes-used-up": "The server, its API key or the trunk had talked its `minutes_per_day`.",
     "policy-refused": "The number is not to be called, or not at this hour.",
     "internal-error": "A defect of Outdial's own; the log has the details.",
@@ -66,6 +67,7 @@ _BY_CODE = {
     codes.MINUTES_USED_UP: "minutes-used-up",
     codes.DO_NOT_CALL: "policy-refused",
     codes.CALLING_HOURS: "policy-refused",
+    codes.KEY_CALLER: "caller-id-refused",
 }
 _TRY_NEXT_CAUSES = frozenset({2, 3, 27, 34, 38, 41, 42, 44, 47})
 """Q.850: no route, destination out of order, no circuit, network trouble, congestion."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from outdial.calls.bridge import Bridge, Party
 from outdial.calls.callbacks import Lane, Subscription
+from outdial.calls.gate import check_caller, check_number, check_uri
 from outdial.calls.hearing import Hearing
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.numbers import normalise
@@ -305,19 +306,19 @@ class LegHost:
 
     def _party(self, leg: DialLeg) -> Party | None:
         """The party of a Number or Sip; None, with a warning, when it may not be dialled."""
-        number, uri = "", ""
+        number, uri, key_name = "", "", self._leg.call.key_name
         try:
             if leg.uri:
                 uri = leg.uri if leg.uri.startswith(("sip:", "sips:")) else self._at_host(leg.uri)
-                self._check_uri(uri)
+                check_uri(self._services, key_name, uri, "Sip")
             else:
                 number = normalise(leg.number, "Number")
-                self._services.check_destination(number, "Number")
-                self._services.policy.check_listed(number, "Number")
+                check_number(self._services, key_name, number, "Number")
+            caller_id = self._caller_id(leg.caller_id)
+            check_caller(self._services, key_name, caller_id, "callerid")
         except Refused as refused:
             self.note("dial.refused", text=refused.message, code=refused.code)
             return None
-        caller_id = self._caller_id(leg.caller_id)
         diverted_by = self._diverted_by(caller_id)
         return Party(
             LegPlan(number, caller_id, uri=uri, timeout_s=leg.timeout_s, diverted_by=diverted_by),
@@ -342,13 +343,6 @@ class LegHost:
             Ending(Outcome.COMPLETED, cause, Source.APPLICATION, detail=f"whisper: {end.reason}")
         )
         return False
-
-    def _check_uri(self, uri: str) -> None:
-        """Its host must be one of those; a telephone number dialled as a URI is a destination like
-        any other. Raises Refused."""
-        number = self._services.sip_hosts.check(uri, "Sip")
-        if number:
-            self._services.check_destination(normalise(number, "Sip"), "Sip")
 
     def _at_host(self, host: str) -> str:
         """A bare host is called as the dialled number at that host (spec 4.9)."""

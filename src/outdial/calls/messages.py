@@ -18,6 +18,7 @@ from typing import Protocol
 from outdial import ids, log
 from outdial.calls.gateway import NAME, Gateway
 from outdial.calls.journal import Journal, Timeline
+from outdial.calls.key_checks import check_caller_of, check_destination_of
 from outdial.calls.numbers import for_trunk, normalise
 from outdial.calls.peers import Lease
 from outdial.calls.quota import Quota
@@ -27,6 +28,7 @@ from outdial.clock import Clock
 from outdial.config import Sms
 from outdial.didml.run.host import SmsEnd, SmsPlan
 from outdial.errors import Refused, StoreUnavailable
+from outdial.key_rules import KeyBook
 from outdial.messages import MessagePlane, MessageResult, MessageTarget
 from outdial.store.records import CallRecord, Change, DeliveryRecord, EventRecord, MessageRecord
 from outdial.webhooks.payloads import message_params
@@ -74,8 +76,10 @@ class Messages:
         clock: Clock,
         check_destination: Callable[[str, str], None],
         lease: Lease | None = None,
+        keys: KeyBook | None = None,
     ) -> None:
         self._settings = settings
+        self._keys = keys or KeyBook()
         self._store = store
         self._journal = journal
         self._routes = routes
@@ -148,6 +152,9 @@ class Messages:
             to = normalise(to, "to")
             sender = normalise(sender, "from")
             self._check_destination(to, "to")
+            rules = self._keys.of(call.key_name)
+            check_destination_of(rules, to, "to")
+            check_caller_of(rules, sender, "from")
         except Refused as refused:
             return to, sender, refused.message
         return to, sender, ""

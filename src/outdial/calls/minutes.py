@@ -18,6 +18,7 @@ from outdial.calls.allowance import Allowance, next_day
 from outdial.clock import Clock, iso8601
 from outdial.config import Settings
 from outdial.errors import Refused
+from outdial.key_rules import KeyRules
 from outdial.legs import Ending, Outcome, Source
 from outdial.store.records import CallRecord, Talked
 
@@ -55,11 +56,7 @@ class Minutes:
 
         most = settings.limits.minutes_per_day
         self._total = line("this server", "limits.minutes_per_day", most) if most else None
-        self._keys = {
-            key.name: line(f"the key {key.name}", "keys.minutes_per_day", key.minutes_per_day)
-            for key in settings.keys
-            if key.minutes_per_day
-        }
+        self._keys: dict[str, _Line] = {}
         self._trunks = {
             trunk.name: line(
                 f"the trunk {trunk.name}", "trunks.minutes_per_day", trunk.minutes_per_day
@@ -67,6 +64,18 @@ class Minutes:
             for trunk in settings.trunks
             if trunk.minutes_per_day
         }
+
+    def limit(self, key: KeyRules) -> None:
+        """What a key may from now on. What was talked before it had a limit counts after the next
+        start only."""
+        known = self._keys.get(key.name)
+        if known is not None:
+            known.allowance.most_s = 60 * key.minutes_per_day or math.inf
+            self._watch(known)
+        elif key.minutes_per_day:
+            setting = "keys.minutes_per_day" if key.is_given else "outdial keys ls"
+            allowance = Allowance(60 * key.minutes_per_day, self._clock.now())
+            self._keys[key.name] = _Line(f"the key {key.name}", setting, allowance)
 
     @property
     def is_limited(self) -> bool:

@@ -25,6 +25,15 @@ class Quota:
         self._tokens = self._burst
         self._filled_at = now
 
+    def change(self, rate: float, concurrent: int, now: float) -> None:
+        """Other limits from now on; what is live stays counted."""
+        if (rate, concurrent) == (self.rate, self.concurrent):
+            return
+        self.rate = rate
+        self.concurrent = concurrent
+        self._burst = self._tokens = max(1.0, rate)
+        self._filled_at = now
+
     def has_room(self, now: float) -> bool:
         """Whether one may start now."""
         if self.concurrent and self.live >= self.concurrent:

@@ -17,6 +17,7 @@ from outdial.calls.conferences import Conferences
 from outdial.calls.control import Control
 from outdial.calls.figures import Figures
 from outdial.calls.frequency import SPAN_S
+from outdial.calls.key_checks import check_caller_of, check_destination_of
 from outdial.calls.leg import CallLeg
 from outdial.calls.peers import Peers
 from outdial.calls.queues import Queues
@@ -30,6 +31,7 @@ from outdial.calls.standing import Standings
 from outdial.calls.states import State
 from outdial.calls.storing import store_in_time
 from outdial.errors import Refused
+from outdial.key_rules import KeyRules
 from outdial.legs import Ending, Outcome, Source
 from outdial.store.records import CallRecord
 from outdial.store.store import Store
@@ -76,6 +78,7 @@ class Registry:
         self._storing: dict[str, asyncio.Future[bool]] = {}
         """Calls whose place is taken and that are about to be stored; whether they were."""
         services.channels.on_free = self._channel_freed
+        services.keys.watch(self._key_changed)
         self._legs: dict[str, CallLeg] = {}
         self._control = Control(services, store, self._legs, self._admission.withdraw, peers)
         self._ended: Counter[tuple[str, str]] = Counter()
@@ -303,12 +306,21 @@ class Registry:
 
     # ------------------------------------------------------------------ inside
 
+    def _key_changed(self, rules: KeyRules) -> None:
+        """A key is new, or may do more or less than before."""
+        self._services.minutes.limit(rules)
+        now = self._services.clock.monotonic()
+        self._admission.limit(rules.name, rules.calls_per_second, rules.concurrent_calls, now)
+        if self._admission.waiting:
+            self._channel_freed()
+
     def _check(self, request: CallRequest, key_name: str) -> None:
         """Whether the call can be taken at all. Raises Refused."""
         if self._draining or not self._ready:
             raise Refused(
                 503, codes.DRAINING, "Outdial is being stopped or started", retry_after_s=5
             )
+        self._check_key(request, key_name)
         self._check_policy(request)
         routes = self._services.routes
         if request.trunk and routes.named(request.trunk) is None:
@@ -331,6 +343,18 @@ class Registry:
         names = tuple(trunk.name for trunk in trunks)
         self._services.minutes.check(key_name, names)
         self._check_queue(key_name, names)
+
+    def _check_key(self, request: CallRequest, key_name: str) -> None:
+        """Whether the key may ask for such a call. Raises Refused (403)."""
+        rules = self._services.keys.of(key_name)
+        check_destination_of(rules, request.to, "to")
+        check_caller_of(rules, request.from_, "from")
+        if request.url:
+            return
+        check_destination_of(rules, request.from_, "from")
+        if self._services.settings.calls.bridge_caller_id == "to":
+            field = "to, which the second leg shows (the setting calls.bridge_caller_id),"
+            check_caller_of(rules, request.to, field)
 
     def _check_policy(self, request: CallRequest) -> None:
         """Whether they may be called, and now. Raises Refused."""
@@ -446,10 +470,7 @@ def _admission(services: Services) -> Admission[Session]:
     limits, now = services.settings.limits, services.clock.monotonic()
     return Admission(
         Quota(limits.calls_per_second, limits.concurrent_calls, now),
-        {
-            key.name: Quota(key.calls_per_second, key.concurrent_calls, now)
-            for key in services.settings.keys
-        },
+        {},  # they come from the book of keys
         services.channels,
         waiting_max=limits.queued_calls,
         waiting_max_of_key=limits.queued_calls_per_key or math.ceil(limits.queued_calls * 0.8),

@@ -21,6 +21,7 @@ from outdial.calls.sip_hosts import SipHosts
 from outdial.calls.tasks import Tasks
 from outdial.clock import Clock
 from outdial.config import Settings
+from outdial.key_rules import KeyBook
 from outdial.legs import Clip, MediaPlane, SignallingPlane
 
 
@@ -122,6 +123,8 @@ class Services:
     """Where work that outlives its caller runs."""
     sdp_session_id: Callable[[], int]
     """A fresh session id for an SDP origin line."""
+    keys: KeyBook = field(default_factory=KeyBook)
+    """What each API key may do."""
     conferences: Conferences = field(default_factory=Conferences)
     queues: Queues = field(default_factory=Queues)
     messages: Messages | None = None

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from outdial.cli import bans, calls, deliveries, exits, meetings, numbers, recordings, trunks
+from outdial.cli import bans, calls, deliveries, exits, keys, meetings, numbers, recordings, trunks
 from outdial.cli.options import Config, Json, Key, Server, Sim, print_line
 
 _USAGE_OF_TYPER = 2
@@ -24,11 +24,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog=_EPILOG,
 )
-keys_app = typer.Typer(
-    help="Make, list and revoke API keys, whether the server runs or not.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
 app.add_typer(bans.app, name="bans")
 app.add_typer(calls.app, name="calls")
 app.add_typer(meetings.conferences_app, name="conferences")
@@ -36,7 +31,7 @@ app.add_typer(meetings.queues_app, name="queues")
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(numbers.app, name="numbers")
 app.add_typer(recordings.app, name="recordings")
-app.add_typer(keys_app, name="keys")
+app.add_typer(keys.app, name="keys")
 app.add_typer(trunks.app, name="trunks")
 
 
@@ -194,91 +189,6 @@ def doctor(config: Config = None, sim: Sim = False, as_json: Json = False) -> No
             print_line(f"{'':<24} -> {log.escape(finding.remedy)}")
 
     raise Done(exits.OK if asyncio.run(report(settings, tell)) else exits.REFUSED)
-
-
-@keys_app.command("add")
-def keys_add(
-    name: Annotated[str, typer.Argument(help="What it is called in logs and listings.")],
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
-    """Make an API key and show it, once.
-
-    Only its hash is stored. A running server takes it within a second.
-    """
-    import asyncio
-
-    from outdial.cli import keyring
-    from outdial.cli.files import settings_of
-
-    key = asyncio.run(keyring.add(settings_of(config), name))
-    print_line(json.dumps({"name": name, "key": key}) if as_json else key)
-    if not as_json:
-        print_line("Keep it: it cannot be shown again.", error=True)
-
-
-@keys_app.command("ls")
-def keys_ls(config: Config = None, as_json: Json = False) -> None:
-    """List the API keys of the settings and of the store."""
-    import asyncio
-
-    from outdial.cli import keyring, lines
-    from outdial.cli.files import settings_of
-    from outdial.clock import iso8601
-
-    settings = settings_of(config)
-    found: list[dict[str, str | None]] = [
-        {"id": None, "name": key.name, "prefix": None, "created_at": None, "revoked_at": None}
-        for key in settings.keys
-    ]
-    found += [
-        {
-            "id": key.id,
-            "name": key.name,
-            "prefix": key.prefix,
-            "created_at": iso8601(key.created_at),
-            "revoked_at": None if key.revoked_at is None else iso8601(key.revoked_at),
-        }
-        for key in asyncio.run(keyring.stored(settings))
-    ]
-    if as_json:
-        for one in found:
-            print_line(json.dumps(one))
-        return
-    rows = [("NAME", "STARTS", "CREATED", "REVOKED", "ID")]
-    rows += [
-        (
-            one["name"] or "",
-            one["prefix"] or "",
-            one["created_at"] or "(configuration)",
-            one["revoked_at"] or "",
-            one["id"] or "",
-        )
-        for one in found
-    ]
-    for line in lines.table(rows):
-        print_line(line)
-
-
-@keys_app.command("revoke")
-def keys_revoke(
-    name: Annotated[str, typer.Argument(help="Name or id of a key made by keys add.")],
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
-    """Make an API key invalid, for ever.
-
-    A running server refuses it within a second. Keys of the settings are taken out there.
-    """
-    import asyncio
-
-    from outdial.cli import keyring
-    from outdial.cli.files import settings_of
-    from outdial.log import escape
-
-    for key in asyncio.run(keyring.revoke(settings_of(config), name)):
-        told = {"id": key.id, "name": key.name, "revoked": True}
-        print_line(json.dumps(told) if as_json else f"{key.id}  {escape(key.name)}  revoked")
 
 
 @app.command()

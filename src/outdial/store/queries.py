@@ -113,6 +113,7 @@ class Queries:
         )
         self.insert_key = self._insert("insert_key", 7, tables.keys, rows.KEY_COLUMNS)
         self.revoke_key = self._update("revoke_key", 8, tables.keys, ["id"], ["revoked_at"])
+        self.use_key = self._update("use_key", 14, tables.keys, ["id"], ["last_used_at"])
         self.insert_feed = self._insert("insert_feed", 9, tables.feed, rows.FEED_COLUMNS)
         self.insert_idempotency = self._insert(
             "insert_idempotency", 10, tables.idempotency, rows.IDEMPOTENCY_COLUMNS

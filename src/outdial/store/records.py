@@ -280,9 +280,24 @@ class KeyRecord:
     prefix: str
     """The first characters, so that people can tell keys apart."""
     digest: str
-    """SHA-256 of the key, hex: keys are 160 random bits, a slow hash would add nothing."""
+    """SHA-256 of the key, hex: keys are 192 random bits, a slow hash would add nothing."""
     created_at: float
     revoked_at: float | None = None
+    """From when on it is not valid; in the future while its successor is being made known."""
+    scopes: tuple[str, ...] | None = None
+    """None: all."""
+    callers: tuple[str, ...] | None = None
+    """As `KeyRules` has them; None: any."""
+    destinations: tuple[str, ...] | None = None
+    calls_per_second: float = 0.0
+    concurrent_calls: int = 0
+    minutes_per_day: float = 0.0
+    expires_at: float | None = None
+    last_used_at: float | None = None
+
+    def is_valid(self, now: float) -> bool:
+        """Whether who shows it is let in."""
+        return all(end is None or end > now for end in (self.revoked_at, self.expires_at))
 
 
 @dataclass(frozen=True, slots=True)

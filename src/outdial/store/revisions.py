@@ -14,7 +14,7 @@ from outdial.errors import StoreUnavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0005"
+HEAD = "0006"
 """The revision that this program works with."""
 
 LOCK = threading.Lock()

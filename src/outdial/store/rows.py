@@ -49,7 +49,8 @@ _delivery_head: Callable[[DeliveryRecord], Row] = attrgetter(*DELIVERY_COLUMNS[:
 _delivery_tail: Callable[[DeliveryRecord], Row] = attrgetter(*DELIVERY_COLUMNS[8:-1])
 _settled: Callable[[DeliveryRecord], Row] = attrgetter(*SETTLED_COLUMNS[:-1])
 idempotency_row: Callable[[IdempotencyRecord], Row] = attrgetter(*IDEMPOTENCY_COLUMNS)
-key_row: Callable[[KeyRecord], Row] = attrgetter(*KEY_COLUMNS)
+_key_plain: Callable[[KeyRecord], Row] = attrgetter(*KEY_COLUMNS[:6])
+_key_tail: Callable[[KeyRecord], Row] = attrgetter(*KEY_COLUMNS[9:])
 recording_row: Callable[[RecordingRecord], Row] = attrgetter(*RECORDING_COLUMNS)
 fax_row: Callable[[FaxRecord], Row] = attrgetter(*FAX_COLUMNS)
 message_row: Callable[[MessageRecord], Row] = attrgetter(*MESSAGE_COLUMNS)
@@ -152,9 +153,20 @@ def ladder_messages(row: Row) -> list[TracedMessage]:
     return messages
 
 
+def key_row(key: KeyRecord) -> Row:
+    """A row of `keys`. Lists are words with a comma between; NULL is none, and "" an empty one."""
+    lists = (key.scopes, key.callers, key.destinations)
+    return (
+        *_key_plain(key),
+        *(None if words is None else ",".join(words) for words in lists),
+        *_key_tail(key),
+    )
+
+
 def key_record(row: Row) -> KeyRecord:
     """The inverse of `key_row`."""
-    return KeyRecord(*row)
+    lists = (None if text is None else tuple(filter(None, text.split(","))) for text in row[6:9])
+    return KeyRecord(*row[:6], *lists, *row[9:])
 
 
 def recording_record(row: Row) -> RecordingRecord:

@@ -8,7 +8,7 @@ store was opened on, and may raise StoreUnavailable, after which it may simply b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from outdial import ids
 from outdial.clock import Clock
@@ -169,12 +169,30 @@ class Store:
         await self._writer.submit([(self._queries.insert_key, rows.key_row(key))])
 
     async def revoke_key(self, name: str) -> list[KeyRecord]:
-        """Revokes the valid keys of this name or id from now on; gives them as they were."""
-        revoked = [k for k in await self.keys() if k.revoked_at is None and name in (k.name, k.id)]
+        """Revokes the keys of this name or id from now on; gives them as they were."""
         now = self._clock.now()
+        revoked = [
+            key
+            for key in await self.keys()
+            if (key.revoked_at is None or key.revoked_at > now) and name in (key.name, key.id)
+        ]
         if revoked:
             await self._writer.submit([(self._queries.revoke_key, (now, k.id)) for k in revoked])
         return revoked
+
+    async def replace_key(self, successor: KeyRecord, old: Iterable[KeyRecord], at: float) -> None:
+        """Adds a key; those before it are revoked then, if they are not before."""
+        writes: Rows = [(self._queries.insert_key, rows.key_row(successor))]
+        for key in old:
+            until = at if key.revoked_at is None else min(at, key.revoked_at)
+            writes.append((self._queries.revoke_key, (until, key.id)))
+        await self._writer.submit(writes)
+
+    async def keys_used(self, at: Mapping[str, float]) -> None:
+        """Notes when keys were last used, by their ids."""
+        await self._writer.submit(
+            [(self._queries.use_key, (then, id_)) for id_, then in at.items()]
+        )
 
     def _add(
         self,

@@ -239,6 +239,14 @@ keys = Table(
     Column("digest", Text, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("revoked_at", Double),
+    Column("scopes", Text),
+    Column("callers", Text),
+    Column("destinations", Text),
+    Column("calls_per_second", Double, nullable=False, server_default="0"),
+    Column("concurrent_calls", Integer, nullable=False, server_default="0"),
+    Column("minutes_per_day", Double, nullable=False, server_default="0"),
+    Column("expires_at", Double),
+    Column("last_used_at", Double),
     UniqueConstraint("digest", name="keys_once"),
 )
 

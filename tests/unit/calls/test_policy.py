@@ -174,8 +174,9 @@ async def test_no_path_leads_to_a_number_of_the_list(tmp_path: Path) -> None:
     (await world.signalling.next_leg()).answers(Answered(ANSWER))
     await until(lambda: not registry.health()["live"])
     assert [leg.target.number for leg in world.signalling.legs] == [NEW_YORK]
-    causes = [call.cause for call in world.store.calls]
-    assert causes == ["normal-clearing", "policy-refused"]
+    assert [call.cause for call in world.store.calls] == ["normal-clearing"]
+    refused = [event for event in world.store.timeline if event.kind == "dial.refused"]
+    assert [event.data["code"] for event in refused] == [codes.DO_NOT_CALL] * 2
 
 
 async def test_posts_outside_the_hours_are_refused_and_second_legs_rung() -> None:

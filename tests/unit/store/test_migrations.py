@@ -14,10 +14,10 @@ from sqlalchemy import create_engine, inspect
 from outdial.clock import SystemClock
 from outdial.errors import StoreUnavailable
 from outdial.store import postgresql, revisions, sqlite, tables
-from outdial.store.records import NumberRecord, RecordingFilter
+from outdial.store.records import KeyRecord, NumberRecord, RecordingFilter
 from outdial.store.store import Store
 
-RELEASED = ["0001", "0002", "0003", "0004"]
+RELEASED = ["0001", "0002", "0003", "0004", "0005"]
 """The revisions that somebody's database may be at. Add each one that is released."""
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -83,7 +83,7 @@ DATA: dict[str, Rows] = {
 """What stands in a database of that revision, in the columns that it had."""
 _STATES = [(CALL["sid"], 0), (OTHER["sid"], 0), (CALL["sid"], 2)]
 DATA["0002"] = DATA["0001"] | {"feed": [{"call_sid": sid, "seq": seq} for sid, seq in _STATES]}
-DATA["0003"] = DATA["0004"] = DATA["0002"]
+DATA["0003"] = DATA["0004"] = DATA["0005"] = DATA["0002"]
 
 
 async def fill(url: str, revision: str) -> None:
@@ -135,7 +135,7 @@ async def test_what_an_earlier_version_wrote_is_there_and_new_things_work(
     pending, _ = await store.pending_deliveries(10)
     assert [(one.position, one.params, one.tries) for one in pending] == [(0, (("a", "b"),), ())]
     assert [message.raw for message in await store.ladder(call.sid)] == [b"ab\xff\x00"]
-    assert [key.name for key in await store.keys()] == ["dev"]
+    assert await store.keys() == [KeyRecord("KE1", "dev", "ok_a", "d", 1.0)]
     assert [(one.sid, one.kind) for one in await store.recordings(call.sid)] == [("RE1", "call")]
     assert (await store.archive.page(RecordingFilter(kind="message"))).recordings == ()
     await store.numbers.add(NumberRecord("18005550100", "http://x/"))
