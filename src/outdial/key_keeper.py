@@ -88,7 +88,7 @@ class KeyKeeper:
         names = {key.name for key in valid if name in (key.name, key.id)}
         old = [key for key in valid if key.name in names]
         if not old:
-            raise self._unknown(name)
+            raise unknown(name, self._given)
         secret = new_key()
         successor = _like(old[-1], record(old[-1].name, secret, now))
         if expires_at is not None:
@@ -100,19 +100,21 @@ class KeyKeeper:
         """Makes the keys of that name or id invalid now; as they were. Raises KeyProblem."""
         revoked = await self._store.revoke_key(name)
         if not revoked:
-            raise self._unknown(name)
+            raise unknown(name, self._given)
         return revoked
 
-    def _unknown(self, name: str) -> KeyProblem:
-        if name in self._given:
-            return KeyProblem(
-                "given",
-                f"{name!r} stands in the configuration: change its [[keys]] entry there "
-                "(previous_key keeps an old secret valid beside a new one)",
-            )
+
+def unknown(name: str, given: Collection[str]) -> KeyProblem:
+    """Why a key that is not in the store cannot be rotated or revoked."""
+    if name in given:
         return KeyProblem(
-            "unknown", f"there is no valid key of the name or id {name!r}; see outdial keys ls"
+            "given",
+            f"{name!r} stands in the configuration: change its [[keys]] entry there "
+            "(previous_key keeps an old secret valid beside a new one)",
         )
+    return KeyProblem(
+        "unknown", f"there is no valid key of the name or id {name!r}; see outdial keys ls"
+    )
 
 
 def _like(rules: KeyRecord, made: KeyRecord) -> KeyRecord:

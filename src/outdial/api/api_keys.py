@@ -62,7 +62,9 @@ class NewKey(BaseModel):
     calls_per_second: float = Field(0, ge=0, le=1e6, description="0: no limit of its own.")
     concurrent_calls: int = Field(0, ge=0, le=1_000_000_000, description="0: the same.")
     minutes_per_day: float = Field(0, ge=0, le=1e9, description="0: the same.")
-    expires_at: Moment | None = Field(None, description="From when on it is not valid.")
+    expires_at: Moment | None = Field(
+        None, strict=False, description="From when on it is not valid."
+    )
 
     def record(self) -> KeyRecord:
         """As `KeyKeeper.add` takes it."""

@@ -24,9 +24,7 @@ _SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])")
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _Expires = Annotated[
     str,
-    typer.Option(
-        help="When it ceases to be valid: a date, an RFC 3339 time, or e.g. 90d from now."
-    ),
+    typer.Option(help="When it ceases to be valid: a date, an RFC 3339 time, or e.g. 90d."),
 ]
 
 
@@ -102,7 +100,7 @@ def rotate(
 
 @app.command("ls")
 def ls(config: Config = None, as_json: Json = False) -> None:
-    """List the API keys of the settings and of the store: what they may, and when they were used."""
+    """List the API keys of settings and store: what they may, and when they were used."""
     from outdial.api.api_keys import shown, shown_given
     from outdial.cli import keyring, lines
     from outdial.cli.files import settings_of

@@ -294,6 +294,52 @@ def test_keys_are_shown_once_and_revoked(tmp_path: Path) -> None:
     assert listed["revoked_at"]
 
 
+def test_keys_have_rules_an_end_and_a_successor(tmp_path: Path) -> None:
+    options = ("--scope", "call", "--scope", "read", "--from", "1800*", "--from", "+19495550100")
+    more = ("--destination", "1949,44", "--calls-per-second", "2", "--concurrent-calls", "5")
+    made = json.loads(
+        outdial(
+            tmp_path, "keys", "add", "crm", *options, *more, "--minutes-per-day", "30",
+            "--expires", "2099-01-31", "--json",
+        ).stdout
+    )  # fmt: skip
+    assert (made["scopes"], made["from"]) == (["call", "read"], ["1800*", "19495550100"])
+    assert (made["destinations"], made["calls_per_second"]) == (["1949", "44"], 2.0)
+    assert (made["concurrent_calls"], made["minutes_per_day"]) == (5, 30.0)
+    assert made["expires_at"] == "2099-01-31T00:00:00.000Z"
+    second = json.loads(
+        outdial(tmp_path, "keys", "rotate", "crm", "--grace", "30m", "--json").stdout
+    )
+    assert second["key"] != made["key"] and second["destinations"] == made["destinations"]
+    shown = outdial(tmp_path, "keys", "ls").stdout
+    assert "from 1800* 19495550100, destinations 1949 44" in shown
+    assert "2 calls/s, 5 at once, 30 minutes/day" in shown
+    assert "LAST USED" in shown and made["key"] not in shown + json.dumps(second["id"])
+    old, new = map(json.loads, outdial(tmp_path, "keys", "ls", "--json").stdout.splitlines())
+    assert old["revoked_at"] and new["revoked_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("add", "a", "--scope", "all"), 64, "call, read, admin"),
+        (("add", "a", "--from", "mum"), 64, "1800*"),
+        (("add", "a", "--destination", "+x"), 64, "e.g. 1 or 4420"),
+        (("add", "a", "--expires", "soon"), 64, "90d"),
+        (("add", "a", "--expires", "2001-01-01"), 1, "expired already"),
+        (("rotate", "a", "--grace", "1 day"), 64, "7d"),
+        (("rotate", "a"), 1, "outdial keys ls"),
+    ],
+)
+def test_what_a_key_cannot_have_is_named(
+    tmp_path: Path, arguments: tuple[str, ...], status: int, said: str
+) -> None:
+    done = outdial(tmp_path, "keys", *arguments)
+    assert done.returncode == status, done.stderr
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
 def test_doctor_finds_a_port_in_use_and_a_trunk_that_is_not_there(tmp_path: Path) -> None:
     with socket.socket() as taken, socket.socket(type=socket.SOCK_DGRAM) as silent:
         taken.bind(("127.0.0.1", 0))
