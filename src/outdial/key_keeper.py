@@ -54,6 +54,10 @@ class KeyKeeper:
         self._given = frozenset(given)
         self._clock = clock
 
+    def now(self) -> float:
+        """Wall time."""
+        return self._clock.now()
+
     async def listed(self) -> list[KeyRecord]:
         """Every key, oldest first, those too that are valid no more."""
         return await self._store.keys()

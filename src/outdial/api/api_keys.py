@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from outdial import config_checks
 from outdial.api import problems
-from outdial.api.models import Moment, json_body, read_model, seconds
+from outdial.api.models import json_body, read_model
 from outdial.calls import codes
 from outdial.clock import iso8601
 from outdial.config import Key
@@ -21,6 +21,7 @@ from outdial.store.records import KeyRecord
 
 _Scope = Literal["call", "read", "admin"]
 _MOST = 1000
+LONGEST_LIFE_S = 100 * 366 * 86_400.0
 _CODES = {
     "taken": codes.KEY_TAKEN,
     "unknown": codes.UNKNOWN_KEY,
@@ -62,11 +63,11 @@ class NewKey(BaseModel):
     calls_per_second: float = Field(0, ge=0, le=1e6, description="0: no limit of its own.")
     concurrent_calls: int = Field(0, ge=0, le=1_000_000_000, description="0: the same.")
     minutes_per_day: float = Field(0, ge=0, le=1e9, description="0: the same.")
-    expires_at: Moment | None = Field(
-        None, strict=False, description="From when on it is not valid."
+    expires_in_s: float | None = Field(
+        None, gt=0, le=LONGEST_LIFE_S, description="How long it is valid; null: for ever."
     )
 
-    def record(self) -> KeyRecord:
+    def record(self, now: float) -> KeyRecord:
         """As `KeyKeeper.add` takes it."""
         return KeyRecord(
             "",
@@ -80,7 +81,7 @@ class NewKey(BaseModel):
             calls_per_second=self.calls_per_second,
             concurrent_calls=self.concurrent_calls,
             minutes_per_day=self.minutes_per_day,
-            expires_at=seconds(self.expires_at),
+            expires_at=None if self.expires_in_s is None else now + self.expires_in_s,
         )
 
 
@@ -154,7 +155,7 @@ class KeyRoutes:
         _check_wide(request.state.key)
         asked = await read_model(request, self._max_body_bytes, NewKey)
         try:
-            made = await self._keeper.add(asked.record())
+            made = await self._keeper.add(asked.record(self._keeper.now()))
         except KeyProblem as problem:
             raise _refused(problem, "name") from None
         return MadeKey.model_validate(shown(made.record) | {"key": made.secret})
