@@ -64,7 +64,7 @@ class NewKey(BaseModel):
     concurrent_calls: int = Field(0, ge=0, le=1_000_000_000, description="0: the same.")
     minutes_per_day: float = Field(0, ge=0, le=1e9, description="0: the same.")
     expires_in_s: float | None = Field(
-        None, gt=0, le=LONGEST_LIFE_S, description="How long it is valid; null: for ever."
+        None, ge=1, le=LONGEST_LIFE_S, description="How long it is valid; null: for ever."
     )
 
     def record(self, now: float) -> KeyRecord:
