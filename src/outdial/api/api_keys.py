@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from outdial import config_checks
 from outdial.api import problems
@@ -28,6 +28,11 @@ _CODES = {
     "given": codes.KEY_OF_SETTINGS,
     "bad": codes.BAD_VALUE,
 }
+
+
+def _whole(given: object) -> object:
+    """JSON's 2.0 is a whole number too."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
 
 
 class NewKey(BaseModel):
@@ -61,7 +66,9 @@ class NewKey(BaseModel):
         json_schema_extra=lambda schema: _pattern(schema, r"^[0-9]{1,15}$"),
     )
     calls_per_second: float = Field(0, ge=0, le=1e6, description="0: no limit of its own.")
-    concurrent_calls: int = Field(0, ge=0, le=1_000_000_000, description="0: the same.")
+    concurrent_calls: Annotated[int, BeforeValidator(_whole)] = Field(
+        0, ge=0, le=1_000_000_000, description="0: the same."
+    )
     minutes_per_day: float = Field(0, ge=0, le=1e9, description="0: the same.")
     expires_in_s: float | None = Field(
         None, ge=1, le=LONGEST_LIFE_S, description="How long it is valid; null: for ever."
