@@ -20,6 +20,7 @@ from outdial.clock import SystemClock
 from outdial.config import Settings, Trunk
 from outdial.config_checks import host_and_port
 from outdial.errors import ConfigError, OutdialError
+from outdial.legs import Codec
 from outdial.media.plane import parse_ports
 
 _PING_S = 3.0
@@ -57,6 +58,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield finding
     yield _folder("recordings", "storage.recordings", Path(settings.storage.recordings))
     yield await asyncio.to_thread(_fax)
+    yield await asyncio.to_thread(_codecs, settings)
     yield _signatures(settings)
 
 
@@ -68,6 +70,21 @@ def _fax() -> Finding:
         return Finding("fax", True, "libspandsp is there: faxes can be received")
     remedy = f"apt install {receiver.PACKAGE}, where Fax is used"
     return Finding("fax", True, f"no fax can be received: {problem}", remedy)
+
+
+def _codecs(settings: Settings) -> Finding:
+    from outdial.media.coders import available
+
+    try:
+        available.check(settings)
+    except ConfigError as error:
+        return Finding("codecs", False, f"{error.key}: {error.problem}", error.remedy)
+    more = [
+        codec.encoding for codec in Codec if not codec.is_g711 and not available.problem([codec])
+    ]
+    return Finding(
+        "codecs", True, f"G.711{''.join(f', {name}' for name in more)} can be coded here"
+    )
 
 
 def _configuration(settings: Settings) -> list[Finding]:

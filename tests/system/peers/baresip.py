@@ -25,8 +25,15 @@ from typing import Any, Literal
 from outdial.testing import audio
 
 Answers = Literal["auto", "manual"]
-Codec = Literal["PCMU", "PCMA"]
+Codec = Literal["PCMU", "PCMA", "G722", "opus"]
 
+_CODECS: dict[str, str] = {
+    "PCMU": "PCMU/8000/1",
+    "PCMA": "PCMA/8000/1",
+    "G722": "G722/16000/1",
+    "opus": "opus/48000/2",
+}
+"""As its accounts name them."""
 MODULES = (Path("/usr/lib/baresip/modules"), Path("/usr/local/lib/baresip/modules"))
 
 _CONFIG = """\
@@ -48,6 +55,9 @@ rtp_stats yes
 snd_path {folder}
 module_path {modules}
 module g711.so
+module g722.so
+module opus.so
+opus_inbandfec yes
 module aufile.so
 module aubridge.so
 module sndfile.so
@@ -161,6 +171,10 @@ class Baresip:
         """Takes the call that rings."""
         self._command("accept")
 
+    def dial(self, uri: str) -> None:
+        """Calls somebody."""
+        self._command("dial", uri)
+
     def hang_up(self) -> None:
         """Hangs up; a call that rings is refused with 486."""
         self._command("hangup")
@@ -225,7 +239,7 @@ class Baresip:
         (self.folder / "config").write_text(config)
         (self.folder / "accounts").write_text(
             f"<sip:{self.number}@127.0.0.1:{self.port}>;regint=0;answermode={self._answers};"
-            f"audio_codecs={self._codec}/8000/1\n"
+            f"audio_codecs={_CODECS[self._codec]}\n"
         )
         (self.folder / "contacts").write_text("")
         says = self._says or audio.tone(seconds=60.0)
