@@ -34,7 +34,17 @@ from typing import Any
 
 from outdial.clock import SystemClock
 from outdial.config import Media
-from outdial.legs import Clip, Codec, MediaEvent, MediaLeg, MediaParams, MediaStats, Room
+from outdial.legs import (
+    Clip,
+    Codec,
+    CryptoSuite,
+    MediaEvent,
+    MediaKeys,
+    MediaLeg,
+    MediaParams,
+    MediaStats,
+    Room,
+)
 from outdial.media.plane import WorkerPool
 
 SO_TIMESTAMPNS = 35
@@ -160,9 +170,16 @@ class Usage:
 
 
 async def run(
-    mode: str, streams: int, seconds: float, talk: bool, workers: int, size: int = 50
+    mode: str,
+    streams: int,
+    seconds: float,
+    talk: bool,
+    workers: int,
+    size: int = 50,
+    suite: str = "",
 ) -> dict[str, Any]:
-    pool = await WorkerPool.start(Media(workers=workers, ports="40000-59999"), SystemClock())
+    settings = Media(workers=workers, ports="40000-59999")
+    pool = await WorkerPool.start(settings, SystemClock(), encrypts=bool(suite))
     far = subprocess.Popen(  # noqa: ASYNC220 - before anything is measured
         [sys.executable, __file__, "far"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -183,7 +200,10 @@ async def run(
                     leg = pool.open(f"leg-{index}", ends.append, near)
                 except Exception:
                     await asyncio.sleep(0.005)
-            leg.start(MediaParams("127.0.0.1", port, Codec.PCMU, 101, remote_rtcp_port=port))
+            keys = new_keys(suite) if suite else None
+            leg.start(
+                MediaParams("127.0.0.1", port, Codec.PCMU, 101, remote_rtcp_port=port, keys=keys)
+            )
             if mode == "prompts":
                 leg.queue(clip, 0)
             elif mode == "bridges" and index % 2:
@@ -336,6 +356,12 @@ def clip_arrival(sock: socket.socket) -> int:
             return int(seconds * 1_000_000_000 + nanoseconds)
 
 
+def new_keys(suite: str) -> MediaKeys:
+    """Both directions' keys."""
+    chosen = CryptoSuite[suite]
+    return MediaKeys(chosen, os.urandom(chosen.key_bytes), os.urandom(chosen.key_bytes))
+
+
 def make_clip(folder: Path, size: int = 80_000) -> Clip:
     """Something that is not silence."""
     data = (bytes(range(1, 251)) * (size // 250 + 1))[:size]
@@ -353,6 +379,12 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--size", type=int, default=50, help="members a room")
     parser.add_argument("--talk", action="store_true", help="the far ends of prompts talk too")
+    parser.add_argument(
+        "--srtp",
+        choices=["", *CryptoSuite.__members__],
+        default="",
+        help="encrypt prompts; the far ends do not, so with --talk nothing of theirs is taken",
+    )
     arguments = parser.parse_args()
     if arguments.mode == "far":
         far_end()
@@ -371,6 +403,7 @@ def main() -> None:
             arguments.talk,
             arguments.workers,
             arguments.size,
+            arguments.srtp,
         )
     )
     print(json.dumps(result, indent=2))

@@ -281,7 +281,9 @@ class Server:
         return HttpClient(policy, signer=Signing.open(self.settings.webhooks, self.clock))
 
     async def _start_media(self) -> MediaSystem:
-        return await WorkerPool.start(_media_settings(self.settings), self.clock)
+        encrypts = any(trunk.encryption != "off" for trunk in self.settings.trunks)
+        media = _media_settings(self.settings)
+        return await WorkerPool.start(media, self.clock, encrypts=encrypts)
 
     async def _start_signalling(self, take: Callable[[IncomingLeg], None]) -> Trunking:
         """`take` gets the calls towards us."""

@@ -22,6 +22,7 @@ from pydantic import (
 
 from outdial import config_checks as checks
 from outdial import config_file, template
+from outdial.config_encryption import TrunkEncryption
 from outdial.config_identity import TrunkIdentity
 from outdial.config_registration import TrunkRegistration
 
@@ -288,7 +289,7 @@ class Key(_Section):
     """As `limits.minutes_per_day`, for its calls and their second legs. 0: no limit of its own."""
 
 
-class Trunk(TrunkIdentity, TrunkRegistration, _Section):
+class Trunk(TrunkIdentity, TrunkRegistration, TrunkEncryption, _Section):
     """A SIP trunk."""
 
     name: Annotated[str, Field(min_length=1)]

@@ -135,6 +135,27 @@ def test_calls_that_nothing_is_wrong_with_do_not_notice(happened: Happened) -> N
         assert record.ended_at - record.answered_at == pytest.approx(5, abs=0.1)
 
 
+def test_a_strict_carrier_is_asked_a_second_time_and_with_fresh_keys(happened: Happened) -> None:
+    (carrier,) = happened.outdial.lines["srtp-optional-strict"].carriers
+    offers = [call.invite.body for call in carrier.calls]
+    assert [b" RTP/SAVP " in offer for offer in offers] == [False, True]
+    first, second = (set(re.findall(rb"inline:(\S+)", offer)) for offer in offers)
+    assert len(first) == len(second) == 4 and not first & second
+    kinds = [event.kind for event in happened.calls["srtp-optional-strict"].timeline]
+    assert kinds.count("trunk.insisted") == 1
+
+
+def test_keys_are_nowhere_in_the_record(happened: Happened) -> None:
+    for name in (name for name in FAULTS if name.startswith("srtp")):
+        call = happened.calls[name]
+        told = f"{call.timeline} {call.record} {call.callbacks}"
+        (carrier,) = happened.outdial.lines[name].carriers
+        for one in carrier.calls:
+            keys = re.findall(rb"inline:(\S{12})", one.invite.body)
+            assert len(keys) == 4
+            assert not [key for key in keys if key.decode() in told]
+
+
 def test_nothing_is_left(happened: Happened) -> None:
     assert happened.left == Counters(0, 0, 0, 0, 0, 0)
 
@@ -238,6 +259,24 @@ def every_request_once(call: CarrierCall) -> None:
     assert len(keys) == len(set(keys))
 
 
+def offers_were(*protocols: bytes) -> Callable[[CarrierCall], None]:
+    """Of our offers and answers, in order."""
+
+    def check(call: CarrierCall) -> None:
+        bodies = [one.body for one in (*call.requests, *call.responses) if b"m=audio" in one.body]
+        assert [body.split(b"m=audio ")[1].split()[1] for body in bodies] == list(protocols)
+        keys = [set(re.findall(rb"inline:(\S+)", body)) for body in bodies]
+        assert [len(one) for one in keys[:1]] == [4]
+        assert all(one <= keys[0] for one in keys), "ours stay the same as long as the call"
+
+    return check
+
+
+def plain_is_refused(call: CarrierCall) -> None:
+    answers_were(488)(call)
+    offers_were(b"RTP/SAVP")(call)
+
+
 SEEN: dict[str, Callable[[CarrierCall], None]] = {
     **{name: refused_is_acknowledged for name in FAULTS if re.match(r"refused-\d", name)},
     "answer-codec-never-offered": acknowledged_and_hung_up,
@@ -257,6 +296,13 @@ SEEN: dict[str, Callable[[CarrierCall], None]] = {
     "digest-only-unknown-algorithm": no_digest_of_ours,
     "session-always-too-small": asked_twice,
     "session-ever-longer": asked_three_times,
+    "srtp": offers_were(b"RTP/SAVP"),
+    "srtp-missing": acknowledged_and_hung_up,
+    "srtp-unknown-suite": acknowledged_and_hung_up,
+    "srtp-optional-plain": offers_were(b"RTP/AVP"),
+    "srtp-reinvite-key": offers_were(b"RTP/SAVP", b"RTP/SAVP"),
+    "srtp-reinvite-plain": plain_is_refused,
+    "srtp-reinvite-without-offer": offers_were(b"RTP/SAVP", b"RTP/SAVP"),
     "bye-unanswered": bye_is_repeated,
     "bye-repeated": answers_were(200, 481, 481),
     "bye-of-another": answers_were(481),

@@ -154,7 +154,7 @@ def test_lists_and_members_of_lists_come_from_the_environment(tmp_path: Path) ->
         ('[media]\nports = "20000"', "media.ports: '20000' is not a range"),
         ('[media]\nports = "20001-20002"', "has no even port"),
         ('[media]\nports = "80-90"', "begins below 1024"),
-        ('[media]\ncodecs = ["G729"]', "media.codecs.0: input should be 'PCMU' or 'PCMA'"),
+        ('[media]\ncodecs = ["G729"]', "media.codecs.0: input should be 'PCMU', 'PCMA', 'G722'"),
         ('[limits]\ndestinations = ["1x"]', "limits.destinations.0: '1x' is not a prefix"),
         ("[limits]\ncalls_per_second = 0", "limits.calls_per_second: input should be greater"),
         ('[webhooks]\nallow_private = ["10.0.0.1/8"]', "10.0.0.0/8 would be right"),
@@ -165,6 +165,10 @@ def test_lists_and_members_of_lists_come_from_the_environment(tmp_path: Path) ->
         ('[[trunks]]\nname = "a"\naddress = ""', "trunks.0.address: '' is not a host name"),
         ('[[trunks]]\nname = "a"\naddress = "[::1"', "write an IPv6 address in brackets"),
         ('[[trunks]]\nname = "a"\naddress = "[x]:5060"', "'x' is not an IPv6 address"),
+        (
+            '[[trunks]]\nname = "a"\naddress = "h"\nsrtp = "mandatory"',
+            'srtp = "mandatory" needs transport = "tls": over udp everybody on the way reads the',
+        ),
         (
             '[[trunks]]\nname = "a"\naddress = "h"\nregister = true',
             "trunks.0: register needs a username, or else a register_user: who registers",

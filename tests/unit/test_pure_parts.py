@@ -70,6 +70,7 @@ RANKS = {
     "errors": 0, "clock": 0, "ids": 0, "log": 0, "legs": 0, "messages": 1, "template": 1,
     "histogram": 0, "trunk_state": 0,
     "config_checks": 0, "config_identity": 1, "config_registration": 1, "config_file": 1,
+    "config_encryption": 1,
     "key_rules": 1,
     "config": 2, "sdp": 3, "net": 3, "store": 3,
     "keys": 4, "sip": 4, "media": 4, "speech": 4, "didml": 4, "webhooks": 4,

@@ -95,6 +95,7 @@ class AnsweringLeg(CallLeg):
                 self._services.sdp_session_id(),
             )
             audio.signalling_address = self._incoming.source[0]
+            self._secure(audio)
             offer = self._incoming.offer
             sdp = audio.prepare(offer) if offer is not None else audio.offer()
         except MediaUnavailable as error:
@@ -115,10 +116,21 @@ class AnsweringLeg(CallLeg):
         trunks = self._services.settings.trunks
         return next((trunk for trunk in trunks if trunk.name == self.call.trunk), None)
 
+    def _secure(self, audio: Audio) -> None:
+        """As the trunk's settings say. Raises NegotiationError."""
+        trunk = self._trunk()
+        if trunk is None or trunk.encryption == "off":
+            return
+        audio.secure(is_required=trunk.encryption == "mandatory")
+        if trunk.demands_secrecy and not self._incoming.is_secure:
+            raise NegotiationError(
+                "the call came without TLS, which shows the keys: srtp is mandatory for the trunk"
+            )
+
     async def _store_answer(self) -> None:
         """A crash behind this leaves what ends the call; the store being away must not stop it."""
         fields = self._dialog.changes()
-        data = {"trunk": self.call.trunk, **self._codec_data()}
+        data = {"trunk": self.call.trunk, **self._agreed()}
         change = self._transition(Event.ANSWER, data, **fields)
         durable = asyncio.ensure_future(self._durable(change))
         done, _ = await asyncio.wait((durable,), timeout=COMMIT_WAIT_S)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 
 from outdial import sdp
 from outdial.config import Settings, Trunk
-from outdial.legs import Codec, MediaLeg, MediaParams
+from outdial.legs import Codec, CryptoSuite, MediaLeg, MediaParams
+
+SUITES = (
+    CryptoSuite.AES_CM_128_HMAC_SHA1_80,
+    CryptoSuite.AEAD_AES_256_GCM,
+    CryptoSuite.AEAD_AES_128_GCM,
+    CryptoSuite.AES_CM_128_HMAC_SHA1_32,
+)
+"""Offered in this order: first the one that everybody has, last the one with the short tag."""
 
 
 def codecs_of(settings: Settings, trunk: Trunk | None) -> list[Codec]:
@@ -21,6 +31,7 @@ class Audio:
     __slots__ = (
         "_learn_address",
         "_prepared",
+        "_security",
         "_session_id",
         "_started",
         "_version",
@@ -39,6 +50,7 @@ class Audio:
         self._started = False
         self._learn_address = False
         self._prepared: MediaParams | None = None
+        self._security: sdp.Security | None = None
         self.params: MediaParams | None = None
         """What holds now; None before packets flow."""
         self.signalling_address = ""
@@ -54,6 +66,24 @@ class Audio:
         """Whether packets flow."""
         return self._started
 
+    def agreed(self) -> dict[str, str]:
+        """What the timeline says of what was agreed on: the codec, and how it is encrypted."""
+        params = self._prepared or self.params
+        if params is None:
+            return {}
+        codec = {"codec": params.codec.encoding}
+        return codec if params.keys is None else {**codec, "srtp": params.keys.suite.name}
+
+    def secure(self, *, is_required: bool, insists: bool = False) -> None:
+        """The audio is encrypted from the next negotiation on, with fresh keys of ours: what one
+        trunk was told, the next one is not. See `sdp.Security`."""
+        keys = {suite: secrets.token_bytes(suite.key_bytes) for suite in SUITES}
+        self._security = sdp.Security(keys, is_required, insists)
+
+    def expose(self) -> None:
+        """The audio is plain from the next negotiation on."""
+        self._security = None
+
     def offer(self, learn_address: bool = False) -> bytes:
         """A fresh offer of everything we take. `learn_address`: the peer is behind NAT."""
         self._learn_address = learn_address
@@ -64,6 +94,7 @@ class Audio:
             self._session_id,
             self.codecs,
             version=self._version,
+            security=self._security,
         )
 
     def accept(self, answer: bytes, *, later: bool = False) -> None:
@@ -77,7 +108,9 @@ class Audio:
             self.codecs,
             learn_address=self._learn_address,
             signalling_address=self.signalling_address,
+            security=self._security,
         )
+        self._keep_profile(params)
         if later and not self._started:
             self._prepared = params
         else:
@@ -116,9 +149,17 @@ class Audio:
             version=self._version + 1,
             learn_address=self._learn_address,
             signalling_address=self.signalling_address,
+            security=self._security,
         )
+        self._keep_profile(params)
         self._version += 1
         return answer, params
+
+    def _keep_profile(self, params: MediaParams) -> None:
+        """Later offers of ours are written as the far end is known to take them."""
+        if self._security is not None and params.keys is not None:
+            insists = params.keys.profile == "RTP/SAVP"
+            self._security = replace(self._security, insists=insists)
 
     def _flow(self, params: MediaParams) -> None:
         self.params = params

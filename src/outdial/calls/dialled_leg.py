@@ -158,7 +158,7 @@ class DialledLeg(CallLeg):
                 ending = of_full_trunks(self._plan.number) if place == 0 else ending
                 self.note("trunk.full", trunk=trunk.name)
                 continue
-            result = await self._dial(trunk, codecs_of(self._services.settings, trunk))
+            result = await self._dial(trunk)
             if isinstance(result, Answered):
                 return
             if self._decided is not None:
@@ -189,7 +189,7 @@ class DialledLeg(CallLeg):
             return
         if trunk is not None:
             self.call.trunk = trunk.name
-        result = await self._dial(None, codecs_of(self._services.settings, trunk))
+        result = await self._dial(None, trunk)
         if isinstance(result, Rejected):
             decided = self._decided
             self._end(
@@ -215,7 +215,22 @@ class DialledLeg(CallLeg):
             self.channel = trunk.name
         return True
 
-    async def _dial(self, trunk: Trunk | None, codecs: list[Codec]) -> Rejected | Answered:
+    async def _dial(self, trunk: Trunk | None, host: Trunk | None = None) -> Rejected | Answered:
+        """Rings on the trunk, or (None) at the URI, which may be at a trunk's host."""
+        settings, at = self._services.settings, trunk or host
+        codecs, srtp = codecs_of(settings, at), "off" if at is None else at.encryption
+        result = await self._invite(trunk, codecs, srtp)
+        if srtp != "optional" or isinstance(result, Answered) or self._decided is not None:
+            return result
+        if result.status not in (488, 606) or self.is_over:
+            return result
+        # It may be one that takes encrypted audio alone, and in the strict form.
+        self.note("trunk.insisted", trunk=self.call.trunk, status=result.status)
+        return await self._invite(trunk, codecs, srtp, insists=True)
+
+    async def _invite(
+        self, trunk: Trunk | None, codecs: list[Codec], srtp: str, *, insists: bool = False
+    ) -> Rejected | Answered:
         services, plan = self._services, self._plan
         if self._audio is None:
             self._audio = Audio(
@@ -224,8 +239,13 @@ class DialledLeg(CallLeg):
                 services.sdp_session_id(),
             )
         self._audio.codecs = codecs
+        if srtp == "off":
+            self._audio.expose()
+        else:
+            self._audio.secure(is_required=srtp == "mandatory", insists=insists)
         self._attempt = self._loop.create_future()
         self._signalling_over = False
+        self._early_answer = None
         if trunk is not None:
             self.call.trunk = trunk.name
         target = DialTarget(
@@ -307,7 +327,7 @@ class DialledLeg(CallLeg):
             self._end(self._decided)
         else:
             fields = self._dialog.changes()
-            data = {"trunk": self.call.trunk, **self._codec_data()}
+            data = {"trunk": self.call.trunk, **self._agreed()}
             change = self._transition(Event.ANSWER, data, **fields)
             self._dialog.answered(change, self._ack_sent)
             self._services.minutes.begin(self)

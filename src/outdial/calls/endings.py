@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from outdial.calls import codes
 from outdial.errors import Refused
-from outdial.legs import Ending, Outcome, Rejected, Released, Source
+from outdial.legs import Ending, NoRtp, Outcome, Rejected, Released, Source
 
 CAUSES: dict[str, str] = {
     "normal-clearing": "Somebody hung up after the answer, or the document ended.",
@@ -123,6 +123,14 @@ def of_release(released: Released) -> Ending:
         released.status,
         f"the dialog was lost: {released.reason or 'no reason given'}",
     )
+
+
+def of_silence(silence: NoRtp) -> Ending:
+    """How an answered leg ended on which nothing was heard any more."""
+    detail = f"no audio from the far end for {silence.seconds:.0f} s"
+    if silence.unauthentic:
+        detail += f"; {silence.unauthentic} packets came that its SRTP key does not fit"
+    return Ending(Outcome.COMPLETED, "media-timeout", Source.OUTDIAL, detail=detail)
 
 
 def of_full_trunks(number: str) -> Ending:

@@ -16,6 +16,7 @@ MOST = 300
 """Messages kept of one leg; a peer that sends more is not worth the memory."""
 _SIGNAL = re.compile(rb"(?i)(signal[ \t]*=[ \t]*)\S+")
 _VISIBLE = re.compile(rb"\S")
+_KEY = re.compile(rb"(?i)(?<=inline:)[^\s|;]+")
 
 
 class Ladder:
@@ -39,7 +40,7 @@ class Ladder:
         """A message of the leg; late ones come even after `complete`."""
         if len(self._messages) >= MOST:
             return
-        self._messages.append(_without_digits(message))
+        self._messages.append(without_secrets(message))
         if self._is_complete:
             self._write()
         elif self._timer is None:
@@ -58,10 +59,19 @@ class Ladder:
             self._journal.save_ladder(self._sid, tuple(self._messages))
 
 
+def without_secrets(message: TracedMessage) -> TracedMessage:
+    """The message as it may be kept and shown: as long as it was, but without digits and keys."""
+    lower = message.raw.lower()
+    if b"inline:" in lower:
+        # RFC 4568: whoever has these hears the call.
+        message = replace(message, raw=_KEY.sub(lambda key: b"x" * len(key[0]), message.raw))
+    return _without_digits(message) if b"dtmf" in lower else message
+
+
 def _without_digits(message: TracedMessage) -> TracedMessage:
     """What somebody keyed may be a PIN: of a key that is told by SIP INFO the ladder has an x."""
     head, gap, body = message.raw.partition(b"\r\n\r\n")
-    if not head.startswith(b"INFO ") or b"dtmf" not in message.raw.lower():
+    if not head.startswith(b"INFO "):
         return message
     hidden = _SIGNAL.sub(rb"\1x", body)
     if hidden == body:

@@ -14,7 +14,7 @@ from typing import Any
 
 from outdial.calls.audio import Audio
 from outdial.calls.callbacks import Subscription
-from outdial.calls.endings import of_release
+from outdial.calls.endings import of_release, of_silence
 from outdial.calls.history import History
 from outdial.calls.kept_dialog import KeptDialog
 from outdial.calls.ladder import Ladder
@@ -282,16 +282,18 @@ class CallLeg:
         if self._plan.record:
             self.recordings.whole(audio.media)
 
-    def _codec_data(self) -> dict[str, str]:
-        """The codec that was agreed on, for the timeline; nothing while there is none."""
-        codec = self._audio.codec if self._audio is not None else None
-        return {"codec": codec.encoding} if codec is not None else {}
+    def _agreed(self) -> dict[str, str]:
+        """Codec and encryption that were agreed on, for the timeline; nothing while there is none,
+        and no encryption of plain audio."""
+        return self._audio.agreed() if self._audio is not None else {}
 
-    def _note_codec(self, before: dict[str, str]) -> None:
-        """Says when it is another one than before."""
-        now = self._codec_data()
-        if now and now != before:
+    def _note_agreed(self, before: dict[str, str]) -> None:
+        """Says what is not as before."""
+        now = self._agreed()
+        if now and now["codec"] != before.get("codec"):
             self.note("codec.changed", codec=now["codec"])
+        if now and now.get("srtp") != before.get("srtp"):
+            self.note("srtp.changed", srtp=now.get("srtp", "off"))
 
     def _on_reoffer(self, event: Reoffer) -> None:
         if self._audio is None or self._signalling is None:
@@ -300,7 +302,7 @@ class CallLeg:
         if event.sdp is None:
             self._signalling.answer_offer(self._audio.offer())
             return
-        before = self._codec_data()
+        before = self._agreed()
         try:
             answer = self._audio.answer(event.sdp)
         except (NegotiationError, RemoteProtocolError) as error:
@@ -308,19 +310,19 @@ class CallLeg:
             self._signalling.refuse_offer(488)
         else:
             self._signalling.answer_offer(answer)
-            self._note_codec(before)
+            self._note_agreed(before)
 
     def _on_reanswered(self, event: Reanswered) -> None:
         if self._audio is None:
             return
         self._dialog.keep()
-        before = self._codec_data()
+        before = self._agreed()
         try:
             self._audio.accept(event.sdp)
         except (NegotiationError, RemoteProtocolError) as error:
             self.note("warning", text=f"answer to our offer not usable: {error}")
         else:
-            self._note_codec(before)
+            self._note_agreed(before)
 
     def _drop_signalling(self) -> None:
         if self._signalling is not None:
@@ -333,14 +335,7 @@ class CallLeg:
             case Digit():
                 self._on_digit(event.digit, event.source)
             case NoRtp():
-                self.hang_up(
-                    Ending(
-                        Outcome.COMPLETED,
-                        "media-timeout",
-                        Source.OUTDIAL,
-                        detail=f"no audio from the far end for {event.seconds:.0f} s",
-                    )
-                )
+                self.hang_up(of_silence(event))
             case RecordingDone():
                 self.recordings.done(event)
             case SpeechBegan() | SpeechHeard():
@@ -404,7 +399,7 @@ class CallLeg:
         self._timers.cancel("last words")
         self.recordings.close()
         self._services.journal.write(
-            self._history.end(ending, stats, self.recordings, self._codec_data().get("codec", ""))
+            self._history.end(ending, stats, self.recordings, self._agreed().get("codec", ""))
         )
         self._retire_if_done()
 

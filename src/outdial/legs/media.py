@@ -32,6 +32,42 @@ class Codec(Enum):
         return self is Codec.PCMU or self is Codec.PCMA
 
 
+class CryptoSuite(Enum):
+    """How SRTP protects a stream, by the names of RFC 4568 section 6.2 and RFC 7714 section 14.2.
+
+    The values are numbers of ours.
+    """
+
+    AES_CM_128_HMAC_SHA1_80 = 1
+    AES_CM_128_HMAC_SHA1_32 = 2
+    AEAD_AES_128_GCM = 3
+    AEAD_AES_256_GCM = 4
+
+    @property
+    def key_bytes(self) -> int:
+        """Length of the master key and the master salt behind it."""
+        return _KEY_BYTES[self]
+
+
+_KEY_BYTES = {
+    CryptoSuite.AES_CM_128_HMAC_SHA1_80: 16 + 14,
+    CryptoSuite.AES_CM_128_HMAC_SHA1_32: 16 + 14,
+    CryptoSuite.AEAD_AES_128_GCM: 16 + 12,
+    CryptoSuite.AEAD_AES_256_GCM: 32 + 12,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MediaKeys:
+    """SRTP (RFC 3711) of one stream: for each direction a master key with its salt."""
+
+    suite: CryptoSuite
+    send: bytes = field(repr=False)
+    receive: bytes = field(repr=False)
+    profile: str = field(default="RTP/SAVP", compare=False)
+    """How the descriptions write it; some write RTP/AVP."""
+
+
 class Direction(Enum):
     """RFC 4566 section 6, as seen from us."""
 
@@ -64,6 +100,8 @@ class MediaParams:
     """What the far end calls the codec; None: the codec's own number."""
     telephone_event_hz: int = 8000
     """What the durations of its RFC 4733 packets count."""
+    keys: MediaKeys | None = None
+    """None: RTP as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +138,9 @@ class NoRtp:
     """Nothing has arrived from the far end for `seconds`. Sent once per silence."""
 
     seconds: float
+    unauthentic: int = 0
+    """Packets of the stream up to now that were not authentic, with SRTP: the far end talks, but
+    not with the key that it gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +187,7 @@ class MediaStats:
     packets_late: int = 0
     """Arrived after their play-out time."""
     packets_refused: int = 0
-    """From an address that was not negotiated, or not RTP."""
+    """From an address that was not negotiated, or not RTP, or (SRTP) not authentic."""
     jitter_ms: float = 0.0
     """RFC 3550 interarrival jitter."""
     ticks_late: int = 0
@@ -157,6 +198,8 @@ class MediaStats:
     """From RTCP, 0 when unknown."""
     sound_after_ms: float | None = None
     """From the start of the stream to the first sound that was played on it; None without one."""
+    packets_unauthentic: int = 0
+    """Of those refused: not SRTP, or SRTP under another key, altered, or sent a second time."""
 
     def to_json(self) -> dict[str, int | float | None]:
         """By name, as stored with the call."""

@@ -70,7 +70,15 @@ _log = log.get("media")
 class Worker:
     """One worker process as the control process sees it, restarted when it dies."""
 
-    def __init__(self, index: int, settings: Media, ports: tuple[int, int], clock: Clock) -> None:
+    def __init__(
+        self,
+        index: int,
+        settings: Media,
+        ports: tuple[int, int],
+        clock: Clock,
+        *,
+        encrypts: bool = False,
+    ) -> None:
         self.index = index
         self.address = settings.address
         self.shown_address = settings.public_address or settings.address
@@ -80,7 +88,8 @@ class Worker:
         """By number, which is one of a stream."""
         self.free_ports: deque[int] = deque()
         self.restarts = 0
-        self._arguments = (settings.address, str(ports[0]), str(ports[1]), settings.country)
+        self._arguments = [settings.address, str(ports[0]), str(ports[1]), settings.country]
+        self._arguments += ["srtp"] * encrypts
         self._clock = clock
         self._next_stream = 1
         self._socket: socket.socket | None = None
@@ -298,7 +307,7 @@ class Worker:
         leg.tell(Digit(digit, _SOURCES[source], duration_ms))
 
     def _no_rtp(self, leg: Leg, payload: bytes) -> None:
-        leg.tell(NoRtp(wire.unpack_seconds(payload)))
+        leg.tell(NoRtp(*wire.unpack_no_rtp(payload)))
 
     def _recorded(self, leg: Leg, payload: bytes) -> None:
         leg.tell(RecordingDone(*wire.unpack_recorded(payload)))
@@ -424,10 +433,18 @@ class WorkerPool:
         self._workers = workers
 
     @classmethod
-    async def start(cls, settings: Media, clock: Clock) -> WorkerPool:
-        """Starts the workers. Raises ConfigError for the settings, else MediaUnavailable."""
+    async def start(cls, settings: Media, clock: Clock, *, encrypts: bool = False) -> WorkerPool:
+        """Starts the workers; `encrypts`: with SRTP loaded beforehand.
+
+        Raises ConfigError for the settings, else MediaUnavailable.
+        """
         ports = parse_ports(settings.ports)
-        pool = cls([Worker(n, settings, ports, clock) for n in range(worker_count(settings))])
+        pool = cls(
+            [
+                Worker(n, settings, ports, clock, encrypts=encrypts)
+                for n in range(worker_count(settings))
+            ]
+        )
         try:
             await asyncio.gather(*(worker.start() for worker in pool._workers))
         except BaseException:

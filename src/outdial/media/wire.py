@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Final, NamedTuple
 
-from outdial.legs import Codec, Direction, MediaParams, MediaStats
+from outdial.legs import Codec, CryptoSuite, Direction, MediaKeys, MediaParams, MediaStats
 
 # Control process to worker.
 OPEN: Final = 1
@@ -63,16 +63,19 @@ _STREAM = Struct("<I")
 _PLAY = Struct("<II")
 _PLAYED = Struct("<IB")
 _SECONDS = Struct("<d")
+_NO_RTP = Struct("<dI")
 _JOIN = Struct("<I??")
 _DIGIT = Struct("<BBI")
-_PARAMS = Struct("<HHBBBBBBH")
+_PARAMS = Struct("<HHBBBBBBHB")
 _RECORD = Struct("<Bdd")
 _RECORDED = Struct("<III")
-_STATS = Struct("<6I4f")
+_STATS = Struct("<7I4f")
 
 _CODECS = {codec.value: codec for codec in Codec}
 _DIRECTIONS = tuple(Direction)
+_SUITES = {suite.value: suite for suite in CryptoSuite}
 _NO_EVENT = 255
+_NO_SUITE = 0
 _NO_SOUND = -1.0
 
 FINISHED: Final = 0
@@ -199,8 +202,8 @@ def unpack_seconds(payload: bytes) -> float:
 
 
 def pack_params(params: MediaParams) -> bytes:
-    event = params.telephone_event
-    return _PARAMS.pack(
+    event, keys = params.telephone_event, params.keys
+    head = _PARAMS.pack(
         params.remote_port,
         params.remote_rtcp_port,
         params.codec.value,
@@ -210,11 +213,15 @@ def pack_params(params: MediaParams) -> bytes:
         params.learn_address,
         params.codec.value if params.payload_type is None else params.payload_type,
         params.telephone_event_hz,
-    ) + pack_text(params.remote_address, params.signalling_address)
+        _NO_SUITE if keys is None else keys.suite.value,
+    )
+    # The keys stand at the end, each as long as the suite says.
+    tail = b"" if keys is None else keys.send + keys.receive
+    return head + pack_text(params.remote_address, params.signalling_address) + tail
 
 
 def unpack_params(payload: bytes) -> MediaParams:
-    port, rtcp_port, number, event, ptime_ms, direction, learn, payload_type, event_hz = (
+    port, rtcp_port, number, event, ptime_ms, direction, learn, payload_type, event_hz, suite = (
         _PARAMS.unpack_from(payload)
     )
     codec = _CODECS[number]
@@ -231,7 +238,22 @@ def unpack_params(payload: bytes) -> MediaParams:
         signalling_address=signalling,
         payload_type=None if payload_type == number else payload_type,
         telephone_event_hz=event_hz,
+        keys=None if suite == _NO_SUITE else _keys(_SUITES[suite], payload),
     )
+
+
+def _keys(suite: CryptoSuite, payload: bytes) -> MediaKeys:
+    size = suite.key_bytes
+    return MediaKeys(suite, payload[-2 * size : -size], payload[-size:])
+
+
+def pack_no_rtp(seconds: float, unauthentic: int) -> bytes:
+    return _NO_RTP.pack(seconds, unauthentic)
+
+
+def unpack_no_rtp(payload: bytes) -> tuple[float, int]:
+    seconds, unauthentic = _NO_RTP.unpack(payload)
+    return seconds, unauthentic
 
 
 def pack_play(play: int, loops: int, *texts: str) -> bytes:
@@ -311,6 +333,7 @@ def pack_stats(stats: MediaStats) -> bytes:
         stats.packets_lost,
         stats.packets_late,
         stats.packets_refused,
+        stats.packets_unauthentic,
         stats.ticks_late,
         stats.jitter_ms,
         stats.far_lost_fraction,
@@ -320,7 +343,7 @@ def pack_stats(stats: MediaStats) -> bytes:
 
 
 def unpack_stats(payload: bytes) -> MediaStats:
-    sent, received, lost, late, refused, ticks, *measured = _STATS.unpack(payload)
+    sent, received, lost, late, refused, unauthentic, ticks, *measured = _STATS.unpack(payload)
     jitter, fraction, trip, sound = measured
     return MediaStats(
         packets_sent=sent,
@@ -328,6 +351,7 @@ def unpack_stats(payload: bytes) -> MediaStats:
         packets_lost=lost,
         packets_late=late,
         packets_refused=refused,
+        packets_unauthentic=unauthentic,
         jitter_ms=round(jitter, 3),
         ticks_late=ticks,
         far_lost_fraction=round(fraction, 4),

@@ -15,6 +15,7 @@ MAX_BYTES = 16 * 1024
 MAX_LINES = 1000
 MAX_MEDIA = 16
 MAX_FORMATS = 64
+MAX_CRYPTO = 32
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _MEDIA = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`{|}~-]+) +(\d{1,5})(?:/\d{1,5})? +(\S+) +(\S.*)")
@@ -37,6 +38,8 @@ class MediaDescription:
     """Attributes that occur once (the first one counts); a property attribute has the value ""."""
     rtpmaps: dict[str, str] = field(default_factory=dict)
     """Payload type to encoding in lower case: ``{"101": "telephone-event/8000"}``."""
+    crypto: list[str] = field(default_factory=list, repr=False)
+    """The values of its ``a=crypto`` lines (RFC 4568), best first: they have keys in them."""
 
 
 @dataclass(slots=True)
@@ -93,7 +96,12 @@ def _attribute(value: str, attributes: dict[str, str], media: MediaDescription |
         if media is not None:
             media.rtpmaps.setdefault(payload_type, encoding.strip().lower())
         return
-    attributes.setdefault(name.strip().lower(), content.strip())
+    name = name.strip().lower()
+    if name == "crypto":
+        if media is not None and len(media.crypto) < MAX_CRYPTO:
+            media.crypto.append(content.strip())
+        return
+    attributes.setdefault(name, content.strip())
 
 
 def _connection(value: str) -> str:

@@ -11,11 +11,14 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from outdial.errors import NegotiationError
-from outdial.legs import Codec, Direction, MediaParams
+from outdial.legs import Codec, Direction, MediaKeys, MediaParams
+from outdial.sdp import crypto
+from outdial.sdp.crypto import Chosen, Security
 from outdial.sdp.description import MediaDescription, SessionDescription, parse
 from outdial.sdp.formats import chosen, event_of, of_answer, of_offer
 
-_PROTOCOLS = ("RTP/AVP", "RTP/AVPF")
+_PLAIN = ("RTP/AVP", "RTP/AVPF")
+_SECURED = ("RTP/SAVP", "RTP/SAVPF")
 _PTIMES = (10, 20, 30, 40, 60)
 _OPUS_PTIMES = (10, 20, 40, 60)
 
@@ -40,10 +43,12 @@ def offer(
     ptime_ms: int = 20,
     direction: Direction = Direction.SENDRECV,
     version: int = 1,
+    security: Security | None = None,
 ) -> bytes:
     """Our offer: the codecs, best first, and telephone events unless the payload type is None."""
     body = _offered(tuple(codecs), telephone_event, ptime_ms, direction)
-    audio = f"m=audio {port} RTP/AVP {body}"
+    profile, lines = ("RTP/AVP", "") if security is None else (security.profile, security.offered())
+    audio = f"m=audio {port} {profile} {body}{lines}"
     return (_session(address, session_id, version) + audio).encode("ascii")
 
 
@@ -54,16 +59,19 @@ def accept(
     direction: Direction = Direction.SENDRECV,
     learn_address: bool = False,
     signalling_address: str = "",
+    security: Security | None = None,
 ) -> MediaParams:
-    """What the far end's answer to our offer of `codecs` and `direction` settles.
+    """What the far end's answer to our offer of `codecs`, `direction` and `security` settles.
 
     Raises NegotiationError (no usable audio) and RemoteProtocolError (not a description).
     """
     session = parse(answer)
-    media = _usable(session, codecs)
+    protocols = _PLAIN if security is None else _PLAIN + _SECURED
+    media = next(iter(_usable(session, codecs, protocols)), None)
     if media is None:
         raise NegotiationError("the answer has no audio in a codec that was offered")
-    return _params(session, media, codecs, direction, learn_address, signalling_address)
+    keys = None if security is None else _accepted_keys(media, security)
+    return _params(session, media, codecs, direction, learn_address, signalling_address, keys)
 
 
 def answer(
@@ -77,27 +85,30 @@ def answer(
     version: int = 1,
     learn_address: bool = False,
     signalling_address: str = "",
+    security: Security | None = None,
 ) -> tuple[bytes, MediaParams]:
     """Our answer to the far end's offer, and what it settles.
 
-    The first usable audio line is taken with the offerer's best codec that is in `codecs`; every
-    other line is refused with port 0 (section 6). `direction` is the most we want to do.
-    Raises NegotiationError (SIP 488) and RemoteProtocolError.
+    The first usable audio line is taken with the offerer's best codec that is in `codecs`, with
+    `security` the first that can be encrypted; every other line is refused with port 0 (section 6).
+    `direction` is the most we want to do. Raises NegotiationError (SIP 488) and
+    RemoteProtocolError.
     """
     session = parse(offer)
-    media = _usable(session, codecs)
-    if media is None:
-        raise NegotiationError("the offer has no audio line with a codec of ours")
-    params = _params(session, media, codecs, direction, learn_address, signalling_address)
+    media, line = _choose(session, codecs, security)
+    keys = _keys(media, line, security)
+    params = _params(session, media, codecs, direction, learn_address, signalling_address, keys)
     if (":" in params.remote_address) != (":" in address):
         raise NegotiationError("the offer is for the other IP version")
     formats, maps = of_answer(params)
     body = _audio(formats, maps, params.ptime_ms, params.direction)
+    if line is not None and keys is not None:
+        body += crypto.line(line.tag, keys.suite, keys.send)
     lines = [
-        f"m=audio {port} {line.protocol} {body}"
-        if line is media
-        else f"m={line.kind} 0 {line.protocol} {line.formats[0]}\r\n"
-        for line in session.media
+        f"m=audio {port} {other.protocol} {body}"
+        if other is media
+        else f"m={other.kind} 0 {other.protocol} {other.formats[0]}\r\n"
+        for other in session.media
     ]
     return (_session(address, session_id, version) + "".join(lines)).encode("latin-1"), params
 
@@ -122,17 +133,66 @@ def _audio(formats: list[str], maps: list[str], ptime_ms: int, direction: Direct
     return f"{' '.join(formats)}\r\n{''.join(maps)}a=ptime:{ptime_ms}\r\na={direction.value}\r\n"
 
 
-def _usable(session: SessionDescription, codecs: Sequence[Codec]) -> MediaDescription | None:
-    """The first audio line that is neither refused nor secured and has one of the codecs."""
-    for media in session.media:
-        if (
-            media.kind == "audio"
-            and media.port
-            and media.protocol.upper() in _PROTOCOLS
-            and chosen(media, codecs)
-        ):
-            return media
+def _usable(
+    session: SessionDescription, codecs: Sequence[Codec], protocols: Sequence[str] = _PLAIN
+) -> list[MediaDescription]:
+    """The audio lines that are not refused, have one of the protocols and one of the codecs."""
+    return [
+        media
+        for media in session.media
+        if media.kind == "audio"
+        and media.port
+        and media.protocol.upper() in protocols
+        and chosen(media, codecs)
+    ]
+
+
+def _accepted_keys(media: MediaDescription, security: Security) -> MediaKeys | None:
+    """What an answer to our offer says of encryption: RFC 4568 section 5.1.3."""
+    if media.crypto:
+        return _keys(media, crypto.accepted(media.crypto, security), security)
+    if media.protocol.upper() in _SECURED:
+        raise NegotiationError("the answer is RTP/SAVP, but without a=crypto")
+    if security.profile in _SECURED:
+        raise NegotiationError("the answer is not encrypted, as it had to be: no a=crypto")
     return None
+
+
+def _choose(
+    session: SessionDescription, codecs: Sequence[Codec], security: Security | None
+) -> tuple[MediaDescription, Chosen | None]:
+    """The line of an offer that is answered, and how it is encrypted: section 5.1.2.
+
+    Among several the first that can be: some offer RTP/SAVP and RTP/AVP side by side.
+    """
+    plain, secured = _usable(session, codecs), _usable(session, codecs, _SECURED)
+    problem: NegotiationError | None = None
+    if security is None and secured:
+        problem = NegotiationError("the offer's audio is encrypted, and srtp is off for the trunk")
+    elif security is not None:
+        for media in [one for one in (*secured, *plain) if one.crypto]:
+            try:
+                return media, crypto.selected(media.crypto, security)
+            except NegotiationError as error:
+                problem = problem or error
+    if plain and (security is None or not security.is_required):
+        return plain[0], None
+    if problem is not None:
+        raise problem
+    if secured:
+        raise NegotiationError("the offer is RTP/SAVP, but without a=crypto: DTLS is not supported")
+    if plain:
+        raise NegotiationError("the offer is not encrypted, and srtp is mandatory for the trunk")
+    raise NegotiationError("the offer has no audio line with a codec of ours")
+
+
+def _keys(
+    media: MediaDescription, line: Chosen | None, security: Security | None
+) -> MediaKeys | None:
+    if line is None or security is None:
+        return None
+    profile = "RTP/SAVP" if media.protocol.upper() in _SECURED else "RTP/AVP"
+    return MediaKeys(line.suite, security.keys[line.suite], line.key, profile)
 
 
 def _params(
@@ -142,6 +202,7 @@ def _params(
     wanted: Direction,
     learn_address: bool,
     signalling_address: str,
+    keys: MediaKeys | None,
 ) -> MediaParams:
     best = chosen(media, codecs)
     if best is None:  # `_usable` has looked already
@@ -161,6 +222,7 @@ def _params(
         signalling_address=signalling_address,
         payload_type=None if number == codec.value else number,
         telephone_event_hz=event_hz,
+        keys=keys,
     )
 
 

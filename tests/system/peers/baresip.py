@@ -26,6 +26,8 @@ from outdial.testing import audio
 
 Answers = Literal["auto", "manual"]
 Codec = Literal["PCMU", "PCMA", "G722", "opus"]
+Encryption = Literal["", "srtp", "srtp-mand"]
+"""Of its `mediaenc`: RTP/AVP with keys, or RTP/SAVP alone."""
 
 _CODECS: dict[str, str] = {
     "PCMU": "PCMU/8000/1",
@@ -61,6 +63,7 @@ opus_inbandfec yes
 module aufile.so
 module aubridge.so
 module sndfile.so
+module srtp.so
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
@@ -79,6 +82,7 @@ class Baresip:
         port: int = 0,
         answers: Answers = "auto",
         codec: Codec = "PCMU",
+        encryption: Encryption = "",
     ) -> None:
         """`says`: what it speaks from the answer on; None: silence. `port` 0: a free one."""
         self.number = number
@@ -87,6 +91,7 @@ class Baresip:
         self._control_host = f"127.{random.randrange(1, 255)}.{random.randrange(256)}.1"
         self._answers = answers
         self._codec = codec
+        self._encryption = encryption
         self._says = says
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -239,7 +244,8 @@ class Baresip:
         (self.folder / "config").write_text(config)
         (self.folder / "accounts").write_text(
             f"<sip:{self.number}@127.0.0.1:{self.port}>;regint=0;answermode={self._answers};"
-            f"audio_codecs={_CODECS[self._codec]}\n"
+            f"audio_codecs={_CODECS[self._codec]}"
+            f"{f';mediaenc={self._encryption}' if self._encryption else ''}\n"
         )
         (self.folder / "contacts").write_text("")
         says = self._says or audio.tone(seconds=60.0)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from outdial.calls.endings import CAUSES, may_try_next_trunk, of_rejection, of_release
-from outdial.legs import Outcome, Rejected, Released, Source
+from outdial.calls.endings import (
+    CAUSES,
+    may_try_next_trunk,
+    of_rejection,
+    of_release,
+    of_silence,
+)
+from outdial.legs import NoRtp, Outcome, Rejected, Released, Source
 
 
 @pytest.mark.parametrize(
@@ -81,3 +87,10 @@ def test_a_lost_dialog_says_so() -> None:
 )
 def test_another_trunk_is_tried_only_where_it_may_help(rejected: Rejected, expected: bool) -> None:
     assert may_try_next_trunk(rejected) is expected
+
+
+def test_silence_says_when_a_key_is_the_reason() -> None:
+    assert of_silence(NoRtp(60.2)).detail == "no audio from the far end for 60 s"
+    ending = of_silence(NoRtp(60.2, 3000))
+    assert (ending.outcome, ending.cause) == (Outcome.COMPLETED, "media-timeout")
+    assert ending.detail.endswith("60 s; 3000 packets came that its SRTP key does not fit")

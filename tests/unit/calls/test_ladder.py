@@ -73,3 +73,31 @@ async def test_a_peer_that_sends_without_end_is_not_worth_the_memory() -> None:
     for _ in range(MOST + 10):
         kept.raw(b"OPTIONS sip:a@b SIP/2.0\r\n\r\n")
     assert len(kept.ladder._messages) == MOST
+
+
+KEY = b"NzB4d1BINUAvLEw6UzF3WSJ+PSdFcGdUJShpX1Zj"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:%s\r\n",
+        b"A=CRYPTO:1 AES_CM_128_HMAC_SHA1_32 INLINE:%s|2^20|1:4\r\n",
+        b"a=crypto:2 X inline:%s|2^20|1:4;inline:%s\n",
+        b"a=crypto:2 X inline:%s\r",
+        b"a=x inline:%s inline:%s y",
+    ],
+)
+@pytest.mark.parametrize("start", [b"INVITE sip:a@b SIP/2.0", b"SIP/2.0 200 OK", b"INFO x SIP/2.0"])
+async def test_keys_of_encrypted_audio_are_hidden(line: bytes, start: bytes) -> None:
+    body = b"v=0\r\n" + line.replace(b"%s", KEY) + b"a=sendrecv\r\n"
+    raw = Kept().raw(start + b"\r\nc: application/sdp\r\n\r\n" + body)
+    assert KEY not in raw
+    assert raw == (start + b"\r\nc: application/sdp\r\n\r\n" + body).replace(KEY, b"x" * 40)
+
+
+async def test_a_digit_and_a_key_in_one_message_are_both_hidden() -> None:
+    raw = Kept().raw(
+        b"INFO x SIP/2.0\r\nc: application/dtmf-relay\r\n\r\nSignal=5\r\ninline:" + KEY
+    )
+    assert raw.endswith(b"\r\n\r\nSignal=x\r\ninline:" + b"x" * 40)

@@ -17,7 +17,7 @@ from outdial.calls.reception import Reception
 from outdial.calls.request import CallRequest
 from outdial.calls.session import Session
 from outdial.config import Number, Settings, Trunk
-from outdial.legs import Answered
+from outdial.legs import Answered, CryptoSuite
 from outdial.store.records import CallRecord, NumberRecord
 from outdial.testing.legs import OFFER, FakeIncomingLeg
 
@@ -35,7 +35,7 @@ class InboundWorld(World):
         self, document: str = "<Say>Hello</Say>", trunks: Sequence[Trunk] = (), **number: Any
     ) -> None:
         ours = Number(number="+18005550100", url=APP, **number)
-        super().__init__(settings=Settings(numbers=[ours], trunks=list(trunks)))
+        super().__init__(*trunks, settings=Settings(numbers=[ours], trunks=list(trunks)))
         self.web.pages[APP] = Page(f"<Response>{document}</Response>".encode())
         self.has_room = True
         self.session: Session | None = None
@@ -404,3 +404,62 @@ async def test_the_application_gets_the_headers_that_are_for_it() -> None:
     told = {k: v for k, v in world.web.requests[0][2].items() if k.startswith("SipHeader_")}
     assert told == {"SipHeader_X-Account": "42"} | {f"SipHeader_X-A{n}": "1" for n in range(15)}
     assert dict(call.request["sip_headers"])["X-Account"] == "42"
+
+
+INSISTS = Trunk(
+    name="carrier", address="127.0.0.1", srtp="mandatory", transport="udp", srtp_keys_in_clear=True
+)
+KEY = b"NzB4d1BINUAvLEw6UzF3WSJ+PSdFcGdUJShpX1Zj"
+ENCRYPTED = OFFER.replace(b"RTP/AVP", b"RTP/SAVP") + (
+    b"a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:" + KEY + b"\r\n"
+)
+
+
+async def test_an_encrypted_call_is_answered_encrypted_and_the_timeline_says_so() -> None:
+    world = InboundWorld("<Say>Hello</Say>", [INSISTS])
+    incoming = a_call(offer=ENCRYPTED)
+    await world.called(incoming)
+    await until(lambda: incoming.answered)
+    answer = next(body for status, *body in incoming.sent if status == 200)[0]
+    assert b"m=audio 20000 RTP/SAVP " in answer and b"a=crypto:3 AES_CM" in answer
+    incoming.emit(Answered(None))
+    await world.over()
+    (params,) = world.media.legs[0].started
+    assert params.keys is not None
+    assert params.keys.suite is CryptoSuite.AES_CM_128_HMAC_SHA1_80
+    (answered,) = [event for event in world.store.timeline if event.kind == "state.answered"]
+    assert answered.data == {
+        "trunk": "carrier",
+        "codec": "PCMU",
+        "srtp": "AES_CM_128_HMAC_SHA1_80",
+    }
+    kept = f"{world.store.timeline} {world.store.calls}"
+    assert KEY.decode() not in kept and answer.split(b"inline:")[1].decode().strip() not in kept
+
+
+async def test_a_plain_call_is_refused_where_encryption_is_mandatory() -> None:
+    world = InboundWorld("<Say>Hello</Say>", [INSISTS])
+    incoming = a_call()
+    await world.called(incoming)
+    ended = await world.over()
+    assert incoming.statuses[-1] == 488
+    assert (ended.outcome, ended.cause) == ("failed", "incompatible-destination")
+    assert "srtp is mandatory for the trunk" in (ended.detail or "")
+
+
+@pytest.mark.parametrize("is_secure", [False, True])
+async def test_keys_that_come_in_the_clear_are_none_where_that_is_not_allowed(
+    is_secure: bool,
+) -> None:
+    world = InboundWorld("<Say>Hello</Say>", [INSISTS])
+    over_tls = INSISTS.model_copy(update={"srtp_keys_in_clear": False})
+    world.services.settings.trunks[0] = over_tls
+    incoming = a_call("18005550100", offer=ENCRYPTED)
+    incoming.is_secure = is_secure
+    await world.called(incoming)
+    if is_secure:
+        await until(lambda: incoming.answered)
+        incoming.emit(Answered(None))
+    ended = await world.over()
+    assert incoming.statuses[-1] == ("BYE" if is_secure else 488)
+    assert ("which shows the keys" in (ended.detail or "")) is not is_secure

@@ -2,7 +2,8 @@
 
 An attacker who sprays packets must not be heard or sent to (RTP Bleed, THREATS 6). So the socket
 stays unconnected for at most half a second, and only the signalling address or a neighbour of the
-address in the SDP (same /24, or /64) with the negotiated payload type is believed.
+address in the SDP (same /24, or /64) with the negotiated payload type is believed; with SRTP, only
+what is authentic.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from outdial.legs import MediaParams
 from outdial.media.core import rtp
 
 if TYPE_CHECKING:
+    from outdial.media.worker.srtp import SecureSocket
     from outdial.media.worker.stream import Stream
 
 WINDOW_S: Final = 0.5
@@ -25,17 +27,17 @@ MOST_READ: Final = 64
 class Learning:
     """The unlocked half second of one stream."""
 
-    __slots__ = ("_address", "_socket", "params", "until")
+    __slots__ = ("_address", "params", "socket", "until")
 
-    def __init__(self, sock: socket.socket, params: MediaParams, now: float) -> None:
+    def __init__(self, sock: socket.socket | SecureSocket, params: MediaParams, now: float) -> None:
         self.params = params
         self.until = now + WINDOW_S
-        self._socket = sock
+        self.socket = sock
         self._address = (params.remote_address, params.remote_port)
 
     def send(self, packet: bytes | bytearray | memoryview) -> int:
         """Until something was learnt, packets go where the SDP says."""
-        return self._socket.sendto(packet, self._address)
+        return self.socket.sendto(packet, self._address)
 
     def receive(self, stream: Stream, view: memoryview, now: float) -> int:
         """Reads on until a datagram may be believed, and locks the stream to its source.
@@ -46,7 +48,7 @@ class Learning:
         buffer, and the half second would be over before the far end's turn came.
         """
         for _ in range(MOST_READ):
-            size, source = self._socket.recvfrom_into(view)
+            size, source = self.socket.recvfrom_into(view)
             if now <= self.until and self.believes(source[0], view, size):
                 break
             stream.refused += 1

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from outdial.media.core import rtcp
 
 if TYPE_CHECKING:
+    from outdial.media.worker.srtp import Context, SecureControl
     from outdial.media.worker.stream import Stream
 
 _TIMESTAMPS: Final = 35
@@ -41,7 +42,7 @@ class Reports:
     )
 
     def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
+        self._socket: socket.socket | SecureControl = sock
         self._far: tuple[str, int] | None = None
         self._cname = f"{random.getrandbits(64):016x}"
         """RFC 7022 4.2: random, and it says nothing about us."""
@@ -56,6 +57,14 @@ class Reports:
 
     def close(self) -> None:
         self._socket.close()
+
+    def secure(self, context: Context | None) -> None:
+        """Reports are SRTCP from now on, or (None) no longer."""
+        from outdial.media.worker.srtp import SecureControl
+
+        sock = self._socket
+        plain = sock.plain if isinstance(sock, SecureControl) else sock
+        self._socket = plain if context is None else SecureControl(plain, context)
 
     def aim(self, address: str, port: int, now: float) -> None:
         """Reports go there from now on, and only those from there count. 0: none."""

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from outdial.errors import CodecUnavailable
-from outdial.legs import Direction, MediaParams, MediaStats
+from outdial.legs import Direction, MediaKeys, MediaParams, MediaStats
 from outdial.media import wire
 from outdial.media.core import g711, reception, rtp, tones
 from outdial.media.core.dtmf import EVENT_UNITS, EventReceiver, EventSender, Heard
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from outdial.media.core.endpointing import Endpointer
     from outdial.media.core.mix import Member
     from outdial.media.worker.rooms import Room
+    from outdial.media.worker.srtp import Context, SecureSocket
 
 RELAY_QUIET_S: Final = 0.1
 """A bridged far end that sends nothing for so long is replaced by silence."""
@@ -85,6 +86,7 @@ class Stream:
         "sequence",
         "sequence_offset",
         "sound_at",
+        "srtp",
         "ssrc",
         "started",
         "started_at",
@@ -103,7 +105,8 @@ class Stream:
     ) -> None:
         self.stream = stream
         self.port = port
-        self.rtp = rtp_socket
+        self.rtp: socket.socket | SecureSocket = rtp_socket
+        self.srtp: Context | None = None
         self.reports = Reports(control)
         self.emit = emit
         self.started = False
@@ -179,6 +182,8 @@ class Stream:
         self.sends = params.direction in (Direction.SENDRECV, Direction.SENDONLY)
         self.listening = params.direction in (Direction.SENDRECV, Direction.RECVONLY)
         self.heard = self.listening and not self.hushed
+        if params.keys is not None or self.srtp is not None:
+            self._secure(params.keys)
         address = (params.remote_address, params.remote_port)
         if before is None or address != (before.remote_address, before.remote_port):
             self._aim(params, now)
@@ -210,6 +215,26 @@ class Stream:
         else:
             self.edge.transmit = self.transmit
             self.send = self.edge.send
+
+    def _secure(self, keys: MediaKeys | None) -> None:
+        """Puts SRTP between the stream and its sockets, gives it other keys, or takes it away."""
+        from outdial.media.worker import srtp
+
+        before = self.rtp
+        if keys is not None and self.srtp is not None:
+            self.srtp.rekey(keys)
+        elif keys is not None:
+            self.srtp = srtp.Context(keys)
+        if keys is None and isinstance(self.rtp, srtp.SecureSocket):
+            self.rtp = self.rtp.plain
+        elif keys is not None and self.srtp is not None and isinstance(self.rtp, socket.socket):
+            self.rtp = srtp.SecureSocket(self.rtp, self.srtp)
+        self.reports.secure(self.srtp if keys is not None else None)
+        if self.rtp is not before:
+            if self.learning is not None:
+                self.learning.socket = self.rtp
+            else:
+                self.transmit = self.rtp.send
 
     def _aim(self, params: MediaParams, now: float) -> None:
         """Points the sockets at the far end."""
@@ -333,12 +358,18 @@ class Stream:
             packets_lost=heard.lost,
             packets_late=heard.late,
             packets_refused=self.refused,
+            packets_unauthentic=self.unauthentic,
             jitter_ms=heard.jitter_ms,
             ticks_late=self.ticks_late,
             far_lost_fraction=self.reports.far_lost_fraction,
             round_trip_ms=self.reports.round_trip_s * 1000,
             sound_after_ms=self._sound_after_ms(),
         )
+
+    @property
+    def unauthentic(self) -> int:
+        """Packets that SRTP did not let through."""
+        return 0 if self.srtp is None else self.srtp.unauthentic
 
     def _sound_after_ms(self) -> float | None:
         if not self.started or not self.sound_at:
@@ -707,5 +738,5 @@ class Stream:
         since = max(self.arrived_at, self.watch_from, self.reports.heard_at)
         if now - since >= self.watch_s:
             if since > self.told_at:
-                self.emit(wire.NO_RTP, self.stream, wire.pack_seconds(now - since))
+                self.emit(wire.NO_RTP, self.stream, wire.pack_no_rtp(now - since, self.unauthentic))
             self.told_at = now
