@@ -46,6 +46,8 @@ from outdial.sip.core.transaction import (
 _FOREIGN_METHODS = frozenset(("REGISTER", "SUBSCRIBE", "NOTIFY", "PUBLISH", "MESSAGE", "REFER"))
 """Known to us, never taken."""
 _BUSY_S = 5
+TOO_MANY = "Too Many Calls"
+"""The reason of a 503 of our own: no target is to blame for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,7 @@ class Agent:
         self.now = now
         call = OutgoingCall(self, invitation, trace)
         if not self.has_room:
-            self.emit(call, Rejected(503, "Too Many Calls", local=True))
+            self.emit(call, Rejected(503, TOO_MANY, local=True))
             return call
         self.hold(call)
         try:
@@ -239,7 +241,7 @@ class Agent:
         if self.has_room:
             sending.send()
         else:
-            self.emit(sending, MessageResult(503, "Too Many Calls", local=True, not_taken=True))
+            self.emit(sending, MessageResult(503, TOO_MANY, local=True, not_taken=True))
         return sending
 
     # ------------------------------------------------------------ for the parts of the agent
@@ -330,6 +332,8 @@ class Agent:
         """A 2xx whose INVITE is no longer under way, or was another process's."""
         call = self._calls.get(response.from_.tag or "")
         if not isinstance(call, OutgoingCall) or call.call_id != response.call_id:
+            return self._orphans.on_success(response, source)
+        if not call.has_sent(response.top_via.branch):  # it was sent to a target given up since
             return self._orphans.on_success(response, source)
         if call.trace is not None:
             call.trace(False, source, data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,10 @@ from outdial.legs import Answered, Rejected, Ringing, SignallingEvent
 from outdial.sip.core.authorization import Authorization, Credentials
 from outdial.sip.core.dialog import Dialog
 from outdial.sip.core.dialog_data import DialogData
+from outdial.sip.core.farewell import Farewell, TooLate
 from outdial.sip.core.goodbye import Goodbye
 from outdial.sip.core.hop import Hop
+from outdial.sip.core.invitation import Invitation as Invitation
 from outdial.sip.core.message import Request, Response
 from outdial.sip.core.outline import ALLOW, SUPPORTED, Outline, contact, field
 from outdial.sip.core.reason import reason_fields
@@ -25,31 +26,10 @@ if TYPE_CHECKING:
     from outdial.sip.core.agent import Agent
 
 _MAX_EARLY_DIALOGS = 16
+_UNCANCELLED, _SILENT = 0, 1
+"""Timers: 64*T1 after a CANCEL; the target has said nothing for so long that another is tried."""
 _MAX_LONGER = 2
 """How often a longer session interval is offered after 422: one carrier and one behind it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Invitation:
-    """What an INVITE says, resolved down to the address that it goes to."""
-
-    call_id: str
-    uri: str
-    """Request-URI and To."""
-    from_: str
-    """From value without tag."""
-    hop: Hop
-    offer: bytes
-    headers: tuple[tuple[str, str], ...] = ()
-    credentials: Credentials | None = None
-    symmetric: bool = False
-    """Requests inside the dialog go where the peer's messages come from (NAT)."""
-    routes: tuple[str, ...] = ()
-    """Values of Route: the proxies that the INVITE goes by."""
-    contact_user: str = ""
-    """Of our Contact; the one that is registered, where we are."""
-    ack_waits: bool = False
-    """The ACK of the answer leaves by `OutgoingCall.acknowledge`, not at once."""
 
 
 class _Phase(IntEnum):
@@ -77,7 +57,8 @@ class OutgoingCall:
 
     __slots__ = (
         "_ack_due", "_acks", "_agent", "_cancel_reason", "_cancel_timer", "_cseq", "_fallback",
-        "_invitation", "_is_orphan", "_longer", "_min_se", "_phase", "_provisional", "_transaction",
+        "_invitation", "_is_orphan", "_longer", "_min_se", "_patience", "_phase", "_provisional",
+        "_transaction",
         "authorization", "early", "local_tag", "session", "trace",
     )  # fmt: skip
 
@@ -86,7 +67,7 @@ class OutgoingCall:
         self._invitation = invitation
         self.trace = trace
         self.authorization = Authorization(invitation.credentials, agent.token)
-        self.local_tag = agent.token()
+        self.local_tag = invitation.local_tag or agent.token()
         self.early: dict[str, _Early] = {}
         """Early dialogs by the peer's tag: a forked INVITE makes several."""
         self.session: Session | None = None
@@ -99,6 +80,8 @@ class OutgoingCall:
         self._provisional = False
         self._cancel_reason = ""
         self._cancel_timer: Timer | None = None
+        self._patience: Timer | None = None
+        """Runs until the target says anything."""
         self._acks: dict[str, tuple[bytes, Hop] | None] = {}
         """The ACK of each dialog that a 2xx made, by the peer's tag; None: it waits."""
         self._ack_due: tuple[Dialog, int] | None = None
@@ -190,6 +173,9 @@ class OutgoingCall:
         data = outline.encode("INVITE", self._fields(outline), invitation.offer)
         self._provisional = False
         self._transaction = agent.request(outline, "INVITE", data, self, self.trace)
+        if invitation.patience_s and self._cseq == 1:
+            due = agent.now + invitation.patience_s
+            self._patience = agent.timers.start(due, self, _SILENT)
 
     def _fields(self, outline: Outline) -> str:
         agent, invitation = self._agent, self._invitation
@@ -210,6 +196,8 @@ class OutgoingCall:
 
     def on_response(self, transaction: ClientTransaction, response: Response, source: Hop) -> None:
         """What the INVITE transaction passes up."""
+        if self._patience is not None:
+            self._lose_patience_no_more()
         status = response.status
         if status < 200:
             if transaction is self._transaction:
@@ -218,6 +206,24 @@ class OutgoingCall:
             self._on_success(transaction, response, source)
         elif transaction is self._transaction:
             self._on_failure(response, source)
+
+    def has_sent(self, branch: str | None) -> bool:
+        """Whether the INVITE under way has that branch."""
+        return self._transaction is not None and self._transaction.outline.branch == branch
+
+    def _lose_patience_no_more(self) -> None:
+        self._agent.timers.stop(self._patience)
+        self._patience = None
+
+    def _give_up(self) -> None:
+        """Another target is tried. The INVITE may have arrived here all the same: what comes of it
+        later is cancelled, or acknowledged and released, as after a CANCEL."""
+        self._patience = None
+        if self._phase is _Phase.INVITING and self._transaction is not None:
+            self._transaction.fire(Event.HUSH)
+            self._cancel_reason = "another target was tried"
+            waited_s = self._invitation.patience_s
+            self._reject(Rejected(408, f"No response within {waited_s:g} s", local=True))
 
     def on_no_response(self, transaction: ClientTransaction, *, unreachable: bool) -> None:
         """Timer B, or the transport failed."""
@@ -231,7 +237,7 @@ class OutgoingCall:
     # ------------------------------------------------------------ 1xx
 
     def _on_provisional(self, response: Response, source: Hop) -> None:
-        if self._phase is _Phase.CANCELLING and not self._provisional:
+        if self._phase is not _Phase.INVITING and not self._provisional:
             self._provisional = True
             self._send_cancel()
             return
@@ -392,6 +398,7 @@ class OutgoingCall:
         self._phase = _Phase.OVER
         self.early.clear()
         self._agent.timers.stop(self._cancel_timer)
+        self._lose_patience_no_more()
         self.emit(event)
         self._agent.drop(self)
 
@@ -415,13 +422,17 @@ class OutgoingCall:
         agent = self._agent
         fields = f"User-Agent: {agent.name}\r\n{reason_fields(self._cancel_reason)}"
         data = transaction.outline.encode("CANCEL", fields)
-        user = Farewell() if self._fallback is None else _TooLate(self)
+        user = Farewell() if self._fallback is None else TooLate(self)
         agent.request(transaction.outline, "CANCEL", data, user, self.trace)
         at = agent.now + agent.timings.timeout
-        self._cancel_timer = agent.timers.start(at, self, 0)
+        self._cancel_timer = agent.timers.start(at, self, _UNCANCELLED)
 
     def on_timer(self, what: int) -> None:
-        """64*T1 after the CANCEL and still no final response (section 9.1)."""
+        """64*T1 after the CANCEL and still no final response (section 9.1), or the target is too
+        silent."""
+        if what == _SILENT:
+            self._give_up()
+            return
         transaction = self._transaction
         if transaction is not None and transaction.state is State.PROCEEDING:
             transaction.fire(Event.GIVE_UP)
@@ -478,29 +489,3 @@ class OutgoingCall:
         """An ACK to a 2xx that we gave to a re-INVITE."""
         if self.session is not None:
             self.session.on_ack(request)
-
-
-class Farewell:
-    """Who sends a request whose answer changes nothing: CANCEL, PRACK."""
-
-    __slots__ = ()
-
-    def on_response(self, transaction: ClientTransaction, response: Response, source: Hop) -> None:
-        """Ignored."""
-
-    def on_no_response(self, transaction: ClientTransaction, *, unreachable: bool) -> None:
-        """Ignored."""
-
-
-class _TooLate(Farewell):
-    """Who sends the CANCEL of an orphan."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, call: OutgoingCall) -> None:
-        self._call = call
-
-    def on_response(self, transaction: ClientTransaction, response: Response, source: Hop) -> None:
-        """481: there is no INVITE to cancel any more."""
-        if response.status == 481:
-            self._call.end_early_dialog()

@@ -47,6 +47,9 @@ class Event(IntEnum):
     TRANSPORT_ERROR = 6
     GIVE_UP = 7
     """The user no longer waits, e.g. 64*T1 after its CANCEL (section 9.1)."""
+    HUSH = 8
+    """The user no longer waits and wants nothing repeated, but what still comes must be dealt with:
+    the request may have arrived."""
     TIMER_A = 10
     TIMER_B = 11
     TIMER_D = 12
@@ -114,6 +117,7 @@ INVITE_CLIENT: Table = {
     (_S.CALLING, _E.SUCCESS): _INVITE_2XX,
     (_S.CALLING, _E.FAILURE): _INVITE_FAILED,
     (_S.CALLING, _E.GIVE_UP): ((), _S.TERMINATED),
+    (_S.CALLING, _E.HUSH): ((_A.STOP_TIMERS, _A.START_B), _S.CALLING),
     (_S.PROCEEDING, _E.PROVISIONAL): ((_A.PASS,), _S.PROCEEDING),
     (_S.PROCEEDING, _E.SUCCESS): _INVITE_2XX,
     (_S.PROCEEDING, _E.FAILURE): _INVITE_FAILED,
