@@ -322,6 +322,9 @@ class Trunk(TrunkIdentity, TrunkRegistration, TrunkEncryption, _Section):
     """Offered to it and taken from it, best first; empty: `media.codecs`."""
     nat: bool = False
     """Learn the far RTP address once, within 500 ms of the answer."""
+    target_timeout_s: float = Field(4.0, ge=0.5, le=32)
+    """Seconds after which a server that says nothing to an INVITE is given up, where there is
+    another one, or another trunk, to try. The last one gets 64 times `sip.t1_ms`."""
     options_interval_s: float = Field(30.0, ge=0)
     """Seconds between OPTIONS pings; 0: none."""
     calls_per_second: float = Field(0, ge=0)

@@ -37,6 +37,11 @@ class TrunkState:
     """Whether we register there."""
     registered_until: float | None = None
     """When the binding ends unless it is refreshed."""
+    avoided: tuple[str, ...] = ()
+    """Servers of it that calls go to last or not at all, each with the reason."""
+    paused_until: float | None = None
+    """It gets no calls until then: all of its servers have asked for that (503 with Retry-After).
+    """
 
     @property
     def is_well(self) -> bool | None:
@@ -48,4 +53,4 @@ class TrunkState:
     @property
     def is_last_choice(self) -> bool:
         """Whether any other trunk for the same number is the better one."""
-        return self.is_well is False
+        return self.is_well is False or self.paused_until is not None

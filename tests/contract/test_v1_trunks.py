@@ -22,6 +22,8 @@ CARRIER = {
     "registered_until": None,
     "live": 0,
     "queued": 0,
+    "avoided": ["udp:198.51.100.7:5060 says nothing"],
+    "paused_until": "1970-01-01T00:03:00.000Z",
     "concurrent_calls": 30,
     "calls_per_second": None,
     "minutes_per_day": None,
@@ -40,6 +42,8 @@ def rejected() -> TrunkState:
         checked_at=120.0,
         detail="403 Forbidden",
         registers=True,
+        avoided=("udp:198.51.100.7:5060 says nothing",),
+        paused_until=180.0,
     )
 
 

@@ -44,6 +44,13 @@ class Trunk(BaseModel):
     registered_until: str | None = Field(
         description="When the registration ends unless it is refreshed."
     )
+    avoided: list[str] = Field(
+        description="Servers of it that calls go to last, or not at all, each with the reason.",
+        examples=[["udp:198.51.100.7:5060 says nothing"]],
+    )
+    paused_until: str | None = Field(
+        description="It gets no calls until then: it asked for that, by 503 with Retry-After."
+    )
     live: int = Field(description="Calls on it now.")
     queued: int = Field(description="Calls that wait and may go to it.")
     concurrent_calls: int | None = Field(description="The most at once; null: no limit.")
@@ -68,6 +75,8 @@ class Trunk(BaseModel):
             checked_at=_moment(state.checked_at),
             registers=state.registers,
             registered_until=_moment(state.registered_until),
+            avoided=list(state.avoided),
+            paused_until=_moment(state.paused_until),
             live=standing.live if standing else 0,
             queued=standing.queued if standing else 0,
             concurrent_calls=settings.concurrent_calls or None,

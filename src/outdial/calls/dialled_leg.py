@@ -39,6 +39,7 @@ from outdial.legs import (
     Ringing,
     SignallingEvent,
     Source,
+    TargetFailed,
 )
 from outdial.store.records import CallRecord
 
@@ -64,6 +65,8 @@ class DialledLeg(CallLeg):
         super().__init__(services, call, plan, subscription, near, next_seq)
         self._attempt: asyncio.Future[Rejected | Answered] | None = None
         self._early_answer: bytes | None = None
+        self._more_routes = False
+        """Whether another trunk is tried if this one does not take the call."""
         self.on_early_media: Callable[[], None] | None = None
         """Set by whoever lets the caller hear it; without it early media is not taken."""
 
@@ -158,6 +161,7 @@ class DialledLeg(CallLeg):
                 ending = of_full_trunks(self._plan.number) if place == 0 else ending
                 self.note("trunk.full", trunk=trunk.name)
                 continue
+            self._more_routes = place < len(routes) - 1
             result = await self._dial(trunk)
             if isinstance(result, Answered):
                 return
@@ -257,6 +261,7 @@ class DialledLeg(CallLeg):
             diverted_by=for_trunk(plan.diverted_by, _callers(trunk)) if trunk else "",
             uri=plan.uri,
             headers=plan.headers,
+            more_routes=self._more_routes,
         )
         offer = self._audio.offer(learn_address=trunk is not None and trunk.nat)
         dialled = services.signalling.dial(target, offer, self._on_signalling, self._ladder.add)
@@ -290,11 +295,25 @@ class DialledLeg(CallLeg):
             case Rejected():
                 super()._on_signalling(event)
                 self._resolve_attempt(event)
+            case TargetFailed():
+                self._on_target_failed(event)
             case Released():
                 super()._on_signalling(event)
                 self._resolve_attempt(Rejected(487, "Request Terminated", local=True))
             case _:
                 super()._on_signalling(event)
+
+    def _on_target_failed(self, event: TargetFailed) -> None:
+        """The INVITE that is under way is another one: that is what a crash must leave behind."""
+        self.note(
+            "target.failed",
+            trunk=self.call.trunk,
+            target=event.target,
+            status=event.status,
+            reason=event.reason,
+            next=event.next_target,
+        )
+        self._dialog.redialled()
 
     def _on_ringing(self, event: Ringing) -> None:
         if self.is_over or self._decided is not None:

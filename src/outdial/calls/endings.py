@@ -80,6 +80,9 @@ def of_rejection(rejected: Rejected) -> Ending:
         return Ending(
             Outcome.FAILED, "trunk-not-registered", Source.OUTDIAL, status, rejected.reason
         )
+    if rejected.local and rejected.retry_after_s is not None:
+        detail = f"the trunk was not called: {rejected.reason}"
+        return Ending(Outcome.FAILED, "carrier-failure", Source.CARRIER, status, detail)
     if rejected.local:
         return Ending(
             Outcome.FAILED,

@@ -46,6 +46,14 @@ class KeptDialog:
         self._signalling = self._outgoing = signalling
         self._timers.start(_INVITE, INVITE_KEPT_AFTER_S, self.keep)
 
+    def redialled(self) -> None:
+        """The INVITE of the same leg goes to another address. What is kept already is written again
+        at once: it would cancel a request that nobody waits for any more."""
+        if self._call.dialog is None:
+            self._timers.start(_INVITE, INVITE_KEPT_AFTER_S, self.keep)
+        else:
+            self.keep()
+
     def keep(self) -> None:
         """Writes what has changed, if anything has."""
         if fields := self.changes():

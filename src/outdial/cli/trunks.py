@@ -116,6 +116,8 @@ def _lines(trunk: Mapping[str, Any]) -> Iterator[str]:
         "address": f"{trunk['address']} over {trunk['transport']}",
         "last answer": _last_answer(trunk),
         "registered until": trunk["registered_until"],
+        "gets no calls until": trunk["paused_until"],
+        "avoided": "; ".join(trunk["avoided"]),
         "prefixes": _prefixes(trunk),
         "calls": _calls(trunk) + (f", {trunk['queued']} wait" if trunk["queued"] else ""),
         "calls a second": trunk["calls_per_second"],

@@ -50,6 +50,7 @@ from outdial.legs.signalling import (
     SignallingLeg,
     SignallingListener,
     SignallingPlane,
+    TargetFailed,
     TracedMessage,
     TraceListener,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "Source",
     "SpeechBegan",
     "SpeechHeard",
+    "TargetFailed",
     "TraceListener",
     "TracedMessage",
 ]

@@ -28,6 +28,8 @@ class DialTarget:
     diverted_by: str = ""
     """The number of ours that was called before, when the caller is shown whose call is passed on;
     in the trunk's number format. "" otherwise."""
+    more_routes: bool = False
+    """Another trunk is tried if this one does not take the call: it is given up earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,19 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetFailed:
+    """One server of the trunk did not take the call, and an INVITE has left for the next one."""
+
+    target: str
+    """transport:address:port"""
+    status: int
+    reason: str
+    local: bool
+    """As `Rejected.local`."""
+    next_target: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reoffer:
     """A re-INVITE or UPDATE that wants an SDP answer: call `answer_offer` or `refuse_offer`.
 
@@ -116,7 +131,9 @@ class Released:
     q850_cause: int | None = None
 
 
-SignallingEvent = Ringing | Answered | Rejected | Reoffer | Reanswered | DigitInfo | Released
+SignallingEvent = (
+    Ringing | Answered | Rejected | TargetFailed | Reoffer | Reanswered | DigitInfo | Released
+)
 SignallingListener = Callable[[SignallingEvent], None]
 
 

@@ -46,7 +46,10 @@ class Messenger:
         except ResolutionFailed as error:
             return _unsent(503, str(error))
         result = _unsent(503, "No listener for that transport")
-        for hop in hops:
+        usable = self._plane.outages.in_order(hops, self._endpoint.now)
+        if hops and not usable:
+            return _unsent(503, "The trunk has asked for no requests at present")
+        for hop in usable:
             result = await self._send_at(hop, trunk, target, trace)
             if not (result.local and result.not_taken):
                 break

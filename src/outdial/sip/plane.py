@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, cast
+from math import ceil
+from typing import Any
 
 from outdial import log
 from outdial.clock import Clock
@@ -15,8 +15,6 @@ from outdial.errors import RemoteProtocolError
 from outdial.legs import (
     DialTarget,
     Rejected,
-    Released,
-    SignallingEvent,
     SignallingListener,
     TraceListener,
 )
@@ -25,102 +23,23 @@ from outdial.sip.core.dialog_data import DialogData
 from outdial.sip.core.guard import Accounts
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.identity import PLAIN
-from outdial.sip.core.invite_client import Invitation, OutgoingCall
+from outdial.sip.core.invite_client import Invitation
 from outdial.sip.core.locating import TRANSPORTS, Target
+from outdial.sip.core.outages import Outages
 from outdial.sip.core.uri import Uri
 from outdial.sip.endpoint import SipEndpoint, random_token
-from outdial.sip.leg import Leg
 from outdial.sip.names import NameServers
+from outdial.sip.outbound import OutboundLeg, Patience
 from outdial.sip.resolver import ResolutionFailed, Resolver
 from outdial.sip.trunks import TrunkLine
 from outdial.trunk_state import TrunkState
 
 Headers = tuple[tuple[str, str], ...]
 
+_URI_TIMEOUT_S = 4.0
+"""How long one of several servers of a SIP URI may say nothing. Trunks have a setting for it."""
+
 _log = log.get("sip")
-
-
-class OutboundLeg(Leg):
-    """A call that we make. Fulfils `outdial.legs.OutgoingLeg`.
-
-    When the first address of a trunk cannot be reached the next one is tried (RFC 3263 section
-    4.3); only the last failure is told.
-    """
-
-    __slots__ = ("_cancelled", "_hops", "_invitation", "_line", "_listener", "_trace", "_trunk")
-
-    def __init__(
-        self,
-        endpoint: SipEndpoint,
-        sip_call_id: str,
-        trunk: str,
-        listener: SignallingListener,
-        trace: TraceListener | None,
-        line: TrunkLine | None = None,
-    ) -> None:
-        """`trunk` is the name of the one it is dialled on, "" for none, and `line` that one."""
-        super().__init__(endpoint, None, sip_call_id)
-        self._trunk = trunk
-        self._line = line
-        self._listener = listener
-        self._trace = trace
-        self._cancelled = False
-        self._hops: list[Hop] = []
-        self._invitation: Invitation | None = None
-
-    def invite(self, invitation: Invitation, hops: Sequence[Hop]) -> None:
-        """Sends the INVITE, unless the leg was hung up while a name was looked up."""
-        if self._cancelled:
-            return
-        self._invitation = invitation
-        self._hops = list(hops[1:])
-        self._call = self._endpoint.invite(self, invitation, self._trace)
-
-    @property
-    def dialog_data(self) -> Mapping[str, Any] | None:
-        """What ends the leg from another process, and the trunk whose credentials that may take."""
-        data = super().dialog_data
-        return data if data is None or not self._trunk else {**data, "trunk": self._trunk}
-
-    def acknowledge(self) -> None:
-        """The ACK of the answer."""
-        if self._call is not None:
-            self._touch()
-            cast(OutgoingCall, self._call).acknowledge()
-            self._endpoint.flush()
-
-    def hang_up(self, status: int = 0, reason: str = "") -> None:
-        """CANCEL or BYE; before the INVITE left nothing is sent."""
-        if self._call is None and not self._cancelled:
-            self._cancelled = True
-            self.fail(Rejected(487, "Request Terminated", local=True))
-        self._hops = []
-        super().hang_up(status, reason)
-
-    def fail(self, event: Rejected) -> None:
-        """The leg ends before its INVITE left; the listener is told a little later."""
-        asyncio.get_running_loop().call_soon(self._fail, event)
-
-    def _fail(self, event: Rejected) -> None:
-        if not self._over:
-            self._over = True
-            self.tell(event)
-
-    def deliver(self, event: SignallingEvent) -> None:
-        """An event of the agent; a failure to reach one address may lead to the next."""
-        unreachable = isinstance(event, Rejected) and event.local and event.status in (408, 503)
-        if unreachable and self._hops and self._invitation is not None and self._call is not None:
-            self._endpoint.forget(self._call)
-            hops, invitation = self._hops, self._invitation
-            self.invite(_at(invitation, hops[0]), hops)
-        else:
-            if self._line is not None and not isinstance(event, Released):
-                self._line.noticed(answered=not unreachable)
-            super().deliver(event)
-
-    def tell(self, event: SignallingEvent) -> None:
-        """Passes it to the listener."""
-        self._listener(event)
 
 
 class SipPlane:
@@ -138,8 +57,11 @@ class SipPlane:
         self._settings = settings
         self._endpoint = endpoint
         self._resolver = resolver or make_resolver(settings)
+        self.outages = Outages()
+        """Which servers take no calls at present."""
         self._trunks = {
-            trunk.name: TrunkLine(trunk, endpoint, self._resolver, clock) for trunk in trunks
+            trunk.name: TrunkLine(trunk, endpoint, self._resolver, clock, self.outages)
+            for trunk in trunks
         }
         self._tasks: set[asyncio.Task[None]] = set()
         if endpoint.accept_source is None:
@@ -245,7 +167,9 @@ class SipPlane:
         """Sends the INVITE; if a name must be looked up for it, as soon as that is done."""
         call_id = f"{target.leg_id}-{random_token()}"
         trunk = None if target.uri else self._trunks.get(target.trunk)
-        leg = OutboundLeg(self._endpoint, call_id, target.trunk, listener, trace, trunk)
+        leg = OutboundLeg(
+            self._endpoint, call_id, target.trunk, listener, trace, trunk, self.outages
+        )
         if target.uri:
             self._dial_uri(leg, target, offer)
         elif trunk is None:
@@ -362,6 +286,10 @@ class SipPlane:
         if not hops:
             leg.fail(Rejected(503, "No listener for that transport", local=True))
             return
+        everywhere, hops = hops, self.outages.in_order(hops, self._endpoint.now)
+        if not hops:
+            leg.fail(self._paused(everywhere))
+            return
         presentation = PLAIN if trunk is None else trunk.presentation
         shown = presentation.show(
             target.caller_id, target.caller_name, host_of(hops[0]), target.diverted_by
@@ -380,7 +308,20 @@ class SipPlane:
             contact_user="" if trunk is None else trunk.contact_user,
             ack_waits=True,
         )
-        leg.invite(invitation, hops)
+        leg.invite(invitation, hops, self._patience(target))
+
+    def _patience(self, target: DialTarget) -> Patience:
+        trunk = None if target.uri else self._trunks.get(target.trunk)
+        wait_s = _URI_TIMEOUT_S if trunk is None else trunk.settings.target_timeout_s
+        return Patience(wait_s, wait_s if target.more_routes else 0.0)
+
+    def _paused(self, hops: Sequence[Hop]) -> Rejected:
+        """Every server there has asked for no calls."""
+        now = self._endpoint.now
+        outages = self.outages.of(hops, now)
+        left_s = ceil(min((outage.until for outage in outages), default=now) - now)
+        reason = f"{outages[0].target} {outages[0].why}, {left_s} s of them are left"
+        return Rejected(503, reason, local=True, retry_after_s=left_s)
 
     def _hops(self, targets: Sequence[Target]) -> list[Hop]:
         hops = [self._endpoint.hop(one.transport, one.host, one.port) for one in targets]
@@ -420,8 +361,3 @@ def joined(settled: Headers, wished: Headers) -> Headers:
 
 def _unregistered(trunk: TrunkLine) -> Rejected:
     return Rejected(503, trunk.refusal, local=True, unregistered=True)
-
-
-def _at(invitation: Invitation, hop: Hop) -> Invitation:
-    """The same call at another address of the same trunk."""
-    return replace(invitation, hop=hop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from outdial.clock import Clock
@@ -12,6 +13,7 @@ from outdial.sip.core.authorization import Credentials, Nonces
 from outdial.sip.core.hop import Hop, is_literal
 from outdial.sip.core.identity import Presentation
 from outdial.sip.core.locating import Target
+from outdial.sip.core.outages import Outages
 from outdial.sip.core.outline import user_part
 from outdial.sip.core.probe import ProbeResult
 from outdial.sip.core.registration import Binding
@@ -32,7 +34,12 @@ class TrunkLine:
     """One trunk: its addresses, its credentials, its health."""
 
     def __init__(
-        self, settings: Trunk, endpoint: SipEndpoint, resolver: Resolver, clock: Clock
+        self,
+        settings: Trunk,
+        endpoint: SipEndpoint,
+        resolver: Resolver,
+        clock: Clock,
+        outages: Outages | None = None,
     ) -> None:
         self.settings = settings
         self.host, self.port = split_address(settings.outbound_proxy or settings.address)
@@ -55,6 +62,10 @@ class TrunkLine:
         self._networks = tuple(map(ip_network, settings.inbound_addresses))
         self._endpoint = endpoint
         self._resolver = resolver
+        self._outages = Outages() if outages is None else outages
+        self._talkers: set[Hop] = set()
+        """Servers that have answered OPTIONS: of these silence says something."""
+        self._hops_now: list[Hop] = []
         self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[object]] = set()
@@ -68,7 +79,18 @@ class TrunkLine:
     @property
     def state(self) -> TrunkState:
         """What is known of it."""
-        return self.health.state
+        state = self.health.state
+        if not self._outages or not self._hops_now:
+            return state
+        now = self._endpoint.now
+        outages = self._outages.of(self._hops_now, now)
+        paused = [outage.until for outage in outages if outage.is_pause]
+        is_paused = len(paused) == len(self._hops_now)
+        return replace(
+            state,
+            avoided=tuple(f"{outage.target} {outage.why}" for outage in outages),
+            paused_until=self._clock.now() + min(paused) - now if is_paused else None,
+        )
 
     @property
     def credentials(self) -> Credentials | None:
@@ -125,11 +147,16 @@ class TrunkLine:
     def hops_known(self) -> list[Hop] | None:
         """Where it is, if no name has to be looked up for that."""
         known = self._resolver.known(self.host, self.port, self.transport)
-        return None if known is None else self._hops(known)
+        if known is None:
+            return None
+        self._hops_now = self._hops(known)
+        return self._hops_now
 
     async def hops(self) -> list[Hop]:
         """Where it is, best first. Raises ResolutionFailed."""
-        return self._hops(await self._resolver.resolve(self.host, self.port, self.transport))
+        found = await self._resolver.resolve(self.host, self.port, self.transport)
+        self._hops_now = self._hops(found)
+        return self._hops_now
 
     def _hops(self, targets: list[Target]) -> list[Hop]:
         self._note_hosts(targets)
@@ -179,17 +206,34 @@ class TrunkLine:
         if not hops:
             problem = f"no {self.settings.transport} listener of that address family"
             return self.health.pinged(Answer(problem=problem))
+        answers = await asyncio.gather(*(self._ask(hop, timeout_s) for hop in hops))
+        well = (answer for answer in answers if not answer.problem)
+        return self.health.pinged(next(well, answers[0]))
+
+    async def _ask(self, hop: Hop, timeout_s: float) -> Answer:
+        """One of its servers. What it says counts for its place among them, too."""
         answered: asyncio.Future[ProbeResult] = asyncio.get_running_loop().create_future()
         asked_at = self._clock.monotonic()
-        uri, way = f"sip:{self.settings.address}", hops[0]
-        self._endpoint.probe(uri, way, _resolve(answered), self.routes(way))
+        uri = f"sip:{self.settings.address}"
+        self._endpoint.probe(uri, hop, _resolve(answered), self.routes(hop))
         try:
             async with asyncio.timeout(timeout_s):
                 result = await answered
         except TimeoutError:
             result = ProbeResult(None)
-        rtt_ms = 1000 * (self._clock.monotonic() - asked_at)
-        return self.health.pinged(_judge(result, hops[0], rtt_ms))
+        answer = _judge(result, hop, 1000 * (self._clock.monotonic() - asked_at))
+        self._place(hop, answer)
+        return answer
+
+    def _place(self, hop: Hop, answer: Answer) -> None:
+        now = self._endpoint.now
+        if not answer.problem:
+            self._outages.revived(hop, now)
+            if len(self._talkers) < _MAX_HOSTS:
+                self._talkers.add(hop)
+        elif answer.code is not None or hop in self._talkers:
+            why = "says nothing" if answer.code is None else f"answers {answer.code}"
+            self._outages.died(hop, why, now)
 
     def noticed(self, *, answered: bool) -> None:
         """A call on it was answered, be it by a refusal, or got no answer. After the latter it is

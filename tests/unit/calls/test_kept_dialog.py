@@ -14,7 +14,16 @@ from outdial.calls.journal import URGENT_S
 from outdial.calls.leg import LegPlan
 from outdial.calls.timers import Timers
 from outdial.config import Trunk
-from outdial.legs import Answered, Ending, Outcome, Rejected, Reoffer, Ringing, Source
+from outdial.legs import (
+    Answered,
+    Ending,
+    Outcome,
+    Rejected,
+    Reoffer,
+    Ringing,
+    Source,
+    TargetFailed,
+)
 from outdial.store.records import CallRecord, Change
 from outdial.testing.legs import FakeIncomingLeg
 
@@ -150,6 +159,50 @@ async def test_an_invite_that_is_under_way_for_long_is_kept(
     assert world.kept() == ["-", one, "-", two]
     assert world.store.kinds() == ["state.dialling", "state.ringing", "trunk.failed"]
     second.say(Rejected(486, "Busy Here"))
+    await asyncio.wait_for(world.leg.retired, 5)
+
+
+def failed(to: str) -> TargetFailed:
+    return TargetFailed("udp:192.0.2.1:5060", 408, "No response within 4 s", True, f"udp:{to}")
+
+
+async def test_the_invite_to_another_server_takes_the_place_of_the_one_that_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kept_dialog, "INVITE_KEPT_AFTER_S", 0.01)
+    world = LegWorld(Trunk(name="a", address="carrier.example"))
+    leg = await world.dialled()
+    await until(lambda: len(world.store.changes) == 2)
+    monkeypatch.setattr(kept_dialog, "INVITE_KEPT_AFTER_S", 60.0)
+    leg.data["branch"] = "z9hG4bKsecond"
+    leg.say(failed("192.0.2.2:5060"))
+    await until(lambda: len(world.store.changes) == 3)
+    one, two = ({"call_id": SID, "branch": f"z9hG4bK{name}"} for name in ("fake", "second"))
+    assert world.kept() == ["-", one, two], "at once, not when it has been under way for long"
+    event = next(one for one in world.store.timeline if one.kind == "target.failed")
+    assert event.data == {
+        "trunk": "a",
+        "target": "udp:192.0.2.1:5060",
+        "status": 408,
+        "reason": "No response within 4 s",
+        "next": "udp:192.0.2.2:5060",
+    }
+    leg.say(Rejected(486, "Busy Here"))
+    await asyncio.wait_for(world.leg.retired, 5)
+
+
+async def test_of_an_invite_that_failed_at_once_nothing_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kept_dialog, "INVITE_KEPT_AFTER_S", 0.05)
+    world = LegWorld(Trunk(name="a", address="carrier.example"))
+    leg = await world.dialled()
+    leg.data["branch"] = "z9hG4bKsecond"
+    leg.say(failed("192.0.2.2:5060"))
+    assert world.kept() == ["-"]
+    await until(lambda: len(world.store.changes) == 2)
+    assert world.kept() == ["-", {"call_id": SID, "branch": "z9hG4bKsecond"}]
+    leg.say(Rejected(486, "Busy Here"))
     await asyncio.wait_for(world.leg.retired, 5)
 
 
