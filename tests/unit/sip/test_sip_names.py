@@ -56,7 +56,7 @@ async def test_srv_and_naptr(names: NameServers) -> None:
 
 async def test_an_alias_counts_as_long_as_the_shorter_of_both(names: NameServers) -> None:
     answer = await names.addresses("www.carrier.example")
-    assert answer.records[0] == "192.0.2.1"
+    assert "192.0.2.1" in answer.records
     assert answer.ttl_s == 90
 
 
