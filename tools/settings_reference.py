@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from outdial import config, config_encryption, config_identity, config_registration
+from outdial import config, config_encryption, config_registration, config_trunk
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 
@@ -68,7 +68,7 @@ def _docstrings() -> dict[tuple[str, str], str]:
     found = {}
     sources = [
         inspect.getsource(module)
-        for module in (config, config_identity, config_registration, config_encryption)
+        for module in (config, config_trunk, config_registration, config_encryption)
     ]
     for node in [node for source in sources for node in ast.parse(source).body]:
         if isinstance(node, ast.ClassDef):

@@ -23,8 +23,8 @@ from pydantic import (
 from outdial import config_checks as checks
 from outdial import config_file, template
 from outdial.config_encryption import TrunkEncryption
-from outdial.config_identity import TrunkIdentity
 from outdial.config_registration import TrunkRegistration
+from outdial.config_trunk import TrunkIdentity, TrunkPath
 
 
 class _Section(BaseModel):
@@ -289,7 +289,7 @@ class Key(_Section):
     """As `limits.minutes_per_day`, for its calls and their second legs. 0: no limit of its own."""
 
 
-class Trunk(TrunkIdentity, TrunkRegistration, TrunkEncryption, _Section):
+class Trunk(TrunkIdentity, TrunkPath, TrunkRegistration, TrunkEncryption, _Section):
     """A SIP trunk."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -321,7 +321,8 @@ class Trunk(TrunkIdentity, TrunkRegistration, TrunkEncryption, _Section):
     codecs: Codecs = []
     """Offered to it and taken from it, best first; empty: `media.codecs`."""
     nat: bool = False
-    """Learn the far RTP address once, within 500 ms of the answer."""
+    """Whether its far ends are behind NAT: requests inside a call go to where theirs come from, and
+    the far RTP address is learnt once, within 500 ms of the answer."""
     target_timeout_s: float = Field(4.0, ge=0.5, le=32)
     """Seconds after which a server that says nothing to an INVITE is given up, where there is
     another one, or another trunk, to try. The last one gets 64 times `sip.t1_ms`."""
@@ -477,6 +478,17 @@ class Settings(BaseModel):
             twice = checks.repeated(names)
             if twice is not None:
                 raise ValueError(f"{twice!r} is there twice in {key}; each may be there once")
+        return self
+
+    @model_validator(mode="after")
+    def _public_addresses_suit_the_media(self) -> Settings:
+        for trunk in self.trunks:
+            is_ipv6 = trunk.public_address.startswith("[")
+            if trunk.public_address and is_ipv6 != (":" in self.media.address):
+                raise ValueError(
+                    f"the trunk {trunk.name!r}: public_address {trunk.public_address} and "
+                    f"media.address {self.media.address} must both be IPv4 or both be IPv6"
+                )
         return self
 
     @model_validator(mode="after")

@@ -94,6 +94,13 @@ def optional_address(text: str) -> str:
     return address(text) if text else text
 
 
+def optional_address_maybe_port(text: str) -> str:
+    """An address as `address` takes it, IPv6 in brackets, perhaps with a port; or nothing."""
+    if text:
+        address(host_and_port(text)[0])
+    return text
+
+
 def port_range(text: str) -> str:
     """first-last, with at least one even port that has its odd neighbour."""
     first, dash, last = text.partition("-")

@@ -94,6 +94,7 @@ class AnsweringLeg(CallLeg):
                 codecs_of(self._services.settings, self._trunk()),
                 self._services.sdp_session_id(),
             )
+            audio.suit(self._services.routes.named(self.call.trunk))
             audio.signalling_address = self._incoming.source[0]
             self._secure(audio)
             offer = self._incoming.offer

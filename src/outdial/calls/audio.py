@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from outdial import sdp
 from outdial.config import Settings, Trunk
+from outdial.config_checks import host_and_port
 from outdial.legs import Codec, CryptoSuite, MediaLeg, MediaParams
 
 SUITES = (
@@ -33,6 +34,7 @@ class Audio:
         "_prepared",
         "_security",
         "_session_id",
+        "_shown",
         "_started",
         "_version",
         "codecs",
@@ -49,6 +51,7 @@ class Audio:
         self._version = 0
         self._started = False
         self._learn_address = False
+        self._shown = ""
         self._prepared: MediaParams | None = None
         self._security: sdp.Security | None = None
         self.params: MediaParams | None = None
@@ -84,12 +87,22 @@ class Audio:
         """The audio is plain from the next negotiation on."""
         self._security = None
 
-    def offer(self, learn_address: bool = False) -> bytes:
-        """A fresh offer of everything we take. `learn_address`: the peer is behind NAT."""
-        self._learn_address = learn_address
+    def suit(self, trunk: Trunk | None) -> None:
+        """From the next negotiation on: whether the trunk's far ends are behind NAT, and which
+        address of ours they are shown."""
+        self._learn_address = trunk is not None and trunk.nat
+        shown = trunk.public_address if trunk is not None else ""
+        self._shown = host_and_port(shown)[0] if shown else ""
+
+    @property
+    def _address(self) -> str:
+        return self._shown or self.media.address
+
+    def offer(self) -> bytes:
+        """A fresh offer of everything we take."""
         self._version += 1
         return sdp.offer(
-            self.media.address,
+            self._address,
             self.media.port,
             self._session_id,
             self.codecs,
@@ -97,9 +110,9 @@ class Audio:
             security=self._security,
         )
 
-    def accept(self, answer: bytes, *, later: bool = False) -> None:
+    def accept(self, answer: bytes, *, later: bool = False, early: bool = False) -> None:
         """The far end's answer to `offer`: packets flow as it says, at once or (`later`) from
-        `begin` on, if they do not flow yet.
+        `begin` on, if they do not flow yet. `early`: it came with a provisional response.
 
         Raises NegotiationError, RemoteProtocolError.
         """
@@ -111,6 +124,8 @@ class Audio:
             security=self._security,
         )
         self._keep_profile(params)
+        if early:
+            params = replace(params, early=True)
         if later and not self._started:
             self._prepared = params
         else:
@@ -142,7 +157,7 @@ class Audio:
     def _answer(self, offer: bytes) -> tuple[bytes, MediaParams]:
         answer, params = sdp.answer(
             offer,
-            self.media.address,
+            self._address,
             self.media.port,
             self._session_id,
             self.codecs,

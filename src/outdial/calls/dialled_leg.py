@@ -263,7 +263,8 @@ class DialledLeg(CallLeg):
             headers=plan.headers,
             more_routes=self._more_routes,
         )
-        offer = self._audio.offer(learn_address=trunk is not None and trunk.nat)
+        self._audio.suit(trunk or services.sip_hosts.trunk_at(plan.uri))
+        offer = self._audio.offer()
         dialled = services.signalling.dial(target, offer, self._on_signalling, self._ladder.add)
         self._signalling = dialled
         self._dialog.dialled(dialled)
@@ -326,7 +327,8 @@ class DialledLeg(CallLeg):
         self._early_answer = event.sdp
         if self.on_early_media is not None:
             try:
-                self._audio.accept(event.sdp)
+                self._note_peer(self._audio)
+                self._audio.accept(event.sdp, early=True)
             except (NegotiationError, RemoteProtocolError) as error:
                 self.note("warning", text=f"early media not usable: {error}")
             else:
@@ -364,13 +366,16 @@ class DialledLeg(CallLeg):
         """Takes the answer; what is wrong with it, or ""."""
         if answer is None:
             return "neither the 200 nor a provisional response had an SDP answer"
-        if self._signalling is not None and self._signalling.peer is not None:
-            audio.signalling_address = self._signalling.peer[0]
+        self._note_peer(audio)
         try:
             audio.accept(answer, later=True)
         except (NegotiationError, RemoteProtocolError) as error:
             return str(error)
         return ""
+
+    def _note_peer(self, audio: Audio) -> None:
+        if self._signalling is not None and self._signalling.peer is not None:
+            audio.signalling_address = self._signalling.peer[0]
 
     def _resolve_attempt(self, result: Rejected | Answered) -> None:
         if self._attempt is not None and not self._attempt.done():

@@ -93,7 +93,7 @@ class MediaParams:
     remote_rtcp_port: int = 0
     """0: no RTCP."""
     learn_address: bool = False
-    """The trunk is behind NAT: learn the far address once, within 500 ms of `start`."""
+    """The trunk is behind NAT: learn the far address once, within 500 ms of the answer."""
     signalling_address: str = ""
     """The address the signalling goes to: one of the places `learn_address` may learn."""
     payload_type: int | None = None
@@ -102,6 +102,8 @@ class MediaParams:
     """What the durations of its RFC 4733 packets count."""
     keys: MediaKeys | None = None
     """None: RTP as it is."""
+    early: bool = False
+    """They are of a provisional response: what is learnt holds until the answer and no longer."""
 
 
 @dataclass(frozen=True, slots=True)

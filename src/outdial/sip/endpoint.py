@@ -29,8 +29,10 @@ from outdial.sip.core.instant_message import InstantMessage, Sending
 from outdial.sip.core.invite_client import Invitation, OutgoingCall
 from outdial.sip.core.invite_server import IncomingCall
 from outdial.sip.core.parser import is_keep_alive
+from outdial.sip.core.peer import SOMEBODY, Peer
 from outdial.sip.core.probe import Probe, ProbeResult
 from outdial.sip.core.registration import Binding, Due, Registration, Standing
+from outdial.sip.core.stream import PING_BYTES
 from outdial.sip.core.timers import Timings
 from outdial.sip.leg import InboundLeg, Leg
 from outdial.sip.sentry import Sentry
@@ -79,6 +81,8 @@ class SipEndpoint:
         self.is_contact_user: Callable[[str, str], bool] = lambda user, host: False
         """Whether calls from an address are addressed to that user because we are registered so,
         whoever is called."""
+        self.peer_of: Callable[[str, str], Peer] = lambda host, account: SOMEBODY
+        """What the owner says of the peer at an address with that user name."""
         self.is_own: Callable[[str], bool] = self._accepts
         """Whether an address is that of a peer of ours, which nothing can ban."""
         self.clock = clock or SystemClock()
@@ -99,6 +103,7 @@ class SipEndpoint:
             refuses_strangers=settings.strangers == "refuse",
             credentials_of=lambda host: self.credentials_of(host),
             accounts_of=lambda host: self.accounts_of(host),
+            peer_of=lambda host, account: self.peer_of(host, account),
             on_drop=self.sentry.offended,
         )
         self._udp: dict[str, UdpListener] = {}
@@ -255,6 +260,12 @@ class SipEndpoint:
         registration.end()
         self.flush()
 
+    def keep_alive(self, hop: Hop) -> None:
+        """Two line ends to the peer (RFC 5626 sections 3.5.1 and 4.4.1): whatever stands between us
+        and keeps count of who talks to whom does not forget us."""
+        self.agent.send(PING_BYTES, hop, None)
+        self.flush()
+
     def message(
         self,
         message: InstantMessage,
@@ -271,7 +282,7 @@ class SipEndpoint:
         now = self.clock.now
 
         def traced(outgoing: bool, hop: Hop, data: bytes) -> None:
-            trace(TracedMessage(now(), outgoing, hop.peer, hop.transport, data, hop.local))
+            trace(TracedMessage(now(), outgoing, hop.peer, hop.transport, data, hop.sent_by))
 
         return traced
 

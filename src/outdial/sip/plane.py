@@ -26,6 +26,7 @@ from outdial.sip.core.identity import PLAIN
 from outdial.sip.core.invite_client import Invitation
 from outdial.sip.core.locating import TRANSPORTS, Target
 from outdial.sip.core.outages import Outages
+from outdial.sip.core.peer import SOMEBODY, Peer
 from outdial.sip.core.uri import Uri
 from outdial.sip.endpoint import SipEndpoint, random_token
 from outdial.sip.names import NameServers
@@ -70,6 +71,7 @@ class SipPlane:
         endpoint.credentials_of = self._credentials_of
         endpoint.accounts_of = self._accounts_of
         endpoint.is_contact_user = self._is_contact_user
+        endpoint.peer_of = self._peer_of
 
     # ------------------------------------------------------------ trunks
 
@@ -77,6 +79,7 @@ class SipPlane:
         """Starts to look the trunks up and to ping them."""
         for trunk in self._trunks.values():
             trunk.watch()
+            trunk.keep_alive()
 
     async def stop(self) -> None:
         """Takes the registrations back, and ends the watching."""
@@ -123,6 +126,11 @@ class SipPlane:
             return None
         passwords = {one.inbound_username: one.inbound_password.get_secret_value() for one in found}
         return Accounts(passwords, tuple(found[0].inbound_algorithms))
+
+    def _peer_of(self, host: str, account: str) -> Peer:
+        """What is said of the trunk whose call comes from the address."""
+        name = self.trunk_of(host, account)
+        return SOMEBODY if name is None else self._trunks[name].peer
 
     def _credentials_of(self, host: str) -> Credentials | None:
         """What the trunk at the address may be shown."""
@@ -211,8 +219,9 @@ class SipPlane:
             hop = self._endpoint.hop(data.transport, data.host, data.port)
             if hop is None:
                 raise ValueError(f"there is no listener to reach {data.transport}:{data.host} from")
+            peer = self._peer_of(data.host, "") if trunk is None else trunk.peer
             credentials = None if trunk is None else trunk.credentials
-            self._endpoint.release(data, hop, credentials, trace)
+            self._endpoint.release(data, hop.showing(peer.shown), credentials, trace)
         except (ValueError, RemoteProtocolError) as error:
             _log.error("leg.not_released", problem=str(error), data=dict(dialog_data))
 
@@ -295,6 +304,7 @@ class SipPlane:
             target.caller_id, target.caller_name, host_of(hops[0]), target.diverted_by
         )
         headers = target.headers if trunk is None else joined(trunk.headers, target.headers)
+        peer = self._peer_of(hops[0].host, "") if trunk is None else trunk.peer
         invitation = Invitation(
             call_id=leg.sip_call_id,
             uri=uri,
@@ -303,7 +313,7 @@ class SipPlane:
             offer=offer,
             headers=shown.fields + headers,
             credentials=None if trunk is None else trunk.credentials,
-            symmetric=trunk is not None and trunk.settings.nat,
+            symmetric=peer.nat,
             routes=() if trunk is None else trunk.routes(hops[0]),
             contact_user="" if trunk is None else trunk.contact_user,
             ack_waits=True,
@@ -325,7 +335,7 @@ class SipPlane:
 
     def _hops(self, targets: Sequence[Target]) -> list[Hop]:
         hops = [self._endpoint.hop(one.transport, one.host, one.port) for one in targets]
-        return [hop for hop in hops if hop is not None]
+        return [hop.showing(self._peer_of(hop.host, "").shown) for hop in hops if hop is not None]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -347,7 +357,7 @@ def _fraction() -> float:
 
 def host_of(hop: Hop) -> str:
     """Our end of the hop, as From shows it."""
-    return hop.local.rpartition(":")[0]
+    return hop.sent_by.rpartition(":")[0]
 
 
 def joined(settled: Headers, wished: Headers) -> Headers:

@@ -15,6 +15,7 @@ from outdial.sip.core.identity import Presentation
 from outdial.sip.core.locating import Target
 from outdial.sip.core.outages import Outages
 from outdial.sip.core.outline import user_part
+from outdial.sip.core.peer import Peer
 from outdial.sip.core.probe import ProbeResult
 from outdial.sip.core.registration import Binding
 from outdial.sip.endpoint import SipEndpoint
@@ -53,6 +54,7 @@ class TrunkLine:
         self.health = TrunkHealth(settings.name, clock, registers=settings.register_)
         self.presentation = presentation_of(settings, self.domain)
         self.headers = tuple(settings.headers.items())
+        self.peer = Peer(settings.name, settings.nat, settings.public_address)
         self.hosts: frozenset[str] = frozenset(
             (self.host.strip("[]"),) if is_literal(self.host) else ()
         )
@@ -68,6 +70,7 @@ class TrunkLine:
         self._hops_now: list[Hop] = []
         self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
+        self._keepalive: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[object]] = set()
         self._nonces = Nonces()
         self._registrar: Registrar | None = None
@@ -161,7 +164,8 @@ class TrunkLine:
     def _hops(self, targets: list[Target]) -> list[Hop]:
         self._note_hosts(targets)
         hops = [self._endpoint.hop(one.transport, one.host, one.port) for one in targets]
-        return [hop for hop in hops if hop is not None]
+        shown = self.peer.shown
+        return [hop.showing(shown) for hop in hops if hop is not None]
 
     def _note_hosts(self, targets: list[Target]) -> None:
         """All of its servers are the trunk's, whichever of them is called: any may call us."""
@@ -188,12 +192,23 @@ class TrunkLine:
         if self._registrar is not None:
             await self._registrar.stop()
 
+    def keep_alive(self) -> None:
+        """Sends a keep-alive now and then every `keepalive_s`, if that is set. A trunk whose name
+        is not known yet gets its first when it is."""
+        interval = self.settings.keepalive_s
+        if not interval:
+            return
+        for hop in (self.hops_known() or ())[:1]:
+            self._endpoint.keep_alive(hop)
+        self._keepalive = asyncio.get_running_loop().call_later(interval, self.keep_alive)
+
     def close(self) -> None:
         """Ends the watching."""
         if self._registrar is not None:
             self._registrar.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._keepalive):
+            if timer is not None:
+                timer.cancel()
         for task in self._tasks:
             task.cancel()
 

@@ -450,6 +450,60 @@ async def test_learning_ends_after_half_a_second(pool: WorkerPool, far: FarEnd) 
         late.socket.close()
 
 
+async def test_what_is_learnt_of_early_media_holds_until_the_answer(
+    pool: WorkerPool, far: FarEnd
+) -> None:
+    listener = Listener()
+    leg = pool.open("CA1", listener)
+    announcement, phone = FarEnd("127.0.0.8"), FarEnd("127.0.0.9")
+
+    def press(end: FarEnd, key: str, timestamp: int) -> None:
+        end.send(leg, dtmf.payload(key, 800, end=True), pt=101, timestamp=timestamp)
+
+    try:
+        leg.start(far.params(learn_address=True, early=True))
+        first, _ = await far.receive()
+        # later than half a second: early media may take their time
+        await far.until(lambda packet, _: (packet.sequence - first.sequence) & 0xFFFF > 27)
+        press(announcement, "1", 8000)
+        await announcement.receive()
+        press(phone, "9", 16000)
+        press(announcement, "2", 24000)
+        await listener.wait(Digit, 2)
+        leg.update(far.params(learn_address=True))
+        press(phone, "3", 32000)
+        await phone.receive()
+        # locked: nobody else is heard any more
+        press(announcement, "9", 40000)
+        press(far, "9", 48000)
+        press(phone, "4", 56000)
+        assert [event.digit for event in await listener.wait(Digit, 4)] == ["1", "2", "3", "4"]
+    finally:
+        announcement.socket.close()
+        phone.socket.close()
+        leg.close()
+
+
+async def test_a_far_end_behind_nat_that_moves_is_learnt_again(
+    pool: WorkerPool, far: FarEnd, other_far: FarEnd
+) -> None:
+    leg = pool.open("CA1", Listener())
+    before, after = FarEnd("127.0.0.8"), FarEnd("127.0.0.9")
+    try:
+        leg.start(far.params(learn_address=True))
+        await far.receive()
+        before.send(leg, b"\x30" * 160)
+        await before.receive()
+        leg.update(other_far.params(learn_address=True))
+        await other_far.receive()
+        after.send(leg, b"\x30" * 160)
+        await after.receive()
+    finally:
+        before.socket.close()
+        after.socket.close()
+        leg.close()
+
+
 async def test_hold_stops_our_packets_and_an_update_moves_them(
     pool: WorkerPool, far: FarEnd, other_far: FarEnd
 ) -> None:

@@ -14,6 +14,7 @@ import wave
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,9 +121,18 @@ def side(path: str, channel: int) -> bytes:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("behind_nat", [False, True], ids=["as negotiated", "learnt"])
+@pytest.mark.parametrize(
+    ("behind_nat", "early"),
+    [(False, False), (True, False), (True, True)],
+    ids=["as negotiated", "learnt", "learnt twice"],
+)
 async def test_who_sprays_is_not_heard_not_recorded_and_gets_nothing(
-    pool: WorkerPool, far: FarEnd, other_far: FarEnd, tmp_path: Path, behind_nat: bool
+    pool: WorkerPool,
+    far: FarEnd,
+    other_far: FarEnd,
+    tmp_path: Path,
+    behind_nat: bool,
+    early: bool,
 ) -> None:
     listener, path = Listener(), str(tmp_path / "sprayed.wav")
     leg = pool.open("CA1", listener)
@@ -135,11 +145,13 @@ async def test_who_sprays_is_not_heard_not_recorded_and_gets_nothing(
             while spray.sent < 200:  # noqa: ASYNC110 - it is another thread
                 await asyncio.sleep(_ROUND_S)
             said = far.params(learn_address=behind_nat, signalling_address="192.0.2.1")
-            leg.start(said)
+            leg.start(replace(said, early=early))
             other.start(other_far.params())
             leg.bridge(other)
             leg.record(RecordingPlan("RE1", path))
             await phone.talk(leg, encoded(SPOKEN_HZ, 300))
+            if early:
+                leg.update(said)
             for payload in encoded(OTHERS_HZ, 300):
                 other_far.send(other, payload)
             await phone.talk(leg, encoded(SPOKEN_HZ, 300))

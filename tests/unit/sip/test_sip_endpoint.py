@@ -741,3 +741,66 @@ async def test_a_trunk_without_such_settings_is_shown_the_number_at_our_address(
         "Via", "Max-Forwards", "From", "To", "Call-ID", "CSeq", "Contact", "Allow", "Supported",
         "User-Agent", "Session-Expires", "Min-SE", "Content-Type", "Content-Length",
     }  # fmt: skip
+
+
+async def test_a_trunk_is_shown_an_address_of_its_own(
+    near: SipEndpoint, far: SipEndpoint, phone: Phone
+) -> None:
+    host, port = "127.0.0.1", port_of(far)
+    pbx = Trunk(name="pbx", address=f"{host}:{port}", public_address="192.168.1.5")
+    plane = plane_to(near, pbx, Trunk(name="t", address=f"127.0.0.2:{port}"))
+    phone.act = lambda leg: leg.reject(486)
+    events = Events()
+    plane.dial(target("pbx"), OFFER, events)
+    await events.wait(Rejected)
+    request = phone.legs[0].request
+    shown = f"192.168.1.5:{port_of(near)}"
+    assert str(request.contacts[0].uri) == f"sip:{shown}"
+    assert request.top_via.sent_by == shown
+    assert request.from_.uri.host == "192.168.1.5"
+    # a Sip of a document at the same host is a call to the same trunk
+    plane.dial(target("", f"sip:desk@{host}:{port}"), OFFER, Events())
+    await until(lambda: len(phone.legs) == 2)
+    assert phone.legs[1].request.top_via.sent_by == shown
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_a_trunk_is_kept_from_forgetting_us(near: SipEndpoint, transport: str) -> None:
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    class Datagrams(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: object) -> None:
+            heard.put_nowait(data)
+
+    class Bytes(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            heard.put_nowait(data)
+            self.transport.write(b"\r\n")  # type: ignore[attr-defined]
+
+    if transport == "udp":
+        peer, _ = await loop.create_datagram_endpoint(Datagrams, local_addr=("127.0.0.1", 0))
+        port = peer.get_extra_info("sockname")[1]
+    else:
+        server = await loop.create_server(Bytes, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+    trunk = Trunk(
+        name="t",
+        address=f"127.0.0.1:{port}",
+        transport=transport,
+        keepalive_s=0.05,
+        options_interval_s=0,
+    )
+    plane = plane_to(near, trunk)
+    plane.watch()
+    async with asyncio.timeout(5):
+        assert [await heard.get() for _ in range(3)] == [b"\r\n\r\n"] * 3
+    plane.close()
+    assert near.connections == (transport == "tcp")
+    if transport == "udp":
+        peer.close()
+    else:
+        server.close()

@@ -20,7 +20,7 @@ from outdial.media.core.inband import InBandReceiver
 from outdial.media.core.playlist import DigitSound, Playlist, Sound
 from outdial.media.core.transcoding import LAW
 from outdial.media.worker.edge import Edge, coding_of
-from outdial.media.worker.learning import Learning
+from outdial.media.worker.learning import Learning, open_again
 from outdial.media.worker.recorder import Recording
 from outdial.media.worker.reports import Reports
 
@@ -185,7 +185,12 @@ class Stream:
         if params.keys is not None or self.srtp is not None:
             self._secure(params.keys)
         address = (params.remote_address, params.remote_port)
-        if before is None or address != (before.remote_address, before.remote_port):
+        answered = before is not None and before.early and not params.early
+        if (
+            before is None
+            or (answered and params.learn_address)
+            or address != (before.remote_address, before.remote_port)
+        ):
             self._aim(params, now)
         self._bind()
         if params.telephone_event is not None:
@@ -245,9 +250,11 @@ class Stream:
                 loopback = "::1" if ":" in params.remote_address else "127.0.0.1"
                 self.lock((loopback, 9), 0, now)
             return
-        self.learning = None
+        learning, self.learning = self.learning, None
         if params.learn_address:
-            self.learning = Learning(self.rtp, params, now)
+            if self.started and learning is None:
+                open_again(self.rtp)
+            self.learning = Learning(self.rtp, params, now, learning)
             self.transmit = self.learning.send
             self.due = min(self.due, self.learning.until)
             return
@@ -718,8 +725,7 @@ class Stream:
             if recording.hand_over(now):
                 self.recordings.remove(recording)
         if self.learning is not None and now >= self.learning.until:
-            params = self.learning.params
-            self.lock((params.remote_address, params.remote_port), params.remote_rtcp_port, now)
+            self.learning.give_up(self, now)
         endpointer = self.endpointer
         if endpointer is not None and now >= self.arrived_at + endpointer.silence_s:
             endpointer.expire()

@@ -25,6 +25,7 @@ from outdial.sip.core.message import Request, Response
 from outdial.sip.core.orphans import TOO_LATE, Orphans
 from outdial.sip.core.outline import ALLOW, Outline
 from outdial.sip.core.parser import parse_message, salvage_request
+from outdial.sip.core.peer import SOMEBODY, Peer
 from outdial.sip.core.probe import Probe, ProbeResult
 from outdial.sip.core.registration import Due, Registration, Registrations, Standing
 from outdial.sip.core.requirements import unmet
@@ -86,11 +87,13 @@ class Agent:
         refuses_strangers: bool = False,
         credentials_of: Callable[[str], Credentials | None] = lambda host: None,
         accounts_of: Callable[[str], Accounts | None] = lambda host: None,
+        peer_of: Callable[[str, str], Peer] = lambda host, account: SOMEBODY,
         on_drop: OnDrop = lambda why, source, method: None,
     ) -> None:
         """`token` gives 16 or more random hexadecimal digits; `accepts` says for an address
         whether requests outside calls may come from it (none may without it; `refuses_strangers`
         says whether others get an answer), `accounts_of` what its calls must show one of,
+        `peer_of` what the owner says of it (and of the user name that a call showed),
         `credentials_of` what may be shown to it when it challenges us in a call of an earlier
         process."""
         self.token = token
@@ -103,6 +106,7 @@ class Agent:
         self.refuses_strangers = refuses_strangers
         self.on_drop = on_drop
         self.credentials_of = credentials_of
+        self.peer_of = peer_of
         self.now = 0.0
         self.trouble = "Peer Unreachable"
         """While requests fail because nothing can be sent: why, in words."""
@@ -414,6 +418,7 @@ class Agent:
             return
         if call.trace is not None:
             call.trace(False, source, data)
+        source = source.showing(call.peer.shown)
         transaction = self._serve(key, request, source, call.trace)
         call.on_request(transaction, request, source)
 
@@ -421,7 +426,7 @@ class Agent:
         self, key: TransactionKey, request: Request, source: Hop, trace: Trace | None
     ) -> ServerTransaction:
         head = ResponseHead(request, source)
-        hop = response_hop(request, source)
+        hop = self._way_back(request, source)
         transaction = ServerTransaction(self, key, request, head, hop, trace)
         self._servers[key] = transaction
         return transaction
@@ -456,9 +461,11 @@ class Agent:
         data: bytes,
         admitted: Admitted,
     ) -> None:
+        policy = self.peer_of(source.host, admitted.account)
+        source = source.showing(policy.shown)
         transaction = self._serve(key, request, source, None)
         try:
-            call = IncomingCall(self, transaction, request, source, admitted.account)
+            call = IncomingCall(self, transaction, request, source, admitted.account, policy)
         except RemoteProtocolError as error:
             transaction.respond(error.status_hint, tag=self.token())
             return
@@ -476,7 +483,14 @@ class Agent:
         data = ResponseHead(request, source).encode(
             status, "", f"{fields}Server: {self.name}\r\n", tag=tag
         )
-        self.send(data, response_hop(request, source), None)
+        self.send(data, self._way_back(request, source), None)
+
+    def _way_back(self, request: Request, source: Hop) -> Hop:
+        """A peer behind NAT that forgets to ask for `rport` is answered as if it had not."""
+        hop = response_hop(request, source)
+        if hop.port != source.port and self.peer_of(source.host, "").nat:
+            return source
+        return hop
 
     def _deny(self, request: Request, source: Hop, data: bytes) -> None:
         """For unknown addresses: nothing, or one reply without our name, never longer than the

@@ -69,14 +69,16 @@ class Dialog:
             remote_cseq=None,
             routes=_route_set(response)[::-1],
             target=contact_uri(response) or outline.uri,
-            source=source,
+            source=source.showing(outline.hop.shown),
             symmetric=symmetric,
         )
         dialog.learn(response)
         return dialog
 
     @classmethod
-    def as_server(cls, request: Request, local_tag: str, source: Hop) -> Dialog:
+    def as_server(
+        cls, request: Request, local_tag: str, source: Hop, *, symmetric: bool = False
+    ) -> Dialog:
         """From an INVITE that we answer (section 12.1.1). Raises RemoteProtocolError."""
         target = contact_uri(request)
         if not target:
@@ -93,7 +95,7 @@ class Dialog:
             routes=_route_set(request),
             target=target,
             source=source,
-            symmetric=False,
+            symmetric=symmetric,
         )
         dialog.learn(request)
         return dialog
@@ -111,7 +113,7 @@ class Dialog:
 
     def refresh_target(self, message: Request | Response, source: Hop) -> None:
         """A target refresh (re-INVITE, UPDATE and their 2xx): the Contact may have moved."""
-        self._source = source
+        self._source = source.showing(self._source.shown)
         self.target = contact_uri(message) or self.target
         self.hop = self._next_hop()
 
@@ -162,7 +164,7 @@ class Dialog:
         host = host.strip("[]")
         if source.is_secure:
             return self._secure_hop(host, uri.port)
-        return Hop(source.transport, host, uri.port or 5060, source.local)
+        return Hop(source.transport, host, uri.port or 5060, source.local, shown=source.shown)
 
     def _secure_hop(self, host: str, port: int | None) -> Hop:
         """A dialog over TLS goes on over the connection that it came by (RFC 5923), where it leads

@@ -60,7 +60,7 @@ class DialogData:
         return cls(
             outline.call_id, outline.from_, outline.to, outline.uri, outline.routes,
             outline.cseq, hop.transport, hop.host, hop.port, outline.branch,
-            outline.sent_by or hop.local, None if early is None else cls.of_dialog(early),
+            outline.sent_by or hop.sent_by, None if early is None else cls.of_dialog(early),
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:

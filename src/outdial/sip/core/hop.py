@@ -16,11 +16,25 @@ class Hop(NamedTuple):
     """IPv4 or IPv6 literal, without brackets."""
     port: int
     local: str
-    """Our end as shown in Via and Contact: host:port; it also names the socket."""
+    """Our end, host:port, as shown in Via and Contact unless `shown` is set; it also names the
+    socket."""
     security: object = None
     """Of a TLS connection that we open: whose certificate the far end must show and how it is
     checked, which is the transport's business. None for other transports, and where only a
     connection of the peer's own leads."""
+
+    shown: str = ""
+    """host:port that the peer is shown in place of `local`; "": that."""
+
+    @property
+    def sent_by(self) -> str:
+        """host:port of our end, for Via and Contact."""
+        return self.shown or self.local
+
+    def showing(self, address: str) -> Hop:
+        """The same way, on which the peer is shown that host[:port], without a port our own one."""
+        shown = _with_port(address, self.local) if address else ""
+        return self if shown == self.shown else self._replace(shown=shown)
 
     @property
     def reliable(self) -> bool:
@@ -42,6 +56,13 @@ class Hop(NamedTuple):
 def host_port(host: str, port: int) -> str:
     """``host:port``, with brackets round an IPv6 literal."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@lru_cache(64)
+def _with_port(address: str, local: str) -> str:
+    """The address with the port of `local` if it has none of its own."""
+    has_port = ":" in address.rpartition("]")[2]
+    return address if has_port else f"{address}:{local.rpartition(':')[2]}"
 
 
 @lru_cache(1024)

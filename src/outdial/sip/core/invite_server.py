@@ -13,6 +13,7 @@ from outdial.sip.core.fields import RAck
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.message import Request, reason_phrase
 from outdial.sip.core.outline import ALLOW, SUPPORTED, contact, field
+from outdial.sip.core.peer import SOMEBODY, Peer
 from outdial.sip.core.session import Session
 from outdial.sip.core.session_timer import answer_to
 from outdial.sip.core.timers import Timer
@@ -56,6 +57,7 @@ class IncomingCall:
         "account",
         "authorization",
         "local_tag",
+        "policy",
         "request",
         "session",
         "source",
@@ -69,6 +71,7 @@ class IncomingCall:
         request: Request,
         source: Hop,
         account: str = "",
+        policy: Peer = SOMEBODY,
     ) -> None:
         """`account` is the user name that it showed. Raises RemoteProtocolError when the INVITE
         cannot make a dialog."""
@@ -78,7 +81,8 @@ class IncomingCall:
         self.source = source
         self.account = account
         self.local_tag = agent.token()
-        self._dialog = Dialog.as_server(self.request, self.local_tag, source)
+        self.policy = policy
+        self._dialog = Dialog.as_server(self.request, self.local_tag, source, symmetric=policy.nat)
         self.authorization = Authorization(agent.credentials_of(source.host), agent.token)
         self.session: Session | None = None
         self.trace: Trace | None = None

@@ -70,7 +70,8 @@ class Orphans:
         """A 2xx to an INVITE for which there is no transaction, or which was refused; False: it is
         not ours to end."""
         agent = self._agent
-        if response.top_via.sent_by != source.local:
+        source = source.showing(agent.peer_of(source.host, "").shown)
+        if response.top_via.sent_by != source.sent_by:
             return False  # section 18.1.2: not an answer to anything that we sent
         local_tag, remote_tag = response.from_.tag or "", response.to.tag or ""
         key = (response.call_id, local_tag, remote_tag)

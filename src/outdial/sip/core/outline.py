@@ -40,7 +40,7 @@ class Outline:
         `to` replaces the To value: an ACK carries the one of the response.
         """
         hop = self.hop
-        sent_by = self.sent_by or hop.local
+        sent_by = self.sent_by or hop.sent_by
         routes = "".join([f"Route: {route}\r\n" for route in self.routes]) if self.routes else ""
         head = (
             f"{method} {self.uri} SIP/2.0\r\n"
@@ -70,7 +70,7 @@ def contact(hop: Hop, user: str = "") -> str:
     """Our Contact value on the socket that the hop uses, with that user part."""
     at = f"{user_part(user)}@" if user else ""
     transport = "" if hop.transport == "udp" else f";transport={hop.transport}"
-    return f"<sip:{at}{hop.local}{transport}>"
+    return f"<sip:{at}{hop.sent_by}{transport}>"
 
 
 _USER_SAFE = frozenset(

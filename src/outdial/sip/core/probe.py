@@ -44,7 +44,7 @@ class Probe:
             hop=hop,
             branch=agent.branch(),
             routes=routes,
-            from_=f"<sip:{hop.local}>;tag={agent.token()}",
+            from_=f"<sip:{hop.sent_by}>;tag={agent.token()}",
             to=f"<{uri}>",
             call_id=agent.token(),
             cseq=1,

@@ -50,7 +50,7 @@ def response_hop(request: Request, source: Hop) -> Hop:
     via = request.top_via
     if via.wants_rport:
         return source
-    return Hop(source.transport, source.host, via.port or 5060, source.local)
+    return Hop(source.transport, source.host, via.port or 5060, source.local, shown=source.shown)
 
 
 def _via_lines(request: Request, source: Hop) -> str:

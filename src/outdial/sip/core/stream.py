@@ -30,6 +30,7 @@ class KeepAlive(Enum):
     """CRLF on a connection that we opened: the answer to our ping."""
 
 
+PING_BYTES: Final = b"\r\n\r\n"
 PONG_BYTES: Final = b"\r\n"
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from outdial import config
 from outdial.config import Trunk
-from outdial.config_identity import LONGEST_NAME, LONGEST_VALUE, MOST_HEADERS
+from outdial.config_trunk import LONGEST_NAME, LONGEST_VALUE, MOST_HEADERS
 from outdial.sip.core.identity import PLAIN
 from outdial.sip.trunks import presentation_of
 
@@ -84,3 +84,28 @@ def test_headers_that_are_refused(headers: dict[str, str], told: str) -> None:
 )
 def test_what_else_is_refused(settings: dict[str, Any], told: str) -> None:
     assert told in refusal(**settings)
+
+
+@pytest.mark.parametrize("address", ["", "203.0.113.7", "203.0.113.7:5999", "[2001:db8::7]:5999"])
+def test_a_public_address_is_one_that_an_sdp_can_have(address: str) -> None:
+    assert trunk(public_address=address).public_address == address
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("sip.example.com", "'sip.example.com' is not an IP address"),
+        ("0.0.0.0", "0.0.0.0 cannot be sent to"),
+        ("203.0.113.7:x", "'x' is not a port"),
+        ("2001:db8::7", "write an IPv6 address in brackets"),
+    ],
+)
+def test_others_are_not(address: str, told: str) -> None:
+    assert told in refusal(public_address=address)
+
+
+def test_a_public_address_is_of_the_version_that_media_has() -> None:
+    pbx = trunk(public_address="[2001:db8::7]")
+    with pytest.raises(ValidationError) as caught:
+        config.Settings(trunks=[pbx])
+    assert "'t': public_address [2001:db8::7] and media.address" in str(caught.value)

@@ -1,4 +1,4 @@
-"""Settings of a trunk that say who is calling, and what goes with a call besides."""
+"""Settings of a trunk besides where it is: who is calling, the way there, what far ends may do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from outdial import config_checks as checks
 
@@ -65,6 +65,17 @@ def user(text: str) -> str:
             "e.g. 18005550100"
         )
     return text
+
+
+class TrunkPath(BaseModel):
+    """What is between us and the trunk."""
+
+    public_address: Annotated[str, AfterValidator(checks.optional_address_maybe_port)] = ""
+    """IP address, with a port if it is another, that this trunk is shown in Via, Contact and SDP;
+    empty: what `sip.public_address` and `media.public_address` say."""
+    keepalive_s: float = Field(0, ge=0, le=3600)
+    """Seconds between keep-alives to the trunk (RFC 5626: two line ends), so that a NAT between us
+    does not forget us; 0: none."""
 
 
 class TrunkIdentity(BaseModel):

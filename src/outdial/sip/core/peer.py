@@ -1,0 +1,25 @@
+"""What the owner says of a peer: how its dialogs are led, and what it may do in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A trunk as the user agent sees it."""
+
+    name: str = ""
+    """Of the trunk; "" for others."""
+    nat: bool = False
+    """It is behind NAT: what it says of its own address is not to be believed."""
+    shown: str = ""
+    """host[:port] of ours that it is shown in Via and Contact; "": the listener's."""
+    may_refer: bool = False
+    """Whether it may transfer those it talks to (REFER, RFC 3515)."""
+    may_replace: bool = False
+    """Whether a call of its may take the place of another of its calls (Replaces, RFC 3891)."""
+
+
+SOMEBODY = Peer()
+"""A peer of whom nothing is said."""
