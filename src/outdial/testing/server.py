@@ -216,6 +216,17 @@ class OutdialServer:
 
     # ------------------------------------------------------------------ what it holds
 
+    def wait_for_trunk(self, name: str, state: str, timeout_s: float = 15.0) -> dict[str, Any]:
+        """The trunk as `/v1/trunks/{name}` shows it, once it is in that state."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            trunk: dict[str, Any] = self.get(f"/v1/trunks/{name}")
+            if trunk["state"] == state:
+                return trunk
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"trunk {name} is not {state} but {trunk}")
+            time.sleep(0.02)
+
     def usage(self) -> Usage:
         """What its processes hold now."""
         pids = family(self.pid)

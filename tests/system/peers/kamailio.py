@@ -127,12 +127,8 @@ class Kamailio:
     def start(self) -> None:
         """Starts it; returns once it listens. Raises RuntimeError with its last words."""
         modules = next((path for path in MODULES if path.is_dir()), MODULES[0])
-        places = "\n".join(
-            _PLACE.format(number=number, address=address)
-            for number, address in self._places.items()
-        )
         config = self.folder / "kamailio.cfg"
-        config.write_text(_CONFIG.format(port=self.port, modules=modules, places=places))
+        config.write_text(self.config(modules))
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 [
@@ -152,6 +148,14 @@ class Kamailio:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"kamailio did not start:\n{self.log()}")
             time.sleep(0.02)
+
+    def config(self, modules: Path) -> str:
+        """The whole of its configuration."""
+        places = "\n".join(
+            _PLACE.format(number=number, address=address)
+            for number, address in self._places.items()
+        )
+        return _CONFIG.format(port=self.port, modules=modules, places=places)
 
     def stop(self) -> None:
         """Ends it and its children."""
