@@ -281,7 +281,10 @@ class TrunkLine:
             hops = self._hops(await self._resolver.resolve(host, port, self.transport))
         else:
             hops = await self.hops()
-        return Way(hops, self.credentials, self.routes(hops[0] if hops else None))
+        credentials = self.credentials
+        if credentials is not None:  # the registrar's nonces are no business of calls
+            credentials = replace(credentials, nonces=None)
+        return Way(hops, credentials, self.routes(hops[0] if hops else None))
 
     async def _look_up(self) -> None:
         try:

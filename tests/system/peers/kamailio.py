@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from system.peers.baresip import free_port_pair
 
@@ -103,7 +104,7 @@ class Kamailio:
         self._places = places
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Kamailio:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:

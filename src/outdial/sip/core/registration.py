@@ -81,6 +81,7 @@ class Standing:
 
 class _What(IntEnum):
     DUE = 1
+    EXPIRED = 2
 
 
 class Registration:
@@ -89,8 +90,8 @@ class Registration:
 
     __slots__ = (
         "_agent", "_authorization", "_binding", "_call_id", "_contact", "_cseq", "_expires_s",
-        "_failures", "_hop", "_hops", "_is_ending", "_is_registered", "_longer", "_losses",
-        "_routes", "_sent_at", "_tag", "_timer", "_transaction",
+        "_expiry", "_failures", "_hop", "_hops", "_is_ending", "_is_registered", "_longer",
+        "_losses", "_routes", "_sent_at", "_tag", "_timer", "_transaction",
     )  # fmt: skip
 
     def __init__(self, agent: Agent, binding: Binding) -> None:
@@ -112,6 +113,7 @@ class Registration:
         """Where else the registrar is."""
         self._transaction: ClientTransaction | None = None
         self._timer: Timer | None = None
+        self._expiry: Timer | None = None
         self._sent_at = 0.0
         self._failures = 0
         """In a row."""
@@ -167,6 +169,7 @@ class Registration:
             and not self._is_ending
         ):
             self._is_registered = False
+            self._agent.timers.stop(self._expiry)
             lasted = self._agent.now - self._sent_at > _SHORT_LIVED_S
             self._losses = 0 if lasted else self._losses + 1
             self._emit(Standing("registering", hop=hop, problem="the connection was lost"))
@@ -180,6 +183,7 @@ class Registration:
             return
         self._is_ending = True
         self._agent.timers.stop(self._timer)
+        self._agent.timers.stop(self._expiry)
         if self._hop is None or not (self._is_registered or self._transaction is not None):
             self._over()
         else:
@@ -189,9 +193,14 @@ class Registration:
             self._send(self._hop)
 
     def on_timer(self, what: int) -> None:
-        """Time for the next attempt."""
-        self._timer = None
-        self._agent.emit(self, Due())
+        """Time for the next attempt; or the binding has ended before it was refreshed."""
+        if what == _What.DUE:
+            self._timer = None
+            self._agent.emit(self, Due())
+        elif self._is_registered:
+            self._is_registered = False
+            problem = "it ran out while the registrar did not answer"
+            self._emit(Standing("registering", hop=self._hop, problem=problem))
 
     # ------------------------------------------------------------ REGISTER
 
@@ -272,7 +281,10 @@ class Registration:
         self._authorization.succeeded()
         self._failures = 0
         self._is_registered = True
-        spare = min(granted / 2, max(5.0, granted * (0.1 + 0.1 * self._agent.fraction())))
+        agent = self._agent
+        agent.timers.stop(self._expiry)
+        self._expiry = agent.timers.start(agent.now + granted, self, _What.EXPIRED)
+        spare = min(granted / 2, max(5.0, granted * (0.1 + 0.1 * agent.fraction())))
         self._again_in(max(1.0, granted - spare))
         self._emit(
             Standing(
@@ -280,7 +292,7 @@ class Registration:
                 response.status,
                 response.reason,
                 self._hop,
-                self._agent.now - self._sent_at,
+                agent.now - self._sent_at,
                 expires_s=granted,
             )
         )
@@ -313,6 +325,7 @@ class Registration:
             delay = max(1.0, min(asked, MAX_RETRY_AFTER_S)) * (1 + 0.1 * self._agent.fraction())
         self._failures += 1
         self._is_registered = False
+        self._agent.timers.stop(self._expiry)
         self._again_in(delay)
         self._emit(
             Standing(

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from outdial.testing.carrier.call import CarrierCall
 from outdial.testing.carrier.message import SipText
+from outdial.testing.carrier.registration import RegisterDesk, RegistrarScript
 
 Address = tuple[str, int]
 Script = Callable[[CarrierCall], Awaitable[None]]
@@ -53,8 +54,11 @@ class ScriptedCarrier:
         *,
         transport: str = "udp",
         network: Callable[[ScriptedCarrier], None] | None = None,
+        registrar: RegistrarScript | None = None,
     ) -> None:
         self.script = script
+        self.desk = RegisterDesk(self)
+        self._registrar = registrar
         self.host, self.port = address
         self.audio = audio
         self.transport = transport
@@ -82,13 +86,22 @@ class ScriptedCarrier:
         message = SipText(data)
         if not self.hears(message):
             return
+        if message.method == "REGISTER":
+            self._register(message)
+            return
         call = self._by_id.get(message["Call-ID"])
         if call is not None:
             call.arrive(message)
         elif message.method == "INVITE":
             call = self._by_id[message["Call-ID"]] = CarrierCall(self, message, len(self.calls))
             self.calls.append(call)
-            self.spawn(self._live(call))
+            self.spawn(self._noting(self.script(call)))
+
+    def _register(self, request: SipText) -> None:
+        registrar, self._registrar = self._registrar, None
+        if registrar is not None:
+            self.spawn(self._noting(registrar(self.desk)))
+        self.desk.arrive(request)
 
     def send(self, data: bytes) -> None:
         """A message leaves."""
@@ -109,9 +122,9 @@ class ScriptedCarrier:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _live(self, call: CarrierCall) -> None:
+    async def _noting(self, script: Awaitable[None]) -> None:
         try:
-            await self.script(call)
+            await script
         except Exception as error:
             self.failures.append(error)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from outdial.testing.carrier.carrier import Script, ScriptedCarrier
+from outdial.testing.carrier.registration import RegistrarScript
 
 Network = Callable[[ScriptedCarrier], None]
 
@@ -24,7 +25,9 @@ class Fault:
     """Further settings of the trunk."""
     network: Network | None = None
     second: Script | None = None
-    """A second trunk for the same numbers, behind the first."""
+    """A second trunk for the same numbers, behind the first. It does not register."""
+    registrar: RegistrarScript | None = None
+    """What becomes of REGISTER; None: nothing."""
 
 
 Scripted = Callable[[Script], Script]

@@ -58,6 +58,7 @@ class Line:
                     "address": f"{host}:5060",
                     **common,
                     **self.fault.trunk,
+                    **({"register": False} if way else {}),
                 }
             )
             for way, host in enumerate(self.hosts)
@@ -74,6 +75,7 @@ class Line:
                     CarrierAudio(hearing),
                     transport=transport,
                     network=self.fault.network,
+                    registrar=self.fault.registrar if host == self.hosts[0] else None,
                 )
                 self.carriers.append(carrier)
                 yield host, carrier
@@ -127,7 +129,7 @@ class CarrierStage(VirtualStage):
         self.sip = endpoint
         stack.push_async_callback(self.sip.close)
         plane = SipPlane(sip, self.trunks, self.sip, self.clock, Resolver(NoNames()))
-        stack.callback(plane.close)
+        stack.push_async_callback(plane.stop)
         plane.watch()
         return plane
 

@@ -233,6 +233,15 @@ def test_a_200_without_a_binding_is_no_registration(desk: Desk, contact: str) ->
     assert "keeps no binding" in desk.last.problem
 
 
+def test_a_binding_that_runs_out_before_it_is_refreshed_is_none(desk: Desk) -> None:
+    desk.answers(ok(f"{OURS};expires=60"), None).run(61)
+    assert desk.statuses == ["registering", "registered", "registering"]
+    assert desk.last.problem == "it ran out while the registrar did not answer"
+    assert not desk.registration.is_registered
+    desk.run(30)
+    assert (desk.last.status, desk.last.problem) == ("down", "no answer from 10.0.0.2:5060")
+
+
 # ---------------------------------------------------------------------------- 423
 
 
