@@ -31,7 +31,7 @@ from outdial.calls.calling_policy import CallingPolicy
 from outdial.calls.channels import Channels
 from outdial.calls.faxes import Faxes
 from outdial.calls.gateway import Gateway
-from outdial.calls.journal import Journal
+from outdial.calls.journal import Journal, Told
 from outdial.calls.left_recordings import Strays
 from outdial.calls.messages import Messages
 from outdial.calls.minutes import Minutes
@@ -42,6 +42,7 @@ from outdial.calls.retention import Sweeper
 from outdial.calls.routes import Routes
 from outdial.calls.services import Services
 from outdial.calls.sip_hosts import SipHosts
+from outdial.calls.steps import StepLog
 from outdial.calls.tasks import Tasks
 from outdial.clock import Clock, SystemClock
 from outdial.config import Media, Settings, Trunk
@@ -179,7 +180,7 @@ class Server:
             on_settled=lambda delivery, elapsed_ms: journal.delivered(delivery, elapsed_ms),
             is_live=lambda sid: journal.is_open(sid),
         )
-        journal = Journal(self.store, self.deliverer, clock)
+        journal = Journal(self.store, self.deliverer, clock, self._told())
         self.http = HttpServer(host.strip("[]"), int(port))
         stack.push_async_callback(self.http.stop)
         self.url = f"http://{host}:{self.http.port}"
@@ -276,6 +277,16 @@ class Server:
         if self.member is not None:
             self.member.serve(self.calls, self.deliverer)
         await self.http.start(self._served(app))
+
+    def _told(self) -> Told | None:
+        """Who hears of every step of every call; nobody, as a rule."""
+        settings = self.settings.log
+        if settings.calls == "off":
+            return None
+        json, later = settings.json_, asyncio.get_running_loop().call_later
+        lines = log.Lines(later) if json else log.ColouredLines()
+        self._stack.callback(lines.flush)
+        return StepLog(lines, every=settings.calls == "steps", level=settings.level)
 
     def _make_client(self, policy: AddressPolicy) -> HttpClient:
         return HttpClient(policy, signer=Signing.open(self.settings.webhooks, self.clock))

@@ -437,6 +437,9 @@ class Log(_Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """The least that is logged."""
+    calls: Literal["off", "states", "steps"] = "off"
+    """What calls do, as on their timelines but without what people said, keyed or were told: their
+    states and what went wrong, every step, or nothing."""
     json_: Annotated[bool, Field(alias="json")] = True
     """One JSON object a line; false: coloured text."""
 

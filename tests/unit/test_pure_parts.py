@@ -34,7 +34,7 @@ PURE = [
             "key_checks",
         )
     ),
-    *(SRC / f"calls/{name}.py" for name in ("commands", "capture", "drawing", "figures")),
+    *(SRC / f"calls/{name}.py" for name in ("commands", "capture", "drawing", "figures", "steps")),
     SRC / "api/following.py",
     SRC / "net/overrides.py",
     SRC / "net/form.py",

@@ -30,6 +30,8 @@ SOON_S = 0.08
 URGENT_S = 0.0
 """The same for one that a person waits for: audio begins when an answer is on the disk."""
 
+Told = Callable[[EventRecord], None]
+
 _log = log.get("journal")
 
 
@@ -77,19 +79,25 @@ class _Waiting(NamedTuple):
 class Timeline:
     """Numbers a call's events and writes them."""
 
-    __slots__ = ("_clock", "_next_seq", "_store", "sid")
+    __slots__ = ("_clock", "_next_seq", "_store", "_told", "sid")
 
-    def __init__(self, sid: str, store: CallStore, clock: Clock, next_seq: int) -> None:
+    def __init__(
+        self, sid: str, store: CallStore, clock: Clock, next_seq: int, told: Told | None
+    ) -> None:
         self.sid = sid
         self._store = store
         self._clock = clock
         self._next_seq = next_seq
+        self._told = told
 
     def event(self, kind: str, data: Mapping[str, Any]) -> EventRecord:
         """The next event of the call, for a `Change`."""
         seq = self._next_seq
         self._next_seq = seq + 1
-        return EventRecord(self.sid, seq, self._clock.now(), kind, data)
+        event = EventRecord(self.sid, seq, self._clock.now(), kind, data)
+        if self._told is not None:
+            self._told(event)
+        return event
 
     def note(self, kind: str, data: Mapping[str, Any]) -> None:
         """Writes an event that changes no state; nobody waits for it."""
@@ -99,7 +107,15 @@ class Timeline:
 class Journal:
     """One for the process."""
 
-    def __init__(self, store: CallStore, callbacks: CallbackQueue, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: CallStore,
+        callbacks: CallbackQueue,
+        clock: Clock,
+        told: Told | None = None,
+    ) -> None:
+        """`told` gets every event of every timeline as it is numbered."""
+        self._told = told
         self._store = store
         self._callbacks = callbacks
         self._clock = clock
@@ -111,7 +127,9 @@ class Journal:
 
     def open_timeline(self, sid: str, next_seq: int = 0) -> Timeline:
         """The timeline of a call; `close_timeline` lets go of it."""
-        timeline = self._timelines[sid] = Timeline(sid, self._store, self._clock, next_seq)
+        timeline = self._timelines[sid] = Timeline(
+            sid, self._store, self._clock, next_seq, self._told
+        )
         return timeline
 
     def close_timeline(self, sid: str) -> None:
@@ -230,10 +248,16 @@ class Journal:
                 seq = -1
                 while events := await self._store.events(sid, seq):
                     seq = events[-1].seq
-                self._store.note(EventRecord(sid, seq + 1, self._clock.now(), kind, data))
+                self._store.note(self._late(sid, seq + 1, kind, data))
                 await self._store.flush()
         except StoreUnavailable as error:
             _log.warning("not on the timeline", call=sid, kind=kind, error=str(error))
+
+    def _late(self, sid: str, seq: int, kind: str, data: Mapping[str, Any]) -> EventRecord:
+        event = EventRecord(sid, seq, self._clock.now(), kind, data)
+        if self._told is not None:
+            self._told(event)
+        return event
 
     def _settled(self, waiting: _Waiting, done: asyncio.Future[None]) -> None:
         if done.cancelled():

@@ -86,6 +86,9 @@ def calls_ls(
 @app.command("show")
 def calls_show(
     sid: Annotated[str, typer.Argument(help="The call's sid: CA and 32 hex digits.")],
+    sip: Annotated[
+        bool, typer.Option("--sip", help="Each SIP message in full, below the ladder.")
+    ] = False,
     config: Config = None,
     server: Server = "",
     key: Key = "",
@@ -93,7 +96,8 @@ def calls_show(
 ) -> None:
     """Show a call in full.
 
-    What was asked for, its timeline, its callbacks, and its SIP messages as a ladder.
+    What was asked for, its timeline, its callbacks, and its SIP messages as a ladder. With --json
+    they are there in full as well.
     """
     from outdial.cli import lines
     from outdial.cli.client import connect
@@ -114,7 +118,7 @@ def calls_show(
         }
         print_line(json.dumps(everything))
         return
-    for line in lines.call_lines(shown, timeline, callbacks, messages):
+    for line in lines.call_lines(shown, timeline, callbacks, messages, whole=sip):
         print_line(line)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from outdial.calls.drawing import clock_time, ladder_lines
+from outdial.calls.drawing import clock_time, ladder_lines, message_lines
 from outdial.log import escape
 
 _SHOWN_VALUE = 100
@@ -53,8 +53,11 @@ def call_lines(
     events: Iterable[Mapping[str, Any]],
     deliveries: Sequence[Mapping[str, Any]],
     messages: Sequence[Mapping[str, Any]],
+    *,
+    whole: bool = False,
 ) -> Iterator[str]:
-    """A call in full: who and when, what was asked for, the timeline, callbacks, the ladder."""
+    """A call in full: who and when, what was asked for, the timeline, callbacks, the ladder; with
+    `whole` each SIP message in full."""
     who = f"{escape(call['from'])} -> {escape(call['to'])}"
     yield f"{escape(call['sid'])}  {who}  {escape(call['direction'])}"
     if call["parent_sid"] != call["sid"]:
@@ -71,7 +74,7 @@ def call_lines(
         yield from map(delivery_line, deliveries)
     if messages:
         yield ""
-        yield from ladder_lines(messages)
+        yield from message_lines(messages) if whole else ladder_lines(messages)
 
 
 def delivery_line(delivery: Mapping[str, Any]) -> str:

@@ -85,6 +85,16 @@ def test_a_call_in_full() -> None:
     assert "|INVITE x -" in text
 
 
+def test_a_call_with_its_sip_in_full() -> None:
+    one = message("in", "SIP/2.0 200 OK") | {
+        "transport": "udp",
+        "text": "SIP/2.0 200 OK\r\nX: \x1b",
+    }
+    text = "\n".join(lines.call_lines(CALL, [], [], [one], whole=True))
+    assert "- 200 OK|" in text
+    assert text.endswith("from 127.0.0.1:5090 over udp\n  SIP/2.0 200 OK\n  X: \\u001b")
+
+
 def test_a_callback_in_trouble_says_what_is_wrong() -> None:
     waiting = {"state": "pending", "attempts": 3, "done_at": None, "last_status": None}
     line = lines.delivery_line({**DELIVERY, **waiting, "last_error": "connection refused"})

@@ -228,6 +228,9 @@ def test_listing_and_showing(tmp_path: Path, fake: FakeServer) -> None:
         *(SID, "2027-01-15T08:00:00.000Z", "18005797676", "19499300360"),
         *("completed", "completed", "2"),
     ]
+    for options in ((), ("--sip",)):
+        done = outdial(tmp_path, "calls", "show", SID, *options, **where)
+        assert done.returncode == 0, done.stderr
     done = outdial(tmp_path, "calls", "show", SID, "--json", **where)
     assert set(json.loads(done.stdout)) == {"call", "events", "messages", "deliveries"}
 
