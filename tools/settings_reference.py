@@ -11,8 +11,15 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from outdial import config, config_encryption, config_registration, config_trunk
+from outdial import (
+    config,
+    config_encryption,
+    config_registration,
+    config_routes,
+    config_trunk,
+)
 
+_MODULES = (config, config_trunk, config_registration, config_encryption, config_routes)
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 
 _HEAD = """# Settings
@@ -66,10 +73,7 @@ def _owner(table: type[BaseModel], key: str) -> type:
 def _docstrings() -> dict[tuple[str, str], str]:
     """(class, field) to the string below the field. Raises KeyError later for one without."""
     found = {}
-    sources = [
-        inspect.getsource(module)
-        for module in (config, config_trunk, config_registration, config_encryption)
-    ]
+    sources = [inspect.getsource(module) for module in _MODULES]
     for node in [node for source in sources for node in ast.parse(source).body]:
         if isinstance(node, ast.ClassDef):
             for field, text in zip(node.body, node.body[1:], strict=False):
@@ -112,6 +116,8 @@ def _kind(annotation: Any) -> str:
         return f"table of {_kind(arguments[1])}"
     if hasattr(annotation, "__metadata__"):
         return _kind(annotation.__origin__)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"names or tables of {' and '.join(annotation.model_fields)}"
     if arguments:  # a union with None
         return _kind(arguments[0])
     names = {str: "text", SecretStr: "secret", int: "whole number", float: "number",

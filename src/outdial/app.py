@@ -36,6 +36,7 @@ from outdial.calls.left_recordings import Strays
 from outdial.calls.messages import Messages
 from outdial.calls.minutes import Minutes
 from outdial.calls.numbers import check_destination, normalise
+from outdial.calls.rates import read_rates
 from outdial.calls.reception import Reception
 from outdial.calls.registry import Registry
 from outdial.calls.retention import Sweeper
@@ -184,7 +185,12 @@ class Server:
         self.http = HttpServer(host.strip("[]"), int(port))
         stack.push_async_callback(self.http.stop)
         self.url = f"http://{host}:{self.http.port}"
-        routes = Routes(self.trunks, plane.is_last_choice)
+        routes = Routes(
+            self.trunks,
+            plane.is_last_choice,
+            () if settings.sim.enabled else settings.routes,
+            read_rates(self.trunks),
+        )
 
         def check(number: str, field: str) -> None:
             check_destination(number, settings.limits, field, sim=settings.sim.enabled)

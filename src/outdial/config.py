@@ -24,6 +24,8 @@ from outdial import config_checks as checks
 from outdial import config_file, template
 from outdial.config_encryption import TrunkEncryption
 from outdial.config_registration import TrunkRegistration
+from outdial.config_routes import Route as Route
+from outdial.config_routes import check as check_routes
 from outdial.config_trunk import TrunkIdentity, TrunkPath
 
 
@@ -316,6 +318,9 @@ class Trunk(TrunkIdentity, TrunkPath, TrunkRegistration, TrunkEncryption, _Secti
     """Address ranges that its calls to us come from, besides the addresses of `address`."""
     prefixes: list[Annotated[str, AfterValidator(checks.prefix)]] = [""]
     """Longest matching prefix wins; several trunks of one length: in order, next on failure."""
+    rates: str = ""
+    """File of what a minute costs on the trunk: a prefix and a price in each line, with a comma
+    between. For `[[routes]]` that go by cost; read at the start. Empty: none."""
     number_format: Literal["e164", "+e164", "national"] = "e164"
     """How numbers are written to the trunk."""
     codecs: Codecs = []
@@ -464,6 +469,7 @@ class Settings(BaseModel):
     retention: Retention = Retention()
     keys: list[Key] = []
     trunks: list[Trunk] = []
+    routes: list[Route] = []
     numbers: list[Number] = []
     sms: Sms = Sms()
     fax: Fax = Fax()
@@ -492,6 +498,11 @@ class Settings(BaseModel):
                     f"the trunk {trunk.name!r}: public_address {trunk.public_address} and "
                     f"media.address {self.media.address} must both be IPv4 or both be IPv6"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _routes_have_trunks(self) -> Settings:
+        check_routes(self.routes, {trunk.name: bool(trunk.rates) for trunk in self.trunks})
         return self
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ PURE = [
             "states",
             "endings",
             "routes",
+            "rates",
             "admission",
             "quota",
             "channels",
@@ -69,7 +70,8 @@ RANKS = {
     # a part sees only parts of a lower rank
     "errors": 0, "clock": 0, "ids": 0, "log": 0, "legs": 0, "messages": 1, "template": 1,
     "histogram": 0, "trunk_state": 0,
-    "config_checks": 0, "config_trunk": 1, "config_registration": 1, "config_file": 1,
+    "config_checks": 0, "config_trunk": 1, "config_registration": 1, "config_routes": 1,
+    "config_file": 1,
     "config_encryption": 1,
     "key_rules": 1,
     "config": 2, "sdp": 3, "net": 3, "store": 3,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from outdial import log
 from outdial.calls.audio import Audio, codecs_of
@@ -104,7 +105,7 @@ class DialledLeg(CallLeg):
 
     async def _begin(self) -> bool:
         """Makes the dialling durable before anything leaves; False when the leg ended first."""
-        change = self._transition(Event.DIAL, {})
+        change = self._transition(Event.DIAL, self._route())
         while not self.is_over:
             try:
                 await self._services.journal.durable(change)
@@ -116,6 +117,19 @@ class DialledLeg(CallLeg):
             else:
                 return not self.is_over
         return False
+
+    def _route(self) -> dict[str, Any]:
+        """What the timeline says of the choice of trunks, where there was one."""
+        if self._plan.uri:
+            return {}
+        routes = self._services.routes
+        trunks = routes.to(self._plan.number, self._plan.trunk)
+        if len(trunks) < 2 and not routes.are_set:
+            return {}
+        chosen = routes.chosen(self._plan.number, self._plan.trunk)
+        costs = {trunk.name: cost for trunk, cost in zip(chosen.trunks, chosen.costs, strict=False)}
+        route = {"trunks": [trunk.name for trunk in trunks], "why": chosen.why}
+        return {**route, "costs": costs} if costs else route
 
     async def _await_lease(self) -> None:
         """This process may have been stopped since the commit, and the call be another node's."""
@@ -151,7 +165,8 @@ class DialledLeg(CallLeg):
             Outcome.FAILED,
             "no-route",
             Source.OUTDIAL,
-            detail=f"no trunk takes {self._plan.number}: see trunks.prefixes in the settings",
+            detail=f"no trunk takes {self._plan.number}: see routes and trunks.prefixes in the "
+            "settings, or `outdial trunks route`",
         )
         for place, trunk in enumerate(self._own_channel_first(routes)):
             if len(routes) > 1 and self._has_used_up(trunk):

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import typer
 
 from outdial.cli.options import Config, Json, Key, Server, print_line
+from outdial.cli.routing import trunks_route
 
 app = typer.Typer(
     help="List the trunks and how they stand.", no_args_is_help=True, rich_markup_mode=None
@@ -65,6 +66,9 @@ def trunks_show(
         return
     for line in _lines(found):
         print_line(escape(line))
+
+
+app.command("route")(trunks_route)
 
 
 def _of_settings(config: Path | None) -> list[dict[str, Any]]:

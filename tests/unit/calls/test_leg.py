@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -13,8 +14,9 @@ from outdial.calls.callbacks import Lane, Subscription
 from outdial.calls.dialled_leg import DialledLeg
 from outdial.calls.leg import LegPlan
 from outdial.calls.request import STATUS_EVENTS
+from outdial.calls.routes import Routes
 from outdial.calls.states import State
-from outdial.config import Trunk
+from outdial.config import Route, Trunk
 from outdial.legs import (
     Answered,
     Codec,
@@ -149,6 +151,34 @@ async def test_the_next_trunk_is_tried_on_503_and_not_on_busy() -> None:
     assert call.trunk == "b"
     assert world.told() == ["initiated", "completed"]
     assert "trunk.failed" in world.store.kinds()
+
+
+async def test_the_timeline_says_why_trunks_are_tried_in_that_order() -> None:
+    world = LegWorld(*(Trunk(name=name, address="192.0.2.1") for name in ("a", "b")))
+    costs = [{"name": "a", "cost": 0.02}, {"name": "b", "cost": 0.01}]
+    route = Route.model_validate({"prefixes": ["1"], "trunks": costs})
+    trunks = [Trunk(name=name, address="192.0.2.1") for name in ("a", "b")]
+    world.leg._services = replace(world.services, routes=Routes(trunks, routes=[route]))
+    placing = asyncio.ensure_future(world.leg.place())
+    (await world.signalling.next_leg(1)).say(Rejected(486, "Busy Here"))
+    assert not await placing
+    call = await world.over()
+    assert call.trunk == "b"
+    event = next(one for one in world.store.timeline if one.kind == "state.dialling")
+    assert event.data == {
+        "trunks": ["b", "a"],
+        "why": "the route of prefix 1, the cheapest first",
+        "costs": {"b": 0.01, "a": 0.02},
+    }
+
+
+async def test_of_a_single_trunk_nothing_is_said() -> None:
+    world = LegWorld()
+    placing = asyncio.ensure_future(world.leg.place())
+    (await world.signalling.next_leg(1)).say(Rejected(486, "Busy Here"))
+    assert not await placing
+    event = next(one for one in world.store.timeline if one.kind == "state.dialling")
+    assert event.data == {}
 
 
 async def test_all_trunks_failing_gives_the_last_reason() -> None:

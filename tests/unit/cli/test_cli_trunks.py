@@ -26,6 +26,8 @@ TRUNK = {
     "checked_at": "2026-05-04T12:00:05.000Z",
     "registers": True,
     "registered_until": None,
+    "avoided": ["udp:198.51.100.8:5060 says nothing"],
+    "paused_until": None,
     "live": 3,
     "queued": 2,
     "concurrent_calls": 30,
@@ -123,3 +125,95 @@ def test_a_server_that_was_named_must_be_there(settings: str) -> None:
     words = ["trunks", "ls", "-c", settings, "--server", "http://127.0.0.1:1"]
     result = CliRunner().invoke(app, words)
     assert isinstance(result.exception, client.Unreachable)
+
+
+# ---------------------------------------------------------------- where a number goes
+
+SETTINGS = """
+[limits]
+destinations = ["1", "44"]
+[policy]
+do_not_call = "{folder}/never"
+[[trunks]]
+name = "carrier-a"
+address = "192.0.2.1:5060"
+rates = "{folder}/a.csv"
+[[trunks]]
+name = "carrier-b"
+address = "192.0.2.2:5060"
+[[routes]]
+prefixes = ["44"]
+trunks = ["carrier-a", {{ name = "carrier-b", cost = 0.02 }}]
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    (tmp_path / "never").write_text("442079460999\n")
+    (tmp_path / "a.csv").write_text("44,0.01\n4478,0.5\n")
+    file = tmp_path / "outdial.toml"
+    file.write_text(SETTINGS.format(folder=tmp_path))
+    return str(file)
+
+
+def route(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["trunks", "route", *words])
+    return result.exit_code, result.output
+
+
+def test_where_a_number_goes_and_why(config: str) -> None:
+    assert route("+44 20 7946 0000", "-c", config) == (
+        0,
+        "442079460000: the route of prefix 44, the cheapest first\n"
+        "  1. carrier-a, 0.01 a minute (unknown)\n"
+        "  2. carrier-b, 0.02 a minute (unknown)\n",
+    )
+    assert route("447812345678", "-c", config)[1].splitlines()[1].startswith("  1. carrier-b")
+    assert route("12125550100", "-c", config)[1].startswith("12125550100: trunks.prefixes: (all)")
+
+
+def test_the_state_of_a_running_servers_trunks_counts(config: str, fake: FakeClient) -> None:
+    code, output = route("442079460000", "-c", config)
+    assert code == 0
+    assert output.splitlines()[1:] == [
+        "  1. carrier-b, 0.02 a minute (unknown)",
+        r"  2. carrier-a, 0.01 a minute (rejected: 403 Forbidden\u001b[31m)",
+    ]
+    assert fake.asked == ["/v1/trunks"]
+
+
+def test_a_named_trunk_goes_before_routes(config: str) -> None:
+    code, output = route("442079460000", "--trunk", "carrier-b", "-c", config, "--json")
+    assert code == 0
+    assert json.loads(output) == {
+        "number": "442079460000",
+        "why": "the request names its trunk",
+        "trunks": [{"name": "carrier-b", "cost": None, "state": "unknown", "detail": ""}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "rule"),
+    [
+        ("33142685300", "limits.destinations"),
+        ("19005550100", "limits.premium_rate"),
+        ("881631234567", "limits.satellite"),
+        ("442079460999", "policy.do_not_call"),
+        ("hello", "digits only"),
+    ],
+)
+def test_the_rule_that_forbids_a_number_is_named(config: str, number: str, rule: str) -> None:
+    code, output = route(number, "-c", config)
+    assert code == 1
+    assert output.startswith(f"{number} may not be dialled: ")
+    assert rule in output
+    code, output = route(number, "-c", config, "--json")
+    assert (code, json.loads(output)["trunks"]) == (1, [])
+
+
+def test_no_trunk_takes_it(tmp_path: Path) -> None:
+    file = tmp_path / "outdial.toml"
+    file.write_text('[limits]\ndestinations = ["1"]\n')
+    code, output = route("12125550100", "-c", str(file))
+    assert code == 1
+    assert "no trunk takes it" in output
