@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gc
 import os
 import secrets
 import signal
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import uvloop
@@ -53,16 +50,17 @@ from outdial.key_keeper import KeyKeeper
 from outdial.keys import KeyRing
 from outdial.legs import IncomingLeg, MediaPlane, SignallingPlane
 from outdial.media.coders import available
-from outdial.media.plane import WorkerPool, parse_ports
+from outdial.media.plane import WorkerPool
 from outdial.messages import MessagePlane
 from outdial.net.addresses import AddressPolicy, check_url
 from outdial.net.client import HttpClient
 from outdial.nodes.member import Member
 from outdial.nodes.metrics import NodeGauges
 from outdial.nodes.name import node_name
+from outdial.preflight import check_addresses, recordings_folder
 from outdial.sim.http import heard_router
 from outdial.sim.main import beside, start_carrier
-from outdial.sip.endpoint import SipEndpoint, parse_listener
+from outdial.sip.endpoint import SipEndpoint
 from outdial.sip.messenger import Messenger
 from outdial.sip.plane import SipPlane
 from outdial.speech.cache import ClipCache
@@ -73,6 +71,8 @@ from outdial.speech.sounds import Sounds
 from outdial.speech.speech import Speech
 from outdial.store.backends import is_shared
 from outdial.store.store import Store
+from outdial.tls.gauges import CertificateGauges
+from outdial.tls.watch import CertificateWatch
 from outdial.trunk_state import TrunkState
 from outdial.webhooks.deliver import Deliverer
 from outdial.webhooks.replay import Replays
@@ -129,6 +129,7 @@ class Server:
         self.settings = settings
         self.clock = clock or SystemClock()
         self._stack = contextlib.AsyncExitStack()
+        self.certificates = CertificateWatch()
         self.messenger: MessagePlane | None = None
         """What takes short messages to the trunks."""
 
@@ -149,9 +150,9 @@ class Server:
 
     async def _start(self) -> None:
         settings, clock, stack = self.settings, self.clock, self._stack
-        _check_addresses(settings)
+        check_addresses(settings)
         available.check(settings)
-        recordings = _recordings_folder(settings)
+        recordings = recordings_folder(settings)
         playback.clear(recordings, clock.now())
         policy = AddressPolicy(settings.webhooks.allow_private, settings.webhooks.allow_ports)
         host, _, port = settings.http.listen.rpartition(":")
@@ -248,7 +249,9 @@ class Server:
         gauges = Gauges(
             self.sip.agent, self.sip.sentry, self.media, self.deliverer, kept, plane.trunk_states
         )
-        collectors: list[Collector] = [gauges, self.calls.figures]
+        watch = self.certificates
+        secrecy = CertificateGauges(watch, clock, self.sip.handshakes)
+        collectors: list[Collector] = [gauges, self.calls.figures, secrecy]
         if self.member is not None:
             collectors.append(NodeGauges(self.member))
         app = create_app(
@@ -282,6 +285,8 @@ class Server:
         stack.push_async_callback(strays.stop)
         if self.member is not None:
             self.member.serve(self.calls, self.deliverer)
+        watch.start()
+        stack.callback(watch.stop)
         await self.http.start(self._served(app))
 
     def _told(self) -> Told | None:
@@ -310,6 +315,8 @@ class Server:
         plane = SipPlane(sip, self.trunks, self.sip, self.clock)
         stack.push_async_callback(plane.stop)
         self.messenger = Messenger(self.sip, plane)
+        for secured in (self.sip.security, *plane.securities()):
+            self.certificates.add(secured)
         plane.watch()
         return plane
 
@@ -417,48 +424,6 @@ def _announce(settings: Settings, server: Server) -> None:
     )
 
 
-def _check_addresses(settings: Settings) -> None:
-    """Whether all can be listened on, before anything is made: what cannot be served must not
-    leave a database behind. Raises ConfigError."""
-    host, _, port = settings.http.listen.rpartition(":")
-    _try_to_bind("http.listen", socket.SOCK_STREAM, host.strip("[]"), int(port))
-    for listener in settings.sip.listen:
-        transport, host, number = parse_listener(listener)
-        kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
-        _try_to_bind("sip.listen", kind, host, number)
-    _try_to_bind("media.address", socket.SOCK_DGRAM, settings.media.address, 0)
-    first, last = parse_ports(settings.media.ports)
-    for number in range(first + first % 2, last, 2):
-        with contextlib.suppress(ConfigError):
-            for one in (number, number + 1):
-                _try_to_bind("media.ports", socket.SOCK_DGRAM, settings.media.address, one)
-            return
-    raise ConfigError(
-        "media.ports",
-        f"all ports of {settings.media.ports} on {settings.media.address} are in use",
-        "name a range that is free",
-    )
-
-
-def _try_to_bind(key: str, kind: int, host: str, port: int) -> None:
-    """Raises ConfigError when the address cannot be listened on."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=kind)[0]
-        with socket.socket(family, kind) as probe:
-            if kind == socket.SOCK_STREAM:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        in_use = error.errno == errno.EADDRINUSE
-        raise ConfigError(
-            key,
-            f"{host}:{port} cannot be used: {error.strerror or error}",
-            "choose a free port, or stop what uses it"
-            if in_use
-            else "name an address of this machine",
-        ) from None
-
-
 def _media_settings(settings: Settings) -> Media:
     """Simulated phones are on this machine, which its public address may not lead back to."""
     if settings.sim.enabled:
@@ -501,20 +466,3 @@ def _stop_at_once() -> None:
     _log.error("stopped", reason="another node has taken over; it was thought to be gone")
     sys.stderr.flush()
     os._exit(TAKEN_OVER)
-
-
-def _recordings_folder(settings: Settings) -> Path:
-    """The folder, made if it is not there. Raises ConfigError unless it can be written."""
-    folder = Path(settings.storage.recordings).absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".outdial-{secrets.token_hex(4)}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ConfigError(
-            "storage.recordings",
-            f"{folder} cannot be written: {error.strerror or error}",
-            "name a folder that this user may write to",
-        ) from None
-    return folder

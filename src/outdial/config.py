@@ -26,6 +26,7 @@ from outdial.config_encryption import TrunkEncryption
 from outdial.config_registration import TrunkRegistration
 from outdial.config_routes import Route as Route
 from outdial.config_routes import check as check_routes
+from outdial.config_tls import ListenerSecrecy, TrunkSecrecy
 from outdial.config_trunk import TrunkIdentity, TrunkPath
 
 
@@ -44,13 +45,13 @@ class Http(_Section):
     """Largest request body taken; larger ones get 413."""
 
 
-class Sip(_Section):
+class Sip(ListenerSecrecy, _Section):
     """The SIP user agent."""
 
     listen: Annotated[
         list[Annotated[str, AfterValidator(checks.sip_listen)]], Field(min_length=1)
     ] = ["udp:127.0.0.1:5060"]
-    """transport:host:port, each of udp, tcp; port 0 takes a free one."""
+    """transport:host:port, each of udp, tcp, tls; port 0 takes a free one."""
     public_address: Annotated[str, AfterValidator(checks.optional_host)] = ""
     """Host (and port) to show in Via and Contact behind NAT; empty: the listening one."""
     t1_ms: int = Field(500, ge=10)
@@ -60,7 +61,8 @@ class Sip(_Section):
     user_agent: str = "Outdial"
     """User-Agent and Server header."""
     strangers: Literal["ignore", "refuse"] = "ignore"
-    """What addresses that are no trunk's get: nothing, or one short 403."""
+    """What addresses that are no trunk's get: nothing (over TLS not even a handshake), or one short
+    403."""
     ban_after: int = Field(20, ge=0, le=1_000_000)
     """Offences within a minute after which an address that is no trunk's is not listened to; 0:
     all are. Offences are requests of strangers, malformed messages, answers to nothing, wrong
@@ -291,14 +293,14 @@ class Key(_Section):
     """As `limits.minutes_per_day`, for its calls and their second legs. 0: no limit of its own."""
 
 
-class Trunk(TrunkIdentity, TrunkPath, TrunkRegistration, TrunkEncryption, _Section):
+class Trunk(TrunkIdentity, TrunkPath, TrunkRegistration, TrunkEncryption, TrunkSecrecy, _Section):
     """A SIP trunk."""
 
     name: Annotated[str, Field(min_length=1)]
     """What the trunk is called in requests, logs and listings."""
     address: Annotated[str, AfterValidator(checks.host_maybe_port)]
     """host[:port]; without a port SRV records say where its servers are."""
-    transport: Literal["udp", "tcp"] = "udp"
+    transport: Literal["udp", "tcp", "tls"] = "udp"
     """How SIP goes to the trunk. Where neither it nor a port is set, the NAPTR records of `address`
     say so, if there are any, and else its SRV records."""
     username: Annotated[str, AfterValidator(checks.plain)] = ""
@@ -512,7 +514,8 @@ class Settings(BaseModel):
             if trunk.transport not in spoken:
                 raise ValueError(
                     f"the trunk {trunk.name!r} speaks {trunk.transport}, and sip.listen has no "
-                    f'{trunk.transport} listener; add e.g. "{trunk.transport}:127.0.0.1:5060"'
+                    f'{trunk.transport} listener; add e.g. "{trunk.transport}:127.0.0.1:'
+                    f'{"5061" if trunk.transport == "tls" else "5060"}"'
                 )
         return self
 

@@ -48,8 +48,8 @@ def listen_address(text: str) -> str:
 def sip_listen(text: str) -> str:
     """transport:host:port, e.g. ``udp:127.0.0.1:5060``."""
     transport, _, address = text.partition(":")
-    if transport not in ("udp", "tcp"):
-        raise ValueError(f"{text!r} must start with udp: or tcp:, e.g. udp:127.0.0.1:5060")
+    if transport not in ("udp", "tcp", "tls"):
+        raise ValueError(f"{text!r} must start with udp:, tcp: or tls:, e.g. udp:127.0.0.1:5060")
     host, port = host_and_port(address)
     if port is None:
         raise ValueError(f"{text!r} has no port; write transport:host:port")

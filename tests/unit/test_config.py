@@ -270,3 +270,26 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_settings_show_no_secrets(tmp_path: Path) -> None:
     text: Any = load(tmp_path, EXAMPLE)
     assert "YOURSECRECTAPIKEY" not in repr(text) + str(text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"sip": {"tls_key": "k"}}, "tls_key is set and tls_certificate is not"),
+        ({"sip": {"tls_client_ca": "k"}}, "tls_client_ca is set and tls_certificate is not"),
+        ({"sip": {"listen": ["dtls:127.0.0.1:5061"]}}, "must start with udp:, tcp: or tls:"),
+        ({"trunks": [{"name": "t", "address": "h", "transport": "tls"}]}, "tls:127.0.0.1:5061"),
+        (
+            {"trunks": [{"name": "t", "address": "h", "transport": "udp", "tls_ca": "f"}]},
+            'tls_ca is set, and transport is "udp"; write transport = "tls"',
+        ),
+        (
+            {"trunks": [{"name": "t", "address": "h", "transport": "tls", "tls_key": "f"}]},
+            "tls_key is set and tls_certificate is not",
+        ),
+    ],
+)
+def test_settings_of_tls_say_what_is_missing(settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        config.load(None, settings, {})
+    assert problem in str(error.value)

@@ -25,6 +25,8 @@ from outdial.nodes.metrics import NodeGauges
 from outdial.sip.core.agent import Agent
 from outdial.sip.core.bans import Bans
 from outdial.sip.sentry import Sentry
+from outdial.tls.gauges import CertificateGauges
+from outdial.tls.watch import CertificateWatch
 from outdial.trunk_state import TrunkState
 
 yaml: Any = importlib.import_module("yaml")  # it has no types
@@ -43,6 +45,7 @@ _SELECTOR = re.compile(r"\{([^{}]*)\}")
 _MATCHER = re.compile(r'([a-z]+)(=|!=|=~|!~)"[^"]*"')
 LABELS = {
     "instance", "job", "trunk", "outcome", "cause", "result", "reason", "door", "status", "le",
+    "section",
 }  # fmt: skip
 """Those of our metrics, and the two that Prometheus adds."""
 
@@ -65,7 +68,8 @@ async def exposed() -> set[str]:
         lambda: [TrunkState("main", "up", rtt_ms=1.0)],
     )
     member = SimpleNamespace(holds_lease=True, takeovers=0, claimed=0)
-    collectors = (gauges, Figures(), NodeGauges(cast(Any, member)))
+    certificates = CertificateGauges(CertificateWatch(), SystemClock(), lambda: {"ok": 1})
+    collectors = (gauges, Figures(), NodeGauges(cast(Any, member)), certificates)
     text = Metrics(cast(Any, calls), collectors).exposition().decode()
     return {
         family.name + suffix

@@ -36,6 +36,7 @@ PURE = [
         )
     ),
     *(SRC / f"calls/{name}.py" for name in ("commands", "capture", "drawing", "figures", "steps")),
+    *(SRC / f"tls/{name}.py" for name in ("certificate", "names", "trouble", "layer")),
     SRC / "api/following.py",
     SRC / "net/overrides.py",
     SRC / "net/form.py",
@@ -72,13 +73,13 @@ RANKS = {
     "histogram": 0, "trunk_state": 0,
     "config_checks": 0, "config_trunk": 1, "config_registration": 1, "config_routes": 1,
     "config_file": 1,
-    "config_encryption": 1,
+    "config_encryption": 1, "config_tls": 1,
     "key_rules": 1,
-    "config": 2, "sdp": 3, "net": 3, "store": 3,
+    "config": 2, "tls": 2, "sdp": 3, "net": 3, "store": 3,
     "keys": 4, "sip": 4, "media": 4, "speech": 4, "didml": 4, "webhooks": 4,
     "key_keeper": 5,
     "fax": 5, "nodes": 6, "testing": 6, "calls": 6, "gauges": 6, "api": 7, "console": 7, "sim": 8,
-    "app": 9, "demo": 10, "rehearsal": 10, "cli": 11,
+    "preflight": 8, "app": 9, "demo": 10, "rehearsal": 10, "cli": 11,
 }  # fmt: skip
 REHEARSAL = ("testing.rehearsal", "testing.plugin")
 """The part of the test kit that is a whole server: nothing but tests stands on it."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from math import ceil
 
 from outdial import log
@@ -37,7 +38,9 @@ from outdial.sip.core.timers import Timings
 from outdial.sip.leg import InboundLeg, Leg
 from outdial.sip.sentry import Sentry
 from outdial.sip.tcp import TcpPool
+from outdial.sip.tls import SecurityAt, TlsPool
 from outdial.sip.udp import UdpListener
+from outdial.tls.contexts import ServerSecurity
 
 _TICKS_IN_T1 = 20
 
@@ -85,6 +88,8 @@ class SipEndpoint:
         """What the owner says of the peer at an address with that user name."""
         self.is_own: Callable[[str], bool] = self._accepts
         """Whether an address is that of a peer of ours, which nothing can ban."""
+        self.security_at: SecurityAt = lambda host: None
+        """How a TLS connection to the trunk at an address is made."""
         self.clock = clock or SystemClock()
         self._loop = asyncio.get_running_loop()
         bans = Bans(settings.ban_after, settings.ban_s)
@@ -106,8 +111,11 @@ class SipEndpoint:
             peer_of=lambda host, account: self.peer_of(host, account),
             on_drop=self.sentry.offended,
         )
+        self.security: ServerSecurity | None = None
+        """What we show to those who connect over TLS."""
         self._udp: dict[str, UdpListener] = {}
         self._tcp: dict[str, TcpPool] = {}
+        self._tls: dict[str, TlsPool] = {}
         self._legs: dict[OutgoingCall | IncomingCall, Leg] = {}
         self._probes: dict[Probe, Callable[[ProbeResult], None]] = {}
         self._messages: dict[Sending, Callable[[MessageResult], None]] = {}
@@ -151,10 +159,14 @@ class SipEndpoint:
             if transport == "udp":
                 udp = await UdpListener.bind(host, port, shown, self._received, self._failed)
                 self._udp[udp.local] = udp
-            else:
+            elif transport == "tcp":
                 pool = TcpPool(self._received, self._failed, self._accepts, self.sentry)
                 await pool.bind(host, port, shown)
                 self._tcp[pool.local] = pool
+            else:
+                secret = self._tls_pool()
+                await secret.bind(host, port, shown)
+                self._tls[secret.local] = secret
         except OSError as error:
             in_use = error.errno == errno.EADDRINUSE
             remedy = "choose a free port" if in_use else "name an address of this machine"
@@ -162,11 +174,28 @@ class SipEndpoint:
                 "sip.listen", f"{listener}: {error.strerror or error}", remedy
             ) from error
 
+    def _tls_pool(self) -> TlsPool:
+        """Raises ConfigError for a certificate that cannot be used."""
+        settings = self._settings
+        if settings.tls_certificate and self.security is None:
+            self.security = ServerSecurity(
+                "sip", settings.tls_certificate, settings.tls_key, settings.tls_client_ca
+            )
+        return TlsPool(
+            self._received,
+            self._failed,
+            lambda host: self._accepts(host) or self._is_called(host),
+            self.sentry,
+            self.security,
+            lambda host: self.security_at(host),
+            takes_strangers=settings.strangers == "refuse",
+        )
+
     @property
     def listeners(self) -> list[str]:
         """What is bound, as in the settings but with the real ports."""
         bound = [("udp", udp.address) for udp in self._udp.values()]
-        bound += [("tcp", pool.address) for pool in self._tcp.values()]
+        bound += [(pool.transport, pool.address) for pool in self._pools()]
         return [f"{name}:{_bracketed(host)}:{port}" for name, (host, port) in bound]
 
     @property
@@ -178,20 +207,24 @@ class SipEndpoint:
 
     @property
     def connections(self) -> int:
-        """TCP connections that are open."""
-        return sum(pool.connections for pool in self._tcp.values())
+        """TCP and TLS connections that are open."""
+        return sum(pool.connections for pool in self._pools())
+
+    def handshakes(self) -> Counter[str]:
+        """How TLS handshakes ended, by the kind of trouble; "ok": well."""
+        return sum((pool.handshakes for pool in self._tls.values()), Counter())
+
+    def _pools(self) -> list[TcpPool]:
+        return [*self._tcp.values(), *self._tls.values()]
 
     def _listeners(self) -> list[UdpListener | TcpPool]:
-        return [*self._udp.values(), *self._tcp.values()]
+        return [*self._udp.values(), *self._pools()]
 
     def hop(self, transport: str, host: str, port: int, security: object = None) -> Hop | None:
         """The way to an address, from a listener of that transport and address family.
 
         `security` is what `Hop.security` says."""
-        listeners: list[UdpListener | TcpPool] = (
-            list(self._udp.values()) if transport == "udp" else list(self._tcp.values())
-        )
-        for listener in listeners:
+        for listener in self._of(transport).values():
             if (":" in listener.address[0]) == (":" in host):
                 return Hop(transport, host, port, listener.local, security)
         return None
@@ -316,10 +349,16 @@ class SipEndpoint:
             _log.exception("a message raised", peer=source.peer)
         self._pump()
 
-    def _failed(self, host: str, port: int) -> None:
+    def _failed(self, host: str, port: int, why: str = "", security: object = None) -> None:
         if not self._closed:
-            self.agent.transport_failed(host, port, self._loop.time())
+            self.agent.transport_failed(host, port, self._loop.time(), why, security)
             self._pump()
+
+    def _of(self, transport: str) -> Mapping[str, UdpListener | TcpPool]:
+        """The listeners of the transport, by what they show as our end."""
+        if transport == "udp":
+            return self._udp
+        return self._tcp if transport == "tcp" else self._tls
 
     def _wake(self) -> None:
         self._wakeup = None
@@ -344,7 +383,8 @@ class SipEndpoint:
     def _send_all(self) -> None:
         for message in self.agent.outgoing():
             hop = message.hop
-            listener = (self._udp if hop.transport == "udp" else self._tcp).get(hop.local)
+            of = self._udp if hop.transport == "udp" else self._of(hop.transport)
+            listener = of.get(hop.local)
             if listener is not None:
                 listener.send(message.data, hop)
 
@@ -410,7 +450,12 @@ def parse_listener(text: str) -> tuple[str, str, int]:
     """``udp:host:port`` as its three parts. Raises ConfigError."""
     transport, _, rest = text.partition(":")
     host, _, port = rest.rpartition(":")
-    if transport not in ("udp", "tcp") or not host or not port.isdigit() or int(port) > 65535:
+    if (
+        transport not in ("udp", "tcp", "tls")
+        or not host
+        or not port.isdigit()
+        or int(port) > 65535
+    ):
         raise ConfigError("sip.listen", f"{text!r} is not a listener", "e.g. udp:127.0.0.1:5060")
     return transport, host.strip("[]"), int(port)
 

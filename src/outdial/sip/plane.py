@@ -33,9 +33,11 @@ from outdial.sip.names import NameServers
 from outdial.sip.outbound import OutboundLeg, Patience
 from outdial.sip.resolver import ResolutionFailed, Resolver
 from outdial.sip.trunks import TrunkLine
+from outdial.tls.contexts import ClientSecurity
 from outdial.trunk_state import TrunkState
 
 Headers = tuple[tuple[str, str], ...]
+_MAX_HOSTS = 100
 
 _URI_TIMEOUT_S = 4.0
 """How long one of several servers of a SIP URI may say nothing. Trunks have a setting for it."""
@@ -68,6 +70,9 @@ class SipPlane:
         if endpoint.accept_source is None:
             endpoint.accept_source = self.is_trunk
             endpoint.is_own = self._is_own
+        self._secure: dict[str, ClientSecurity] = {}
+        """How hosts are reached over TLS that are no trunk's, by name."""
+        endpoint.security_at = self._security_at
         endpoint.credentials_of = self._credentials_of
         endpoint.accounts_of = self._accounts_of
         endpoint.is_contact_user = self._is_contact_user
@@ -78,6 +83,12 @@ class SipPlane:
     def watch(self) -> None:
         """Starts to look the trunks up and to ping them."""
         for trunk in self._trunks.values():
+            if trunk.security is not None and not trunk.security.verify:
+                _log.warning(
+                    "certificate not checked",
+                    trunk=trunk.settings.name,
+                    reason="tls_verify is false: anybody on the way may be the trunk, and listen",
+                )
             trunk.watch()
             trunk.keep_alive()
 
@@ -145,6 +156,29 @@ class SipPlane:
             trunk.contact_user == user and trunk.settings.register_ and trunk.calls_from(host)
             for trunk in self._trunks.values()
         )
+
+    def _security_at(self, host: str) -> tuple[int, ClientSecurity] | None:
+        """How a TLS connection to the trunk at the address is made."""
+        for trunk in self._trunks.values():
+            if trunk.security is not None and trunk.calls_from(host):
+                return trunk.secure_at
+        return None
+
+    def _security_of(self, host: str) -> ClientSecurity:
+        """As the trunk of that host wants it, else with those whom the system trusts."""
+        for trunk in self._trunks.values():
+            if trunk.security is not None and trunk.host.lower() == host.lower():
+                return trunk.security
+        found = self._secure.get(host)
+        if found is None:
+            if len(self._secure) >= _MAX_HOSTS:
+                self._secure.clear()
+            found = self._secure[host] = ClientSecurity("sip", host)
+        return found
+
+    def securities(self) -> list[ClientSecurity]:
+        """The certificates of the trunks, for who looks whether their files have changed."""
+        return [trunk.security for trunk in self._trunks.values() if trunk.security is not None]
 
     def line(self, trunk_name: str) -> TrunkLine | None:
         """The trunk of that name."""
@@ -216,7 +250,8 @@ class SipPlane:
     ) -> None:
         try:
             data = DialogData.from_json(dialog_data)
-            hop = self._endpoint.hop(data.transport, data.host, data.port)
+            security = None if trunk is None else trunk.security
+            hop = self._endpoint.hop(data.transport, data.host, data.port, security)
             if hop is None:
                 raise ValueError(f"there is no listener to reach {data.transport}:{data.host} from")
             peer = self._peer_of(data.host, "") if trunk is None else trunk.peer
@@ -231,13 +266,14 @@ class SipPlane:
         except RemoteProtocolError as error:
             leg.fail(Rejected(400, str(error), local=True))
             return
-        transport = uri.transport or "udp"
-        if uri.scheme != "sip" or transport not in ("udp", "tcp"):
-            leg.fail(Rejected(416, "Only sip: URIs over UDP or TCP can be called", local=True))
+        transport = _transport_of(uri)
+        if transport not in ("udp", "tcp", "tls"):
+            words = "Only sip: and sips: URIs over UDP, TCP or TLS can be called"
+            leg.fail(Rejected(416, words, local=True))
             return
         known = self._resolver.known(uri.host, uri.port, transport)
         if known is not None:
-            hops = self._hops(known)
+            hops = self._hops(known, uri.host)
             self._invite(leg, target, offer, str(uri), hops, None)
         else:
             self._spawn(self._resolve_uri(leg, target, offer, uri, transport))
@@ -250,7 +286,7 @@ class SipPlane:
         except ResolutionFailed as error:
             leg.fail(Rejected(503, str(error), local=True))
             return
-        hops = self._hops(found)
+        hops = self._hops(found, uri.host)
         self._invite(leg, target, offer, str(uri), hops, None)
 
     async def _register_and_invite(
@@ -333,8 +369,16 @@ class SipPlane:
         reason = f"{outages[0].target} {outages[0].why}, {left_s} s of them are left"
         return Rejected(503, reason, local=True, retry_after_s=left_s)
 
-    def _hops(self, targets: Sequence[Target]) -> list[Hop]:
-        hops = [self._endpoint.hop(one.transport, one.host, one.port) for one in targets]
+    def _hops(self, targets: Sequence[Target], name: str) -> list[Hop]:
+        hops = [
+            self._endpoint.hop(
+                one.transport,
+                one.host,
+                one.port,
+                self._security_of(name) if one.transport == "tls" else None,
+            )
+            for one in targets
+        ]
         return [hop.showing(self._peer_of(hop.host, "").shown) for hop in hops if hop is not None]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -371,3 +415,11 @@ def joined(settled: Headers, wished: Headers) -> Headers:
 
 def _unregistered(trunk: TrunkLine) -> Rejected:
     return Rejected(503, trunk.refusal, local=True, unregistered=True)
+
+
+def _transport_of(uri: Uri) -> str:
+    """What a call to it goes over (RFC 3261 section 26.2.2: sips is TLS); "": nothing of ours."""
+    transport = uri.transport or "udp"
+    if uri.scheme == "sips":
+        return "" if uri.transport == "udp" else "tls"
+    return transport if uri.scheme == "sip" else ""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
-from typing import cast
+from typing import NamedTuple, cast
 
 from outdial.errors import RemoteProtocolError
-from outdial.sip.core.hop import Hop
+from outdial.sip.core.hop import Hop, host_port
 from outdial.sip.core.stream import PONG_BYTES, KeepAlive, StreamFramer
 from outdial.sip.sentry import Sentry
-from outdial.sip.udp import Failed, Received, shown_address
+from outdial.sip.udp import Received, shown_address
 
 _MAX_UNSENT_BYTES = 1 << 18
 _MAX_WAITING = 256
@@ -18,25 +19,47 @@ _SWEEP_S = 5.0
 _CONNECT_S = 5.0
 
 
+class Far(NamedTuple):
+    """The far end of a connection."""
+
+    host: str
+    port: int
+    security: object = None
+    """See `Hop.security`."""
+
+
+Broke = Callable[..., None]
+"""Told of a peer that cannot be reached: host, port, why in words, and `Hop.security`."""
+
+
 class TcpConnection(asyncio.Protocol):
     """One TCP connection, either way."""
 
-    def __init__(self, pool: TcpPool, *, inbound: bool) -> None:
+    def __init__(self, pool: TcpPool, far: Far | None = None) -> None:
+        """`far` is where it leads that we open."""
         self._pool = pool
-        self._framer = StreamFramer(opened_by_us=not inbound)
+        self._framer = StreamFramer(opened_by_us=far is not None)
         self._transport: asyncio.Transport | None = None
-        self.inbound = inbound
+        self.inbound = far is None
         self.unknown = False
         """Whether the peer opened it and is nobody we know."""
-        self.peer = ("", 0)
+        self.far = far or Far("", 0)
         self.used_at = 0.0
+        self.why = ""
+        """Why it cannot be used any more, in words."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        peer = transport.get_extra_info("peername")
-        self.peer = (peer[0], peer[1])
+        if self.inbound:
+            peer = transport.get_extra_info("peername") or self.far  # it may be gone already
+            self.far = Far(peer[0], peer[1])
         self.used_at = asyncio.get_running_loop().time()
         self._pool.opened(self)
+        self._ready()
+
+    def _ready(self) -> None:
+        """What waits for the connection can leave."""
+        self._pool.ready(self)
 
     def data_received(self, data: bytes) -> None:
         if self._pool.turns_away(self):
@@ -71,6 +94,9 @@ class TcpConnection(asyncio.Protocol):
             transport.abort()
             return
         self.used_at = asyncio.get_running_loop().time()
+        self._write(transport, data)
+
+    def _write(self, transport: asyncio.Transport, data: bytes) -> None:
         transport.write(data)
 
     def close(self) -> None:
@@ -86,10 +112,12 @@ class TcpPool:
     we did: those lead to a trunk and are worth keeping through a call.
     """
 
+    transport = "tcp"
+
     def __init__(
         self,
         received: Received,
-        failed: Failed,
+        failed: Broke,
         accepts: Callable[[str], bool],
         sentry: Sentry,
         *,
@@ -105,8 +133,8 @@ class TcpPool:
         self._idle_s = idle_s
         self._max = max_connections
         self._max_unknown = max_unknown
-        self._connections: dict[tuple[str, int], TcpConnection] = {}
-        self._waiting: dict[tuple[str, int], list[bytes]] = {}
+        self._connections: dict[Far, TcpConnection] = {}
+        self._waiting: dict[Far, list[bytes]] = {}
         self._dialling: set[asyncio.Task[None]] = set()
         self._unknown = 0
         self._server: asyncio.Server | None = None
@@ -122,19 +150,17 @@ class TcpPool:
     async def bind(self, host: str, port: int, shown: str) -> None:
         """Listens; port 0 takes a free one. Raises OSError."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: TcpConnection(self, inbound=True), host.strip("[]"), port
-        )
+        self._server = await loop.create_server(self._accepted, host.strip("[]"), port)
         address = self._server.sockets[0].getsockname()
         self.address = (address[0], address[1])
         self.local = shown_address(shown, address[0], address[1])
-        self._sweep = loop.call_later(_SWEEP_S, self._close_idle)
+        self._sweep_later()
 
     def opened(self, connection: TcpConnection) -> None:
         """A connection is up; when peers open too many, they are refused at once."""
-        unknown = connection.inbound and not self._accepts(connection.peer[0])
+        unknown = connection.inbound and not self._accepts(connection.far.host)
         full = len(self._connections) >= self._max
-        if connection.inbound and self._sentry.turns_away(connection.peer[0]):
+        if connection.inbound and self._sentry.turns_away(connection.far.host):
             connection.close()
             return
         if connection.inbound and (full or (unknown and self._unknown >= self._max_unknown)):
@@ -142,59 +168,77 @@ class TcpPool:
             return
         connection.unknown = unknown
         self._unknown += unknown
-        self._connections[connection.peer] = connection
+        self._connections[connection.far] = connection
+
+    def ready(self, connection: TcpConnection) -> None:
+        """Messages can be sent on it: those that wait for it leave."""
+        for data in self._waiting.pop(connection.far, ()):
+            connection.send(data)
 
     def closed(self, connection: TcpConnection) -> None:
         """A connection is gone; what waits for an answer on it hears of it."""
-        if self._connections.get(connection.peer) is connection:
-            del self._connections[connection.peer]
+        far = connection.far
+        if self._connections.get(far) is connection:
+            del self._connections[far]
             self._unknown -= connection.unknown
             if not connection.inbound:
-                self._failed(*connection.peer)
+                self._give_up(far, connection.why)
 
     def turns_away(self, connection: TcpConnection) -> bool:
         """Whether the peer was banned since it was connected."""
-        return self._sentry.turns_away(connection.peer[0])
+        return self._sentry.turns_away(connection.far.host)
 
     def broken(self, connection: TcpConnection) -> None:
         """What came over it was no SIP."""
-        self._sentry.broke_off(connection.peer[0])
+        self._sentry.broke_off(connection.far.host)
 
     def received(self, data: bytes, connection: TcpConnection) -> None:
         """A whole message."""
-        host, port = connection.peer
-        self._received(data, Hop("tcp", host, port, self.local))
+        host, port, security = connection.far
+        self._received(data, Hop(self.transport, host, port, self.local, security))
 
     def send(self, data: bytes, hop: Hop) -> None:
         """Sends on the connection to that peer, which is opened if there is none."""
-        key = (hop.host, hop.port)
-        connection = self._connections.get(key)
-        if connection is not None:
-            connection.send(data)
-            return
-        waiting = self._waiting.get(key)
+        far = Far(hop.host, hop.port, hop.security)
+        waiting = self._waiting.get(far)
         if waiting is not None:
             if len(waiting) < _MAX_WAITING:
                 waiting.append(data)
             return
-        self._waiting[key] = [data]
-        task = asyncio.get_running_loop().create_task(self._connect(key))
+        connection = self._connections.get(far)
+        if connection is not None:
+            connection.send(data)
+            return
+        self._waiting[far] = [data]
+        task = asyncio.get_running_loop().create_task(self._connect(far))
         self._dialling.add(task)
         task.add_done_callback(self._dialling.discard)
 
-    async def _connect(self, key: tuple[str, int]) -> None:
-        loop = asyncio.get_running_loop()
+    async def _connect(self, far: Far) -> None:
+        peer = host_port(far.host, far.port)
         try:
             async with asyncio.timeout(_CONNECT_S):
-                _, connection = await loop.create_connection(
-                    lambda: TcpConnection(self, inbound=False), *key
-                )
-        except (OSError, TimeoutError):
-            self._waiting.pop(key, None)
-            self._failed(*key)
-            return
-        for data in self._waiting.pop(key, ()):
-            connection.send(data)
+                await self._open(far)
+        except TimeoutError:
+            self._give_up(far, f"no connection to {peer} within {_CONNECT_S:g} s")
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            self._give_up(far, f"no connection to {peer}: {reason}")
+
+    async def _open(self, far: Far) -> None:
+        """Raises OSError."""
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: self._dialled(far), far.host, far.port)
+
+    def _give_up(self, far: Far, why: str) -> None:
+        self._waiting.pop(far, None)
+        self._failed(far.host, far.port, why, far.security)
+
+    def _accepted(self) -> TcpConnection:
+        return TcpConnection(self)
+
+    def _dialled(self, far: Far) -> TcpConnection:
+        return TcpConnection(self, far)
 
     def _close_idle(self) -> None:
         loop = asyncio.get_running_loop()
@@ -203,7 +247,10 @@ class TcpPool:
             limit = self._idle_s if connection.inbound else 10 * self._idle_s
             if now - connection.used_at > limit:
                 connection.close()
-        self._sweep = loop.call_later(_SWEEP_S, self._close_idle)
+        self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        self._sweep = asyncio.get_running_loop().call_later(_SWEEP_S, self._close_idle)
 
     def close(self) -> None:
         """Closes the listener and every connection."""

@@ -12,7 +12,7 @@ from outdial.config import Trunk
 from outdial.sip.core.authorization import Credentials, Nonces
 from outdial.sip.core.hop import Hop, is_literal
 from outdial.sip.core.identity import Presentation
-from outdial.sip.core.locating import Target
+from outdial.sip.core.locating import Target, default_port
 from outdial.sip.core.outages import Outages
 from outdial.sip.core.outline import user_part
 from outdial.sip.core.peer import Peer
@@ -22,6 +22,7 @@ from outdial.sip.endpoint import SipEndpoint
 from outdial.sip.registrar import Registrar, Way
 from outdial.sip.resolver import ResolutionFailed, Resolver
 from outdial.sip.trunk_health import Answer, TrunkHealth
+from outdial.tls.contexts import ClientSecurity
 from outdial.trunk_state import TrunkState
 
 _PING_TIMEOUT_S = 5.0
@@ -55,6 +56,8 @@ class TrunkLine:
         self.presentation = presentation_of(settings, self.domain)
         self.headers = tuple(settings.headers.items())
         self.peer = Peer(settings.name, settings.nat, settings.public_address)
+        self.security = _security(settings, self.host) if self._may_be_secret(endpoint) else None
+        """Whose certificate it must show; None: it is not reached over TLS."""
         self.hosts: frozenset[str] = frozenset(
             (self.host.strip("[]"),) if is_literal(self.host) else ()
         )
@@ -78,6 +81,12 @@ class TrunkLine:
             self._registrar = Registrar(
                 settings.name, self._binding(), endpoint, self.health, clock, self._way
             )
+
+    def _may_be_secret(self, endpoint: SipEndpoint) -> bool:
+        """Whether it is reached over TLS, or its domain's records may say so."""
+        if self.transport or self.port is not None or is_literal(self.host):
+            return self.transport == "tls"
+        return any(one.startswith("tls:") for one in endpoint.listeners)
 
     @property
     def state(self) -> TrunkState:
@@ -138,6 +147,18 @@ class TrunkLine:
         parameter = "" if transport == "udp" else f";transport={transport}"
         return f"sip:{user_part(number)}@{settings.address}{parameter}"
 
+    def target(self, hop: Hop) -> str:
+        """The trunk itself as a URI; `hop` is the way to it."""
+        parameter = "" if hop.transport == "udp" else f";transport={hop.transport}"
+        return f"sip:{self.settings.address}{parameter}"
+
+    @property
+    def secure_at(self) -> tuple[int, ClientSecurity] | None:
+        """Its port and certificate, if it is reached over TLS."""
+        if self.security is None:
+            return None
+        return self.port or default_port("tls"), self.security
+
     def calls_from(self, host: str) -> bool:
         """Whether its calls to us may come from that address."""
         if host in self.hosts:
@@ -163,7 +184,15 @@ class TrunkLine:
 
     def _hops(self, targets: list[Target]) -> list[Hop]:
         self._note_hosts(targets)
-        hops = [self._endpoint.hop(one.transport, one.host, one.port) for one in targets]
+        hops = [
+            self._endpoint.hop(
+                one.transport,
+                one.host,
+                one.port,
+                self.security if one.transport == "tls" else None,
+            )
+            for one in targets
+        ]
         shown = self.peer.shown
         return [hop.showing(shown) for hop in hops if hop is not None]
 
@@ -229,8 +258,7 @@ class TrunkLine:
         """One of its servers. What it says counts for its place among them, too."""
         answered: asyncio.Future[ProbeResult] = asyncio.get_running_loop().create_future()
         asked_at = self._clock.monotonic()
-        uri = f"sip:{self.settings.address}"
-        self._endpoint.probe(uri, hop, _resolve(answered), self.routes(hop))
+        self._endpoint.probe(self.target(hop), hop, _resolve(answered), self.routes(hop))
         try:
             async with asyncio.timeout(timeout_s):
                 result = await answered
@@ -301,9 +329,7 @@ class TrunkLine:
 def _judge(result: ProbeResult, hop: Hop, rtt_ms: float) -> Answer:
     target = f"{hop.transport}:{hop.peer}"
     if result.status is None:
-        why = "nobody listens at" if result.unreachable else "no answer from"
-        what = f": {result.why}" if result.why not in ("", "Peer Unreachable") else ""
-        return Answer(target, problem=f"{why} {hop.peer}{what}")
+        return Answer(target, problem=_silence(result, hop))
     ok = result.status not in (408, 503)
     problem = "" if ok else f"{hop.peer} answers {result.status}"
     return Answer(target, result.status, result.reason, rtt_ms, problem)
@@ -339,6 +365,27 @@ def presentation_of(trunk: Trunk, domain: str) -> Presentation:
         tuple(trunk.identity_headers),
         trunk.trusted,
         trunk.diversion,
+    )
+
+
+def _silence(result: ProbeResult, hop: Hop) -> str:
+    """Why there was no answer, in words."""
+    if not result.unreachable:
+        return f"no answer from {hop.peer}"
+    if not hop.reliable or not result.why:
+        return f"nobody listens at {hop.peer}"
+    return result.why if hop.peer in result.why else f"{hop.peer}: {result.why}"
+
+
+def _security(settings: Trunk, host: str) -> ClientSecurity:
+    """Raises ConfigError for files that cannot be used."""
+    return ClientSecurity(
+        f"trunks.{settings.name}",
+        settings.tls_name or host,
+        ca=settings.tls_ca,
+        certificate=settings.tls_certificate,
+        key=settings.tls_key,
+        verify=settings.tls_verify,
     )
 
 

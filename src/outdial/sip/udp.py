@@ -111,8 +111,9 @@ def _bound_udp(host: str, port: int) -> socket.socket:
     return sock
 
 
-def shown_address(shown: str, host: str, port: int) -> str:
-    """host:port for Via and Contact: the public one if set, with the real port unless it has one.
+def shown_address(shown: str, host: str, port: int, *, own_port: bool = False) -> str:
+    """host:port for Via and Contact: the public one if set, with the real port unless it has one
+    (or `own_port` says that it is another listener's).
 
     A wildcard address is shown as that of the route to the outside.
     """
@@ -120,7 +121,7 @@ def shown_address(shown: str, host: str, port: int) -> str:
         return host_port(_own_address(host), port)
     bracket = shown.rfind("]")
     if ":" in shown[bracket + 1 :] and (bracket >= 0 or shown.count(":") == 1):
-        return shown
+        return host_port(shown.rpartition(":")[0].strip("[]"), port) if own_port else shown
     return host_port(shown.strip("[]"), port)
 
 

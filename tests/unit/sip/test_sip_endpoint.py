@@ -374,7 +374,7 @@ async def test_a_handler_that_raises_refuses_the_call(
 @pytest.mark.parametrize(
     ("uri", "status"),
     [
-        ("sips:x@127.0.0.1", 416),
+        ("sips:x@127.0.0.1", 503),
         ("sip:x@127.0.0.1;transport=ws", 416),
         ("tel:+1", 416),
         ("not a uri", 400),

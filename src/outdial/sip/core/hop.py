@@ -22,7 +22,6 @@ class Hop(NamedTuple):
     """Of a TLS connection that we open: whose certificate the far end must show and how it is
     checked, which is the transport's business. None for other transports, and where only a
     connection of the peer's own leads."""
-
     shown: str = ""
     """host:port that the peer is shown in place of `local`; "": that."""
 

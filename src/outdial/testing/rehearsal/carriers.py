@@ -6,6 +6,7 @@ Everything of Outdial but sockets and audio is the real thing: transactions, dia
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from outdial.sip.names import Answer
 from outdial.sip.plane import SipPlane
 from outdial.sip.resolver import Resolver
 from outdial.sip.sentry import Sentry
-from outdial.sip.tcp import TcpConnection, TcpPool
+from outdial.sip.tcp import Broke, Far, TcpConnection, TcpPool
 from outdial.sip.udp import Failed, Received, UdpListener
 from outdial.speech.speech import Speech
 from outdial.testing.carrier.carrier import Address, ScriptedCarrier
@@ -198,7 +199,7 @@ class _Connections(TcpPool):
         self,
         carriers: dict[str, ScriptedCarrier],
         received: Received,
-        failed: Failed,
+        failed: Broke,
         sentry: Sentry,
     ) -> None:
         super().__init__(received, failed, lambda host: True, sentry)
@@ -206,17 +207,13 @@ class _Connections(TcpPool):
         self.local = f"{HERE[0]}:{HERE[1]}"
         self._carriers = carriers
 
-    async def _connect(self, key: tuple[str, int]) -> None:
+    async def _open(self, far: Far) -> None:
         await asyncio.sleep(LATENCY_S)
-        waiting = self._waiting.pop(key, ())
-        carrier = self._carriers.get(key[0])
+        carrier = self._carriers.get(far.host)
         if carrier is None:
-            self._failed(*key)
-            return
-        connection = TcpConnection(self, inbound=False)
-        connection.connection_made(_Stream(key, carrier, connection))
-        for data in waiting:
-            connection.send(data)
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+        connection = self._dialled(far)
+        connection.connection_made(_Stream((far.host, far.port), carrier, connection))
 
 
 class _Way:

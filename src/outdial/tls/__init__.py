@@ -1,0 +1,1 @@
+"""TLS for SIP and HTTP: certificates read, checked against names, and watched on disk."""
