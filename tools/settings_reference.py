@@ -14,13 +14,22 @@ from pydantic.fields import FieldInfo
 from outdial import (
     config,
     config_encryption,
+    config_keys,
     config_registration,
     config_routes,
     config_tls,
     config_trunk,
 )
 
-_MODULES = (config, config_trunk, config_registration, config_encryption, config_tls, config_routes)
+_MODULES = (
+    config,
+    config_trunk,
+    config_keys,
+    config_registration,
+    config_encryption,
+    config_tls,
+    config_routes,
+)
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 
 _HEAD = """# Settings

@@ -35,6 +35,7 @@ from outdial.calls.minutes import Minutes
 from outdial.calls.numbers import check_destination, normalise
 from outdial.calls.rates import read_rates
 from outdial.calls.reception import Reception
+from outdial.calls.recording_files import RecordingFiles
 from outdial.calls.registry import Registry
 from outdial.calls.retention import Sweeper
 from outdial.calls.routes import Routes
@@ -57,7 +58,7 @@ from outdial.net.client import HttpClient
 from outdial.nodes.member import Member
 from outdial.nodes.metrics import NodeGauges
 from outdial.nodes.name import node_name
-from outdial.preflight import check_addresses, recordings_folder
+from outdial.preflight import check_addresses
 from outdial.sim.http import heard_router
 from outdial.sim.main import beside, start_carrier
 from outdial.sip.endpoint import SipEndpoint
@@ -152,7 +153,9 @@ class Server:
         settings, clock, stack = self.settings, self.clock, self._stack
         check_addresses(settings)
         available.check(settings)
-        recordings = recordings_folder(settings)
+        files = self.files = RecordingFiles.open(settings)
+        stack.callback(files.close)
+        recordings = files.folder
         playback.clear(recordings, clock.now())
         policy = AddressPolicy(settings.webhooks.allow_private, settings.webhooks.allow_ports)
         host, _, port = settings.http.listen.rpartition(":")
@@ -260,6 +263,7 @@ class Server:
             replays=Replays(self.store, self.deliverer, clock),
             numbers=numbers,
             recordings=Recordings(recordings, self.store.archive, journal, self.mp3s),
+            sealing=files.keys,
             mp3s=self.mp3s,
             bans=self.sip.sentry,
             trunks=TrunkBoard(self.trunks, plane.trunk_states),
@@ -280,7 +284,7 @@ class Server:
         sweeper = Sweeper(self.store.expiry, settings.retention, recordings, clock)
         sweeper.start()
         stack.push_async_callback(sweeper.stop)
-        strays = Strays(recordings, self.store.archive, clock)
+        strays = Strays(recordings, self.store.archive, clock, files.keys)
         strays.start()
         stack.push_async_callback(strays.stop)
         if self.member is not None:
@@ -304,8 +308,8 @@ class Server:
 
     async def _start_media(self) -> MediaSystem:
         encrypts = any(trunk.encryption != "off" for trunk in self.settings.trunks)
-        media = _media_settings(self.settings)
-        return await WorkerPool.start(media, self.clock, encrypts=encrypts)
+        media, sealed = _media_settings(self.settings), self.files.keys.seals
+        return await WorkerPool.start(media, self.clock, encrypts=encrypts, sealed=sealed)
 
     async def _start_signalling(self, take: Callable[[IncomingLeg], None]) -> Trunking:
         """`take` gets the calls towards us."""

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -23,6 +22,7 @@ from pydantic import (
 from outdial import config_checks as checks
 from outdial import config_file, template
 from outdial.config_encryption import TrunkEncryption
+from outdial.config_keys import Key as Key
 from outdial.config_registration import TrunkRegistration
 from outdial.config_routes import Route as Route
 from outdial.config_routes import check as check_routes
@@ -126,6 +126,11 @@ class Storage(_Section):
 
     recordings: str = "recordings"
     """Folder of the recordings and the faxes; made if it is not there."""
+    encryption_key_file: str = ""
+    """File of the keys that recordings and faxes are encrypted with, one a line, newest first, made
+    by `outdial recordings key rotate`. Empty, and no `encryption_keys`: they are not encrypted."""
+    encryption_keys: list[SecretStr] = []
+    """The keys themselves, newest first, before those of the file."""
     cache: str = ""
     """Folder of ready-to-play prompts; empty: ``outdial`` in the user's cache folder."""
     cache_max_mb: int = Field(512, ge=16)
@@ -257,40 +262,6 @@ class Policy(_Section):
     do_not_call: str = ""
     """File of numbers that are never dialled, one a line; read again when it changes. Empty: none.
     """
-
-
-class Key(_Section):
-    """An API key given in the settings."""
-
-    name: Annotated[str, Field(min_length=1)]
-    """What the key is called in logs and listings."""
-    key: Annotated[SecretStr, Field(min_length=1)]
-    """The key itself."""
-    previous_key: SecretStr = SecretStr("")
-    """Valid besides `key`, while programs change over to that. Empty: none."""
-    expires: Annotated[float | None, BeforeValidator(checks.optional_moment)] = None
-    """From when on it is not valid, e.g. "2027-01-31" or "2027-01-31T12:00:00Z". Without: never."""
-    scopes: Annotated[list[Literal["call", "read", "admin"]], Field(min_length=1)] = [
-        "call",
-        "read",
-        "admin",
-    ]
-    """What it may: call (place calls, change live ones), read (see everything), admin (numbers,
-    keys, bans, deleting recordings, sending callbacks again)."""
-    from_: Annotated[
-        list[Annotated[str, AfterValidator(checks.caller)]] | None, Field(alias="from")
-    ] = None
-    """Caller IDs that its calls may show: whole numbers, or beginnings such as "1800*". Without:
-    any."""
-    destinations: list[Annotated[str, AfterValidator(checks.prefix)]] | None = None
-    """Prefixes that its calls may go to, of those that `limits.destinations` allows. Without: all
-    of them."""
-    calls_per_second: float = Field(0, ge=0)
-    """Its calls dialled a second; more wait as `queued`. 0: no limit of its own."""
-    concurrent_calls: int = Field(0, ge=0)
-    """Its calls at once; more wait as `queued`. 0: no limit of its own."""
-    minutes_per_day: float = Field(0, ge=0)
-    """As `limits.minutes_per_day`, for its calls and their second legs. 0: no limit of its own."""
 
 
 class Trunk(TrunkIdentity, TrunkPath, TrunkRegistration, TrunkEncryption, TrunkSecrecy, _Section):

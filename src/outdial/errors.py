@@ -118,6 +118,10 @@ class SoundError(OutdialError):
     """An audio file could not be decoded, or is longer than allowed."""
 
 
+class StoredFileError(OutdialError):
+    """A recording or fax on the disk cannot be read."""
+
+
 class FaxError(OutdialError):
     """A fax cannot be received here, or what was received cannot be read."""
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import secrets
 import socket
-from pathlib import Path
 
 from outdial.config import Settings
 from outdial.errors import ConfigError
@@ -54,20 +52,3 @@ def _try_to_bind(key: str, kind: int, host: str, port: int) -> None:
             if in_use
             else "name an address of this machine",
         ) from None
-
-
-def recordings_folder(settings: Settings) -> Path:
-    """The folder, made if it is not there. Raises ConfigError unless it can be written."""
-    folder = Path(settings.storage.recordings).absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".outdial-{secrets.token_hex(4)}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ConfigError(
-            "storage.recordings",
-            f"{folder} cannot be written: {error.strerror or error}",
-            "name a folder that this user may write to",
-        ) from None
-    return folder

@@ -54,6 +54,7 @@ from outdial.store.records import (
     RecordingRecord,
     Usage,
 )
+from outdial.stored_file import SealingKeys
 from outdial.trunk_state import TrunkState
 
 KEY = "YOURSECRECTAPIKEY"
@@ -390,6 +391,7 @@ async def running(
     limits: Limits,
     store: record.Record | None = None,
     lists: Record | None = None,
+    sealing: SealingKeys | None = None,
 ) -> AsyncIterator[Door]:
     """The API under those limits, recordings in that folder; what it reads may be a real store."""
     lists = lists or Record()
@@ -404,6 +406,7 @@ async def running(
         replays=lists,
         numbers=CalledNumbers(given, lists.numbers, SystemClock()),
         recordings=Recordings(folder, lists.archive, lists.archive, mp3s),
+        sealing=sealing or SealingKeys(),
         mp3s=mp3s,
         bans=lists.bans,
         trunks=TrunkBoard(TRUNKS, lambda: lists.trunk_states),

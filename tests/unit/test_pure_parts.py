@@ -75,6 +75,7 @@ RANKS = {
     "config_file": 1,
     "config_encryption": 1, "config_tls": 1,
     "key_rules": 1,
+    "config_keys": 1, "stored_file": 1, "recording_keys": 3,
     "config": 2, "tls": 2, "sdp": 3, "net": 3, "store": 3,
     "keys": 4, "sip": 4, "media": 4, "speech": 4, "didml": 4, "webhooks": 4,
     "key_keeper": 5,

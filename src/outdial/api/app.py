@@ -13,6 +13,7 @@ import outdial
 from outdial.api import document, health, metrics, problems, v1, v2
 from outdial.api.api_keys import KeyRoutes
 from outdial.api.bans import BanList
+from outdial.api.faxes import FaxRoutes
 from outdial.api.intake import Intake
 from outdial.api.keys import Keys
 from outdial.api.rate import PostRate
@@ -26,6 +27,9 @@ from outdial.calls.service import CallService
 from outdial.clock import Clock, SystemClock
 from outdial.config import Settings
 from outdial.key_keeper import KeyKeeper
+from outdial.stored_file import SealingKeys
+
+_NO_KEYS = SealingKeys()
 
 
 class Api(FastAPI):
@@ -58,6 +62,7 @@ def create_app(
     replays: Replays,
     numbers: CalledNumbers,
     recordings: Recordings,
+    sealing: SealingKeys = _NO_KEYS,
     mp3s: Mp3s,
     bans: BanList,
     trunks: TrunkBoard,
@@ -96,7 +101,7 @@ def create_app(
     app.termination = v2.CallTermination(intake, keys, counters)
     problems.install(app)
     folder = Path(settings.storage.recordings).absolute()
-    sounds = RecordingRoutes(store, recordings, folder, mp3s)
+    sounds = RecordingRoutes(store, recordings, folder, mp3s, sealing)
     own = (
         v1.router(
             intake,
@@ -104,7 +109,7 @@ def create_app(
             replays,
             numbers,
             sounds,
-            folder,
+            FaxRoutes(store, folder, sealing),
             bans,
             trunks,
             keys,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,11 @@ from fastapi.responses import Response
 from outdial import ids
 from outdial.api import problems
 from outdial.api.record import Record
+from outdial.api.recordings import key_lost
 from outdial.calls import codes
 from outdial.errors import Refused
+from outdial.stored_file import KeyLost, SealingKeys, read_whole
 
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MOST_BYTES = 64 << 20
 """No fax is larger: the helper that writes them may not."""
 
@@ -25,9 +24,10 @@ _MOST_BYTES = 64 << 20
 class FaxRoutes:
     """The handler. `folder` is where the files are, named by our own ids only."""
 
-    def __init__(self, record: Record, folder: Path) -> None:
+    def __init__(self, record: Record, folder: Path, keys: SealingKeys) -> None:
         self._record = record
         self._folder = folder
+        self._keys = keys
 
     def add_to(self, routes: APIRouter) -> None:
         """Adds the handler with what the OpenAPI document says of it."""
@@ -36,22 +36,22 @@ class FaxRoutes:
     async def fax(self, sid: str) -> Response:
         """The pages that were received, as PDF."""
         known = ids.is_sid(sid, ids.FAX) and await self._record.fax(sid)
-        content = await asyncio.to_thread(_read, self._folder / f"{sid}.pdf") if known else None
+        path = self._folder / f"{sid}.pdf"
+        try:
+            content = await asyncio.to_thread(_read, path, self._keys) if known else None
+        except KeyLost as error:
+            raise key_lost("fax", error) from None
         if content is None:
             raise Refused(404, codes.UNKNOWN_FAX, "There is no fax with this sid", field="sid")
         return Response(content, media_type="application/pdf")
 
 
-def _read(path: Path) -> bytes | None:
-    """The plain file, links not followed; None when there is none."""
+def _read(path: Path, keys: SealingKeys) -> bytes | None:
+    """The plain file, links not followed; None when there is none. Raises KeyLost."""
     try:
-        file = os.open(path, _FLAGS)
+        return read_whole(path, keys, _MOST_BYTES)
     except OSError:
         return None
-    with os.fdopen(file, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            return None
-        return opened.read(_MOST_BYTES)
 
 
 _FAX: dict[str, Any] = {

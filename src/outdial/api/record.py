@@ -75,7 +75,9 @@ class Replays(Protocol):
 class Mp3s(Protocol):
     """Makes MP3 of recordings; `speech.mp3.Mp3s`."""
 
-    def chunks(self, path: Path, shape: Shape, start: int, end: int) -> AsyncIterator[bytes]: ...
+    def chunks(
+        self, path: Path, shape: Shape, start: int, end: int, key: bytes = b""
+    ) -> AsyncIterator[bytes]: ...
 
 
 async def known_call(record: Record, sid: str, field: str = "sid") -> CallRecord:

@@ -7,8 +7,6 @@ folder can lead out of it.
 from __future__ import annotations
 
 import asyncio
-import os
-import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,9 +28,9 @@ from outdial.errors import Refused, SoundError
 from outdial.speech.mp3 import Mp3Busy
 from outdial.speech.mp3_shape import WAV_HEAD_BYTES, Shape
 from outdial.store.records import RecordingFilter, RecordingRecord
+from outdial.stored_file import KeyLost, PlainFile, SealingKeys, open_file
 
 _CHUNK_BYTES = 1 << 16
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _Kind = Literal["call", "message", "conference"]
 
 
@@ -97,7 +95,15 @@ class RecordingList(BaseModel):
 class RecordingRoutes:
     """The handlers. `folder` is where the files are."""
 
-    def __init__(self, record: Record, recordings: Recordings, folder: Path, mp3s: Mp3s) -> None:
+    def __init__(
+        self,
+        record: Record,
+        recordings: Recordings,
+        folder: Path,
+        mp3s: Mp3s,
+        keys: SealingKeys,
+    ) -> None:
+        self._keys = keys
         self._record = record
         self._recordings = recordings
         self._folder = folder
@@ -154,28 +160,29 @@ class RecordingRoutes:
         """The file, or the part of it that a Range header asks for."""
         file = await self._open(sid)
         try:
-            size = os.fstat(file).st_size
+            size = file.size
             window = Window(request.headers, size, f'"{sid}-{size}"')
             chunks = _chunks(file, window.start, window.end) if _wants_sound(request) else None
-            return Part(window, chunks, "audio/wav", lambda: os.close(file))
+            return Part(window, chunks, "audio/wav", file.close)
         except BaseException:
-            os.close(file)
+            file.close()
             raise
 
     async def mp3(self, request: Request, sid: str) -> StreamingResponse:
         """The same as MP3, made while it is sent; ranges are those of the MP3."""
         file = await self._open(sid)
         try:
-            head, size = os.pread(file, WAV_HEAD_BYTES, 0), os.fstat(file).st_size
+            head, size = file.read(WAV_HEAD_BYTES, 0), file.size
+            key = file.seal.key if file.seal else b""
         finally:
-            os.close(file)
+            file.close()
         try:
             shape = Shape.of_wav(head, size)
             window = Window(request.headers, shape.size_bytes, f'"{sid}-{size}-mp3"')
             chunks = None
             if _wants_sound(request) and not window.is_fresh:
                 path = self._folder / f"{sid}.wav"
-                chunks = await _begun(self._mp3s.chunks(path, shape, window.start, window.end))
+                chunks = await _begun(self._mp3s.chunks(path, shape, window.start, window.end, key))
         except Mp3Busy as error:
             message = f"The recording cannot be made into MP3 now: {error}"
             raise Refused(503, codes.MP3_AWAY, message, retry_after_s=5) from None
@@ -184,13 +191,15 @@ class RecordingRoutes:
             raise Refused(406, codes.NO_MP3, message, field="sid") from None
         return Part(window, chunks, "audio/mpeg", lambda: None)
 
-    async def _open(self, sid: str) -> int:
-        """A descriptor of the recording's file. Raises Refused (404)."""
+    async def _open(self, sid: str) -> PlainFile:
+        """The recording's file, open. Raises Refused (404, 503)."""
         await self._known(sid)
-        file = _open(self._folder / f"{sid}.wav")
-        if file is None:
-            raise _unknown()
-        return file
+        try:
+            return open_file(self._folder / f"{sid}.wav", self._keys)
+        except OSError:
+            raise _unknown() from None
+        except KeyLost as error:
+            raise key_lost("recording", error) from None
 
     async def _known(self, sid: str) -> RecordingRecord:
         """Raises Refused (404)."""
@@ -209,21 +218,15 @@ def _wants_sound(request: Request) -> bool:
     return request.method != "HEAD"
 
 
-def _open(path: Path) -> int | None:
-    """A descriptor of the plain file; None when there is none."""
-    try:
-        file = os.open(path, _FLAGS)
-    except OSError:
-        return None
-    if stat.S_ISREG(os.fstat(file).st_mode):
-        return file
-    os.close(file)
-    return None
+def key_lost(what: str, error: KeyLost) -> Refused:
+    """It is there, and cannot be read."""
+    message = f"The {what} cannot be read: {error}"
+    return Refused(503, codes.KEY_LOST, message, field="sid", retry_after_s=60)
 
 
-async def _chunks(file: int, start: int, end: int) -> AsyncIterator[bytes]:
+async def _chunks(file: PlainFile, start: int, end: int) -> AsyncIterator[bytes]:
     while start < end:
-        chunk = await asyncio.to_thread(os.pread, file, min(_CHUNK_BYTES, end - start), start)
+        chunk = await asyncio.to_thread(file.read, min(_CHUNK_BYTES, end - start), start)
         if not chunk:
             raise OSError("the recording became shorter while it was sent")
         start += len(chunk)

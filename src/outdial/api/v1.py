@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -39,7 +38,7 @@ def router(
     replays: Replays,
     numbers: CalledNumbers,
     recordings: RecordingRoutes,
-    faxes: Path,
+    faxes: FaxRoutes,
     bans: BanList,
     trunks: TrunkBoard,
     key_ring: keys.Keys,
@@ -47,7 +46,7 @@ def router(
     clock: Clock,
     max_document_bytes: int,
 ) -> APIRouter:
-    """The routes. `faxes` is the folder of the PDF files."""
+    """The routes."""
 
     async def authenticated(request: Request, documented: _Bearer) -> None:
         presented = keys.from_headers(request.scope["headers"])
@@ -63,7 +62,7 @@ def router(
     DeliveryRoutes(intake, record, replays).add_to(routes)
     NumberRoutes(intake, numbers).add_to(routes)
     recordings.add_to(routes)
-    FaxRoutes(record, faxes).add_to(routes)
+    faxes.add_to(routes)
     BanRoutes(bans).add_to(routes)
     TrunkRoutes(trunks, intake.calls).add_to(routes)
     key_routes.add_to(routes)

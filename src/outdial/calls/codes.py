@@ -128,3 +128,5 @@ RECORDING_STAYS = 50303
 """The file of a recording that was to be deleted cannot be removed."""
 MP3_AWAY = 50304
 """The recording cannot be made into MP3 now."""
+KEY_LOST = 50305
+"""The recording or fax is encrypted with a key that the settings do not have."""

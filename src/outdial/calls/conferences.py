@@ -15,6 +15,7 @@ from outdial.didml.run.host import ConferencePlan, DialEnd, Params
 from outdial.errors import MediaUnavailable
 from outdial.legs import MediaEvent, MediaLost, MediaStats, RecordingDone, RecordingPlan
 from outdial.store.records import Change, RecordingRecord
+from outdial.stored_file import NO_SEAL
 
 if TYPE_CHECKING:
     from outdial.calls.leg import CallLeg
@@ -182,7 +183,9 @@ class Conference:
         )
         path = str(self._services.recordings / record.path)
         try:
-            self._room.record(RecordingPlan(sid, path, channels=1))
+            seal = self._services.sealing.new() or NO_SEAL
+            plan = RecordingPlan(sid, path, channels=1, seal_head=seal.head, seal_key=seal.key)
+            self._room.record(plan)
         except MediaUnavailable as error:
             attendee.leg.note("warning", text=f"the conference is not recorded: {error}")
             return

@@ -99,6 +99,7 @@ class Fax:
         stream = services.media.open(f"{leg.sid} fax", _ignore, near=leg.media)
         reception: Reception | None = None
         path = self._faxes.folder / f"{self.sid}.pdf"
+        drafts = services.copies or self._faxes.folder
         try:
             address = services.settings.media.address
             reception = await Reception.begin(
@@ -109,6 +110,8 @@ class Fax:
                     leg.call.to_number,
                     path,
                     self._longest_s,
+                    drafts,
+                    services.sealing.new(),
                 )
             )
             leg.media.stop_playing()
@@ -125,7 +128,7 @@ class Fax:
                 await reception.close()
                 # of a helper that came to no end of its own
                 await asyncio.to_thread(
-                    _remove, path.with_suffix(".tif"), path.with_suffix(".part")
+                    _remove, drafts / f"{self.sid}.tif", path.with_suffix(".part")
                 )
 
     async def _until_end(self, reception: Reception) -> Received:

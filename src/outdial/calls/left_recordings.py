@@ -22,6 +22,7 @@ from outdial.calls.archive import ENDINGS, remove_files
 from outdial.clock import Clock
 from outdial.errors import StoreUnavailable
 from outdial.store.records import EventRecord, RecordingRecord
+from outdial.stored_file import KeyLost, SealingKeys, open_file
 
 QUIET_S = 900.0
 """Nobody records into a file that was not written to for so long."""
@@ -32,6 +33,7 @@ PAUSE_S = 0.1
 
 _HEAD = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _RATE_HZ = 8000
+_NO_KEYS = SealingKeys()
 
 _log = log.get("recordings")
 
@@ -58,14 +60,18 @@ def begun(events: Iterable[EventRecord]) -> list[Begun]:
 
 
 async def recover(
-    folder: Path, call_sid: str, recordings: Sequence[Begun], wall_time: float
+    folder: Path,
+    call_sid: str,
+    recordings: Sequence[Begun],
+    wall_time: float,
+    keys: SealingKeys = _NO_KEYS,
 ) -> list[RecordingRecord]:
     """Rows for those whose files are here, each made whole. The others are elsewhere or nowhere."""
     rows = []
     for one in recordings:
         try:
-            found = await asyncio.to_thread(finish, folder, one.sid)
-        except OSError as error:
+            found = await asyncio.to_thread(finish, folder, one.sid, keys)
+        except (OSError, KeyLost) as error:
             _log.warning("recording.left_behind", recording=one.sid, reason=str(error))
             continue
         if found is not None:
@@ -82,31 +88,31 @@ class Finished:
     size_bytes: int
 
 
-def finish(folder: Path, sid: str) -> Finished | None:
+def finish(folder: Path, sid: str, keys: SealingKeys = _NO_KEYS) -> Finished | None:
     """Makes the header of a recording tell what is there; None when there is no recording.
 
     What was cut off within a sample goes, and so do the prompts of one who was listening to it, and
-    a file without any sound. Links are not followed. Raises OSError.
+    a file without any sound. Links are not followed. Raises OSError, KeyLost.
     """
     for ending in ENDINGS[1:]:
         (folder / f"{sid}{ending}").unlink(missing_ok=True)
     try:
-        file = os.open(folder / f"{sid}.wav", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        file = open_file(folder / f"{sid}.wav", keys, to_change=True)
     except FileNotFoundError:
         return None
     try:
-        head, there = os.pread(file, _HEAD.size, 0), os.fstat(file).st_size
+        head, there = file.read(_HEAD.size, 0), file.size
         channels = _channels(head)
         if channels and there > _HEAD.size:
             frame = 2 * channels
             size = there - _HEAD.size
             size -= size % frame
-            os.ftruncate(file, _HEAD.size + size)
-            os.pwrite(file, struct.pack("<I", 36 + size), 4)
-            os.pwrite(file, struct.pack("<I", size), 40)
+            file.cut(_HEAD.size + size)
+            file.put(struct.pack("<I", 36 + size), 4)
+            file.put(struct.pack("<I", size), 40)
             return Finished(channels, size // frame * 1000 // _RATE_HZ, _HEAD.size + size)
     finally:
-        os.close(file)
+        file.close()
     remove_files(folder, sid)
     return None
 
@@ -148,9 +154,16 @@ class Strays:
     """Looks through the folder at the start and once a day, a little at a time."""
 
     def __init__(
-        self, folder: Path, known: KnownRecordings, clock: Clock, *, pause_s: float = PAUSE_S
+        self,
+        folder: Path,
+        known: KnownRecordings,
+        clock: Clock,
+        keys: SealingKeys = _NO_KEYS,
+        *,
+        pause_s: float = PAUSE_S,
     ) -> None:
         self._folder = folder
+        self._keys = keys
         self._known = known
         self._clock = clock
         self._pause_s = pause_s
@@ -196,7 +209,7 @@ class Strays:
 
     async def _take_in(self, sid: str) -> bool:
         before = self._clock.now() - QUIET_S
-        found = await asyncio.to_thread(_finish_if_quiet, self._folder, sid, before)
+        found = await asyncio.to_thread(_finish_if_quiet, self._folder, sid, before, self._keys)
         if found is None:
             return False
         finished, written_at = found
@@ -213,15 +226,17 @@ def _sids(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
             yield sid
 
 
-def _finish_if_quiet(folder: Path, sid: str, before: float) -> tuple[Finished, float] | None:
+def _finish_if_quiet(
+    folder: Path, sid: str, before: float, keys: SealingKeys
+) -> tuple[Finished, float] | None:
     """The recording and when it was last written to; None when it may still be."""
     path = folder / f"{sid}.wav"
     try:
         written_at = path.stat(follow_symlinks=False).st_mtime
         if path.is_symlink() or written_at >= before:
             return None
-        finished = finish(folder, sid)
-    except OSError as error:
+        finished = finish(folder, sid, keys)
+    except (OSError, KeyLost) as error:
         _log.warning("recording.left_behind", recording=sid, reason=str(error))
         return None
     return None if finished is None else (finished, written_at)

@@ -18,6 +18,7 @@ from outdial.calls.leg import CallLeg
 from outdial.calls.services import Services
 from outdial.errors import SoundError
 from outdial.legs import Clip
+from outdial.stored_file import KeyLost, read_whole
 
 FOLDER = "playing"
 """In the recordings folder."""
@@ -62,15 +63,17 @@ class Playback:
 
     def _prompt(self, path: Path) -> Path:
         """Where its prompt is, without the law."""
-        return path.parent / FOLDER / f"{path.stem}-{self._name}"
+        folder = self._services.copies or path.parent / FOLDER
+        return folder / f"{path.stem}-{self._name}"
 
     def _read(self, path: Path) -> bytes:
         most = self._services.settings.didml.max_sound_bytes
         try:
-            with path.open("rb") as file:
-                wav = file.read(most + 1)
+            wav = read_whole(path, self._services.sealing, most + 1)
         except OSError as error:
             raise SoundError(f"the recording cannot be read: {error.strerror}") from None
+        except KeyLost as error:
+            raise SoundError(f"the recording cannot be read: {error}") from None
         if len(wav) > most:
             raise SoundError(f"the recording is larger than didml.max_sound_bytes ({most})")
         return wav

@@ -14,6 +14,7 @@ from outdial.didml.run.host import TakeEnd
 from outdial.errors import SoundError, StoreUnavailable
 from outdial.legs import Clip, MediaLeg, RecordingDone, RecordingPlan
 from outdial.store.records import Change, RecordingRecord
+from outdial.stored_file import NO_SEAL, KeyLost, read_whole
 
 MIN_SOUND_MS = 200
 """A message with less sound is empty: a click is none."""
@@ -130,12 +131,20 @@ class Recording:
         return await asyncio.shield(self._decoding)
 
     async def _decode(self) -> Clip:
+        services = self._recordings.services
         try:
-            wav = await asyncio.to_thread(self.path.read_bytes)
+            wav = await asyncio.to_thread(read_whole, self.path, services.sealing)
         except OSError as error:
             raise SoundError(f"the recording cannot be read: {error.strerror}") from None
-        path = str(self.path.with_suffix(""))
-        return await self._recordings.services.sounds.decoded(wav, path)
+        except KeyLost as error:
+            raise SoundError(f"the recording cannot be read: {error}") from None
+        return await services.sounds.decoded(wav, str(self._prompt))
+
+    @property
+    def _prompt(self) -> Path:
+        """Where it is as a prompt, without the law."""
+        folder = self._recordings.services.copies or self.path.parent
+        return folder / self.path.stem
 
     async def _forget_clip(self) -> None:
         """What somebody said is in no other file than its own; a worker that plays it has it."""
@@ -144,7 +153,7 @@ class Recording:
             return
         await asyncio.gather(decoding, return_exceptions=True)
         for suffix in (".ulaw", ".alaw"):
-            await asyncio.to_thread(self.path.with_suffix(suffix).unlink, missing_ok=True)
+            await asyncio.to_thread(self._prompt.with_suffix(suffix).unlink, missing_ok=True)
 
     @property
     def path(self) -> Path:
@@ -229,7 +238,8 @@ class Recordings:
     ) -> Recording:
         sid = sid or ids.new(ids.RECORDING)
         path = str(self.services.recordings / f"{sid}.wav")
-        plan = RecordingPlan(sid, path, channels, longest_s, silence_s)
+        seal = self.services.sealing.new() or NO_SEAL
+        plan = RecordingPlan(sid, path, channels, longest_s, silence_s, seal.head, seal.key)
         recording = self._all[sid] = Recording(self, media, plan)
         return recording
 

@@ -64,7 +64,9 @@ async def resume(
     leg = CallLeg(services, call, plan, subscription, next_seq=next_seq)
     keep(leg)
     lost = [one for one in recordings if await store.recording(one.sid) is None]
-    leg.recordings.recover(await recover(services.recordings, call.sid, lost, now))
+    leg.recordings.recover(
+        await recover(services.recordings, call.sid, lost, now, services.sealing)
+    )
     ladder = await store.ladder(call.sid) if call.dialog is not None else ()
     leg.abandon(_CRASHED, call.created_at if last is None else last.at, ladder)
     return None

@@ -23,6 +23,7 @@ from outdial.clock import Clock
 from outdial.config import Settings
 from outdial.key_rules import KeyBook
 from outdial.legs import Clip, MediaPlane, SignallingPlane
+from outdial.stored_file import SealingKeys
 
 
 class HttpResponse(Protocol):
@@ -123,6 +124,10 @@ class Services:
     """Where work that outlives its caller runs."""
     sdp_session_id: Callable[[], int]
     """A fresh session id for an SDP origin line."""
+    sealing: SealingKeys = field(default_factory=SealingKeys)
+    """What recordings and faxes are sealed with."""
+    copies: Path | None = None
+    """Where a recording may be in clear while it is played; None: beside it."""
     keys: KeyBook = field(default_factory=KeyBook)
     """What each API key may do."""
     conferences: Conferences = field(default_factory=Conferences)

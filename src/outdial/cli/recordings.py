@@ -14,11 +14,18 @@ from outdial.cli.new_file import new_file
 from outdial.cli.options import Config, Json, Key, Server, print_line
 
 app = typer.Typer(
-    help="List, fetch and delete the recordings of a running server.",
+    help="List, fetch and delete the recordings of a running server; keep them encrypted.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
+
+key_app = typer.Typer(
+    help="The keys that recordings and faxes are encrypted with.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(key_app, name="key")
 
 Sid = Annotated[str, typer.Argument(metavar="SID", help="RE and 32 hex digits.")]
 
@@ -114,3 +121,78 @@ def recordings_rm(
     connect(config, server, key).delete(f"/v1/recordings/{quote(sid, safe='')}")
     told = {"sid": sid, "deleted": True}
     print_line(json.dumps(told) if as_json else f"{escape(sid)}  deleted")
+
+
+@app.command("decrypt")
+def recordings_decrypt(
+    file: Annotated[Path, typer.Argument(help="A recording or fax of storage.recordings.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="File; - for standard output; else by its name.")
+    ] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Write an encrypted recording or fax in clear into a file. No server needs to run.
+
+    One that is not encrypted is copied. A file that is there is not written over.
+    """
+    from outdial import recording_keys
+    from outdial.cli.files import settings_of
+    from outdial.errors import StoredFileError
+    from outdial.log import escape
+    from outdial.stored_file import open_file
+
+    keys = recording_keys.of_settings(settings_of(config).storage)
+    try:
+        stored = open_file(file, keys)
+        try:
+            if output == "-":
+                stored.copy_to(sys.stdout.buffer.write)
+                sys.stdout.buffer.flush()
+                return
+            target = Path(output or file.name)
+            with new_file(target) as made:
+                size = stored.copy_to(made.write)
+        finally:
+            stored.close()
+    except OSError as error:
+        raise StoredFileError(f"{file} cannot be read: {error.strerror or error}") from None
+    told = {"file": str(target), "size_bytes": size}
+    print_line(json.dumps(told) if as_json else f"{escape(str(target))}  {size} bytes")
+
+
+@key_app.command("rotate")
+def key_rotate(config: Config = None, as_json: Json = False) -> None:
+    """Put a new key first into storage.encryption_key_file, which is made if it is not there.
+
+    It encrypts what servers record after their next start; the keys before it stay, to decrypt.
+    Keep a copy of the file where the recordings are not: without it they are lost.
+    """
+    from outdial import recording_keys
+    from outdial.cli.files import settings_of
+    from outdial.errors import ConfigError
+
+    name = settings_of(config).storage.encryption_key_file
+    if not name:
+        raise ConfigError(
+            "storage.encryption_key_file", "is not set", "name the file, e.g. recordings.keys"
+        )
+    _tell_keys(recording_keys.rotate(Path(name).absolute()), as_json=as_json)
+
+
+@key_app.command("ls")
+def key_ls(config: Config = None, as_json: Json = False) -> None:
+    """List the ids of the keys, newest first, which tell nothing of them."""
+    from outdial import recording_keys
+    from outdial.cli.files import settings_of
+
+    keys = recording_keys.of_settings(settings_of(config).storage)
+    _tell_keys(keys.ids, as_json=as_json)
+
+
+def _tell_keys(ids: list[str], *, as_json: bool) -> None:
+    for place, name in enumerate(ids):
+        told = {"id": name, "encrypts": not place}
+        print_line(
+            json.dumps(told) if as_json else f"{name}  {'' if place else 'encrypts'}".strip()
+        )

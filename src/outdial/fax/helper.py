@@ -1,9 +1,10 @@
 """A process that receives one fax: RTP in, RTP out, a PDF in the end.
 
 ``python -m outdial.fax.helper``; `receiver` starts it. Its first line of input is a JSON object:
-{address, port, payload_type, ident, path, longest_s}. It answers in lines of JSON on its output:
-{"port": n} once it listens, {"pages": n} whenever a page was confirmed, and last {"end": {...}}. An
-input line ``hang-up`` says that the call is over; the end of the input, that nobody wants the fax.
+{address, port, payload_type, ident, path, longest_s, draft, seal}. It answers in lines of JSON on
+its output: {"port": n} once it listens, {"pages": n} whenever a page was confirmed, and last
+{"end": {...}}. An input line ``hang-up`` says that the call is over; the end of the input, that
+nobody wants the fax.
 
 Whatever happens here, a crash in the library included, harms nothing but this fax.
 """
@@ -27,6 +28,7 @@ from outdial.errors import FaxError
 from outdial.fax import document, spandsp
 from outdial.fax.intake import Intake
 from outdial.media.core.pcm import audioop
+from outdial.stored_file import Seal, create
 
 _MEMORY_BYTES: Final = 512 << 20
 _FILE_BYTES: Final = 64 << 20
@@ -144,7 +146,7 @@ def tell(what: dict[str, Any]) -> None:
 def receive(order: dict[str, Any]) -> dict[str, Any]:
     """Receives the fax; what became of it. The PDF is at ``path`` if it has pages."""
     path = Path(order["path"])
-    draft = path.with_suffix(".tif")
+    draft, content = Path(order["draft"]), b""
     terminal = spandsp.Terminal(spandsp.load(), calling=False, ident=order["ident"], file=draft)
     try:
         line = Line(order["address"], order["port"], order["payload_type"])
@@ -156,14 +158,15 @@ def receive(order: dict[str, Any]) -> dict[str, Any]:
         # some hang up in place of the last word, when all has been confirmed
         is_whole = bool(pages) and (terminal.ended == 0 or terminal.is_whole)
         if pages:
-            _write(path, document.to_pdf(pages, f"Fax to {order['ident']}"))
+            content = document.to_pdf(pages, f"Fax to {order['ident']}")
+            _write(path, content, order["seal"])
         return {
             "ok": is_whole,
             "reason": "" if is_whole else terminal.reason,
             "pages": len(pages),
             "confirmed": terminal.pages,
             "from": terminal.far_ident,
-            "bytes": path.stat().st_size if pages else 0,
+            "bytes": len(content),
             "lost": line.intake.lost + line.intake.late,
         }
     finally:
@@ -171,10 +174,14 @@ def receive(order: dict[str, Any]) -> dict[str, Any]:
         draft.unlink(missing_ok=True)
 
 
-def _write(path: Path, content: bytes) -> None:
-    """All of it or nothing."""
+def _write(path: Path, content: bytes, seal: list[str] | None) -> None:
+    """All of it or nothing; sealed, if there is something to do it with."""
     part = path.with_suffix(".part")
-    part.write_bytes(content)
+    file = create(part, Seal(*map(bytes.fromhex, seal)) if seal else None)
+    try:
+        file.append(content)
+    finally:
+        file.close()
     part.replace(path)
 
 

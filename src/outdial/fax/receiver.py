@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from outdial import log
 from outdial.errors import FaxError
 from outdial.fax import spandsp
+from outdial.stored_file import Seal
 
 PACKAGE = spandsp.PACKAGE
 START_S = 10.0
@@ -42,6 +43,10 @@ class FaxOrder:
     path: Path
     """Where the PDF goes."""
     longest_s: float
+    drafts: Path
+    """Folder of what is not yet a PDF."""
+    seal: Seal | None = field(default=None, repr=False)
+    """What the PDF is sealed with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +187,8 @@ def _order_json(order: FaxOrder) -> dict[str, Any]:
         "ident": order.ident,
         "path": str(order.path),
         "longest_s": order.longest_s,
+        "draft": str(order.drafts / f"{order.path.stem}.tif"),
+        "seal": [part.hex() for part in order.seal] if order.seal else None,
     }
 
 

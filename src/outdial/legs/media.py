@@ -225,6 +225,9 @@ class RecordingPlan:
     silence_s: float = 0.0
     """The recording ends by itself, and is cut there, when the far end was silent for so long; 0:
     it does not."""
+    seal_head: bytes = b""
+    """What the file is sealed with, as `stored_file.Seal` has it; b"": with nothing."""
+    seal_key: bytes = field(default=b"", repr=False)
 
 
 class MediaLeg(Protocol):

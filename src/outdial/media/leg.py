@@ -127,7 +127,8 @@ class Leg:
 
     def record(self, plan: RecordingPlan) -> None:
         order = wire.RecordOrder(
-            *(plan.recording_id, plan.path, plan.channels, plan.max_duration_s, plan.silence_s)
+            *(plan.recording_id, plan.path, plan.channels, plan.max_duration_s, plan.silence_s),
+            *(plan.seal_head, plan.seal_key),
         )
         self._command(wire.RECORD, wire.pack_record(order))
 

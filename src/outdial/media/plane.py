@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from outdial import log
@@ -76,9 +76,9 @@ class Worker:
         settings: Media,
         ports: tuple[int, int],
         clock: Clock,
-        *,
-        encrypts: bool = False,
+        more: Sequence[str] = (),
     ) -> None:
+        """`more`: further arguments of the process."""
         self.index = index
         self.address = settings.address
         self.shown_address = settings.public_address or settings.address
@@ -88,8 +88,7 @@ class Worker:
         """By number, which is one of a stream."""
         self.free_ports: deque[int] = deque()
         self.restarts = 0
-        self._arguments = [settings.address, str(ports[0]), str(ports[1]), settings.country]
-        self._arguments += ["srtp"] * encrypts
+        self._arguments = [settings.address, *map(str, ports), settings.country, *more]
         self._clock = clock
         self._next_stream = 1
         self._socket: socket.socket | None = None
@@ -433,18 +432,17 @@ class WorkerPool:
         self._workers = workers
 
     @classmethod
-    async def start(cls, settings: Media, clock: Clock, *, encrypts: bool = False) -> WorkerPool:
-        """Starts the workers; `encrypts`: with SRTP loaded beforehand.
+    async def start(
+        cls, settings: Media, clock: Clock, *, encrypts: bool = False, sealed: bool = False
+    ) -> WorkerPool:
+        """Starts the workers; with SRTP loaded beforehand (`encrypts`), and what seals recordings
+        (`sealed`).
 
         Raises ConfigError for the settings, else MediaUnavailable.
         """
         ports = parse_ports(settings.ports)
-        pool = cls(
-            [
-                Worker(n, settings, ports, clock, encrypts=encrypts)
-                for n in range(worker_count(settings))
-            ]
-        )
+        more = ["srtp"] * encrypts + ["sealed"] * sealed
+        pool = cls([Worker(n, settings, ports, clock, more) for n in range(worker_count(settings))])
         try:
             await asyncio.gather(*(worker.start() for worker in pool._workers))
         except BaseException:

@@ -125,7 +125,8 @@ class WorkerRoom:
         if not self._parts:
             raise MediaUnavailable("nobody is in the room")
         order = wire.RecordOrder(
-            *(plan.recording_id, plan.path, 1, plan.max_duration_s, plan.silence_s)
+            *(plan.recording_id, plan.path, 1, plan.max_duration_s, plan.silence_s),
+            *(plan.seal_head, plan.seal_key),
         )
         self._hub.command(wire.RECORD, wire.pack_record(order))
 

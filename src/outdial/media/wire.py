@@ -292,17 +292,22 @@ class RecordOrder(NamedTuple):
     channels: int
     max_duration_s: float
     silence_s: float = 0.0
+    seal_head: bytes = b""
+    """What the file is sealed with (`stored_file.Seal`); b"": with nothing."""
+    seal_key: bytes = b""
 
 
 def pack_record(order: RecordOrder) -> bytes:
     head = _RECORD.pack(order.channels, order.max_duration_s, order.silence_s)
-    return head + pack_text(order.recording_id, order.path)
+    sealed = pack_text(order.seal_head.hex(), order.seal_key.hex())
+    return head + pack_text(order.recording_id, order.path) + sealed
 
 
 def unpack_record(payload: bytes) -> RecordOrder:
     channels, longest, silence = _RECORD.unpack_from(payload)
-    recording_id, path = unpack_text(payload, _RECORD.size, 2)
-    return RecordOrder(recording_id, path, channels, longest, silence)
+    recording_id, path, head, key = unpack_text(payload, _RECORD.size, 4)
+    sealed = bytes.fromhex(head), bytes.fromhex(key)
+    return RecordOrder(recording_id, path, channels, longest, silence, *sealed)
 
 
 class Recorded(NamedTuple):

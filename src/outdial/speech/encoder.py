@@ -6,12 +6,11 @@ is before it; see `mp3_shape` for how the parts make one file.
 
 from __future__ import annotations
 
-import os
-
 import av
 
 from outdial.errors import SoundError
 from outdial.speech.mp3_shape import FRAME_SAMPLES, SKIPPED, WAV_HEAD_BYTES, bit_rate
+from outdial.stored_file import open_sealed
 
 _RATE_HZ = 8000
 _WARM_UP = 8
@@ -22,23 +21,24 @@ _MORE = 8
 """Frames of silence that may have to follow until the coder has given all."""
 
 
-def encode(path: str, channels: int, first: int, count: int) -> bytes:
-    """Frames `first` to ``first + count`` of the recording. Raises SoundError and OSError."""
+def encode(path: str, channels: int, first: int, count: int, key: bytes = b"") -> bytes:
+    """Frames `first` to ``first + count`` of the recording, whose file is sealed with `key` if
+    there is one. Raises SoundError and OSError."""
     start = first + SKIPPED  # in the coder's own count
     begin = max(0, start - _WARM_UP)
     coder = _coder(channels)
     frame_bytes = FRAME_SAMPLES * 2 * channels
     frames: list[bytes] = []
     wanted = start - begin + count
-    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    file = open_sealed(path, key)
     try:
         for number in range(begin, begin + wanted + _MORE):
             at = WAV_HEAD_BYTES + number * frame_bytes
-            frames += _coded(coder, os.pread(file, frame_bytes, at), channels)
+            frames += _coded(coder, file.read(frame_bytes, at), channels)
             if len(frames) >= wanted:
                 return b"".join(frames[start - begin : wanted])
     finally:
-        os.close(file)
+        file.close()
     raise SoundError("the MP3 coder gave too few frames")
 
 

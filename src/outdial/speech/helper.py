@@ -5,8 +5,9 @@ standard input and output. Everything here may block: nothing else runs in the p
 when its input does, so it cannot outlive the process that started it.
 
 Requests (``job``): ``describe`` {engine}; ``speak`` {engine, voice, rate_wpm, text, path};
-``decode`` {path, max_s} with the file as body; ``mp3`` {path, channels, first, count}. Replies:
-{"samples"}, {"version", "languages"}, or {} with MP3 frames as body; {"error"} with one sentence.
+``decode`` {path, max_s} with the file as body; ``mp3`` {path, channels, first, count, key}.
+Replies: {"samples"}, {"version", "languages"}, or {} with MP3 frames as body; {"error"} with one
+sentence.
 """
 
 from __future__ import annotations
@@ -82,7 +83,13 @@ class Jobs:
         return {"samples": audio.write_clip(chunks, head["path"])}
 
     def _mp3(self, head: frames.Head) -> bytes:
-        return encoder.encode(head["path"], head["channels"], head["first"], head["count"])
+        return encoder.encode(
+            head["path"],
+            head["channels"],
+            head["first"],
+            head["count"],
+            bytes.fromhex(head["key"]),
+        )
 
 
 def main() -> None:

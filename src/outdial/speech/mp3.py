@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class Part:
     path: str
     shape: Shape
     number: int
+    key: str = field(default="", repr=False)
+    """Of its file, if that is sealed; hex."""
 
     @property
     def first(self) -> int:
@@ -63,8 +65,10 @@ class Mp3s:
         self._waiting = 0
         self._kept: OrderedDict[Part, bytes] = OrderedDict()
 
-    async def chunks(self, path: Path, shape: Shape, start: int, end: int) -> AsyncIterator[bytes]:
-        """Bytes `start` to `end` of the recording's MP3.
+    async def chunks(
+        self, path: Path, shape: Shape, start: int, end: int, key: bytes = b""
+    ) -> AsyncIterator[bytes]:
+        """Bytes `start` to `end` of the recording's MP3. `key`: what its file is sealed with.
 
         Raises SoundError, which is Mp3Busy when there is too much to do. A recording whose file
         goes away meanwhile cannot be sent to its end.
@@ -73,7 +77,7 @@ class Mp3s:
         while start < end:
             number = start // part_bytes
             begin = number * part_bytes
-            data = await self._part(Part(str(path), shape, number))
+            data = await self._part(Part(str(path), shape, number, key.hex()))
             piece = data[start - begin : end - begin]
             start += len(piece)
             yield piece
@@ -116,6 +120,7 @@ class Mp3s:
         job = {
             "job": "mp3",
             "path": part.path,
+            "key": part.key,
             "channels": part.shape.channels,
             "first": part.first,
             "count": part.count,

@@ -14,9 +14,11 @@ from outdial import ids
 from outdial.calls import left_recordings
 from outdial.calls.left_recordings import Begun, Finished, Strays, begun, finish, recover
 from outdial.store.records import EventRecord, RecordingRecord
+from outdial.stored_file import PIECE_BYTES, KeyLost, SealingKeys, create, read_whole
 from outdial.testing import audio
 from outdial.testing.clock import FakeClock
 
+KEYS = SealingKeys([b"k" * 32])
 SID, OTHER = ids.new(ids.RECORDING), ids.new(ids.RECORDING)
 
 
@@ -51,6 +53,45 @@ def test_the_header_says_what_is_there(tmp_path: Path, channels: int, extra: int
     assert struct.unpack("<I", path.read_bytes()[40:44]) == (size - 44,)
     assert [sound.duration_s for sound in audio.read_wav(path)] == [1.5] * channels
     assert finish(tmp_path, SID) == Finished(channels, 1500, size), "a second time is the same"
+
+
+def seal(path: Path, keys: SealingKeys, torn: int = 0) -> Path:
+    """The same file, sealed, and cut off where a crash did it."""
+    content = path.read_bytes()
+    file = create(path, keys.new())
+    file.append(content)
+    file.close()
+    os.truncate(path, path.stat().st_size - torn)
+    return path
+
+
+@pytest.mark.parametrize("torn", [0, 1, 50, 3000])
+def test_a_sealed_one_is_made_whole_too(tmp_path: Path, torn: int) -> None:
+    path = seal(keep(tmp_path, broken(1.5, 2)), KEYS, torn)
+    found = finish(tmp_path, SID, KEYS)
+    assert found is not None
+    size = found.size_bytes
+    assert 48_044 - PIECE_BYTES - torn <= size <= 48_044 and size % 4 == 0
+    assert b"RIFF" not in path.read_bytes()
+    wav = read_whole(path, KEYS)
+    assert len(wav) == size
+    assert struct.unpack("<I", wav[40:44]) == (size - 44,)
+    assert wav[44:] == broken(1.5, 2)[44:size]
+    assert finish(tmp_path, SID, KEYS) == found, "a second time is the same"
+
+
+async def test_one_whose_key_is_lost_stays_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = seal(keep(tmp_path, broken(1.5)), KEYS)
+    before = path.read_bytes()
+    with pytest.raises(KeyLost):
+        finish(tmp_path, SID, SealingKeys())
+    begun_ = [Begun(SID, 0.0, False)]
+    assert await recover(tmp_path, "CA", begun_, 1.0, SealingKeys([b"x" * 32])) == []
+    assert path.read_bytes() == before
+    (row,) = await recover(tmp_path, "CA", begun_, 1.0, KEYS)
+    assert row.duration_ms == 1500
 
 
 @pytest.mark.parametrize("data", [b"", b"RIFF", broken(0.0), b"not a recording at all" * 10])

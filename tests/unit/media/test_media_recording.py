@@ -21,6 +21,7 @@ from outdial.media.core.timeline import Timeline
 from outdial.media.plane import WorkerPool
 from outdial.media.wire import RecordOrder
 from outdial.media.worker.recorder import Batch, Recorder
+from outdial.stored_file import SealingKeys, open_file
 
 MakeClip = Callable[[str, bytes], Clip]
 
@@ -185,6 +186,76 @@ def test_gaps_reordering_and_stragglers(tmp_path: Path) -> None:
     assert left[640:1120] == bytes(480)
     assert left[1120:1440] == expected
     assert left[1440:] == bytes(480)
+
+
+KEYS = SealingKeys([b"k" * 32])
+
+
+def sealed_order() -> RecordOrder:
+    seal = KEYS.new()
+    assert seal is not None
+    return ORDER._replace(seal_head=seal.head, seal_key=seal.key)
+
+
+def opened(path: Path, into: Path) -> Path:
+    """A sealed recording in clear."""
+    file = open_file(path, KEYS)
+    into.write_bytes(file.read(file.size, 0))
+    file.close()
+    return into
+
+
+def test_a_sealed_recording_is_the_same_and_nothing_of_it_is_in_clear(tmp_path: Path) -> None:
+    loud = [of(tone(440, 1000), 8000 * second) for second in range(3)]
+    batches = [([one], 8000 * (place + 1)) for place, one in enumerate(loud)]
+    ((_, plain),) = recorded(tmp_path / "plain.wav", batches).take_finished()
+    ((_, sealed),) = recorded(tmp_path / "sealed.wav", batches, sealed_order()).take_finished()
+    assert sealed[2:] == plain[2:]
+    content = (tmp_path / "plain.wav").read_bytes()
+    assert opened(tmp_path / "sealed.wav", tmp_path / "opened.wav").read_bytes() == content
+    raw = (tmp_path / "sealed.wav").read_bytes()
+    assert b"RIFF" not in raw and b"WAVE" not in raw
+    assert not any(content[at : at + 16] in raw for at in range(0, len(content), 1000))
+
+
+def test_a_sealed_recording_on_a_full_disk_leaves_what_plays(tmp_path: Path) -> None:
+    path = tmp_path / "full.wav"
+    loud = g711.encode(tone(1000, 1000), rtp.PCMU)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_001, before[1]))
+    try:
+        batches = [([(n * 8000, 0, loud)], (n + 1) * 8000) for n in range(4)]
+        recorder = recorded(path, batches, sealed_order())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    ((_, done),) = recorder.take_finished()
+    assert "cannot be written" in done.error
+    left, _ = channels(str(opened(path, tmp_path / "opened.wav")))
+    assert len(left) * 2 > 40_000
+    assert done.size_bytes == 44 + 2 * len(left)
+    assert power_at(left, 1000) > 3000
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_worker_records_sealed(pool: WorkerPool, far: FarEnd, tmp_path: Path) -> None:
+    listener, seal = Listener(), KEYS.new()
+    assert seal is not None
+    path = tmp_path / "sealed.wav"
+    leg = pool.open("CA1", listener)
+    leg.start(far.params())
+    plan = RecordingPlan("RE1", str(path), seal_head=seal.head, seal_key=seal.key)
+    assert seal.key.hex() not in repr(plan) and repr(seal.key) not in repr(plan)
+    leg.record(plan)
+    await far.talk(leg, payloads(tone(1200, 800)))
+    leg.stop_recording("RE1")
+    (done,) = await listener.wait(RecordingDone)
+    assert done.error == ""
+    assert b"RIFF" not in path.read_bytes()
+    left, right = channels(str(opened(path, tmp_path / "opened.wav")))
+    assert done.size_bytes == 44 + len(left) + len(right)
+    assert power_at(left, 1200) > 3000
 
 
 def of(samples: bytes, place: int) -> tuple[int, int, bytes]:

@@ -1,7 +1,8 @@
 """The worker process: ``python -m outdial.media.worker DESCRIPTOR ADDRESS FIRST LAST COUNTRY``.
 
-Started by `outdial.media.plane`; DESCRIPTOR is its end of the socket pair. With a further argument
-``srtp`` it loads what encrypts now, rather than let all streams wait 20 ms when the first needs it.
+Started by `outdial.media.plane`; DESCRIPTOR is its end of the socket pair. With further arguments
+``srtp`` and ``sealed`` it loads now what encrypts audio and recordings, rather than let all streams
+wait 20 ms when the first needs it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 
 from outdial.media.worker.loop import Worker
 from outdial.media.worker.ports import Ports
+from outdial.stored_file import warm_up
 
 PRIORITY = -10
 """Nice value, setpriority(2)."""
@@ -35,6 +37,8 @@ def main(arguments: list[str]) -> None:
     control = socket.socket(fileno=os.dup(int(descriptor)))
     os.close(int(descriptor))
     control.setblocking(False)
+    if "sealed" in more:
+        warm_up()
     if "srtp" in more:
         import outdial.media.worker.srtp  # noqa: F401
     worker = Worker(control, Ports(address, int(first), int(last)), country)

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from outdial.media.core import g711, pcm
 from outdial.media.core.timeline import Timeline
 from outdial.media.wire import Recorded, RecordOrder
+from outdial.stored_file import PlainFile, Seal, create
 
 HAND_OVER_S: Final = 0.5
 WAIT_SAMPLES: Final = 2400
@@ -143,7 +144,7 @@ class _Writer:
 
     def __init__(self, order: RecordOrder) -> None:
         self._order = order
-        self._file = -1
+        self._file: PlainFile | None = None
         self._written = 0
         """Samples a channel."""
         self._size = 0
@@ -166,8 +167,8 @@ class _Writer:
         if batch.until <= self._written or self.error or self.fell_silent:
             return
         try:
-            if self._file < 0:
-                self._open()
+            if self._file is None:
+                self._file = self._open()
             count = batch.until - self._written
             far, self._far = self._mix(self._far, count)
             far = self._listen(far)
@@ -176,15 +177,17 @@ class _Writer:
                 far = pcm.stereo(far, near)
             else:
                 self._near = []
-            self._put(far)
+            self._put(self._file, far)
             self._written = batch.until
         except OSError as error:
             self.error = f"the recording cannot be written: {error.strerror}"
 
-    def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._file = os.open(self._order.path, flags, 0o640)
-        self._header()
+    def _open(self) -> PlainFile:
+        order = self._order
+        seal = Seal(order.seal_head, order.seal_key) if order.seal_head else None
+        file = create(order.path, seal)
+        file.append(self._header())
+        return file
 
     def _mix(self, pieces: list[_Piece], count: int) -> tuple[bytes, list[_Piece]]:
         """`count` samples of a channel, and the pieces that belong to later."""
@@ -216,46 +219,43 @@ class _Writer:
         self.fell_silent = bool(self._order.silence_s) and self._written + len(far) // 2 >= most
         return far[: 2 * (most - self._written)] if self.fell_silent else far
 
-    def _put(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            count = os.write(self._file, view)
-            self._size += count
-            view = view[count:]
-        if self._size - self._header_at >= HEADER_EVERY_BYTES:
-            self._header()
+    def _put(self, file: PlainFile, data: bytes) -> None:
+        try:
+            file.append(data)
+        finally:
+            self._size = max(0, file.size - _WAV.size)
+        # who reads a sealed one asks us, and does not need the header to be right before the end
+        if file.seal is None and self._size - self._header_at >= HEADER_EVERY_BYTES:
+            file.put(self._header())
+            self._header_at = self._size
 
-    def _header(self) -> None:
+    def _header(self) -> bytes:
         """Canonical 44 bytes: RIFF, fmt for PCM, data."""
         channels = self._order.channels
         frame = 2 * channels
         size = self._size - self._size % frame
-        header = _WAV.pack(
+        return _WAV.pack(
             b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, channels,
             g711.RATE_HZ, g711.RATE_HZ * frame, frame, 16, b"data", size,
         )  # fmt: skip
-        os.lseek(self._file, 0, os.SEEK_SET)
-        os.write(self._file, header)
-        os.lseek(self._file, _WAV.size + self._size, os.SEEK_SET)
-        self._header_at = self._size
 
     def finish(self) -> Recorded:
         """Closes the file, with a right header whatever happened."""
         frame = 2 * self._order.channels
         self._size -= self._size % frame
         try:
-            if self._file < 0 and not self.error:
-                self._open()
-            if self._file >= 0:
+            if self._file is None and not self.error:
+                self._file = self._open()
+            if self._file is not None:
                 # A write that the full disk cut short may have left half a frame.
-                os.ftruncate(self._file, _WAV.size + self._size)
-                self._header()
+                self._file.cut(_WAV.size + self._size)
+                self._file.put(self._header())
         except OSError as error:
             self.error = self.error or f"the recording cannot be written: {error.strerror}"
         finally:
-            if self._file >= 0:
-                os.close(self._file)
-                self._file = -1
+            if self._file is not None:
+                self._file.close()
+                self._file = None
         size_bytes = self._size + _WAV.size if not self.error or self._size else 0
         duration_ms = self._size // frame // 8
         return Recorded(

@@ -1,0 +1,126 @@
+"""The keys that recordings and faxes are encrypted with: of the settings, or of a file.
+
+The file has one key a line, the newest first: that one encrypts, all of them decrypt. It is never
+made by itself: what would be encrypted with a key that a wrong path had made is lost with it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from pathlib import Path
+
+from outdial import log
+from outdial.config import Storage
+from outdial.errors import ConfigError
+from outdial.stored_file import KEY_BYTES, SealingKeys, key_id, warm_up
+
+PREFIX = "ork_"
+_FILE = "storage.encryption_key_file"
+_MOST_BYTES = 65_536
+
+_log = log.get("recordings")
+
+
+def new_key() -> str:
+    """A new key as text."""
+    return PREFIX + urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode().rstrip("=")
+
+
+def parse(text: str) -> bytes:
+    """The key that the text is. Raises ValueError, which does not repeat it."""
+    body = text.removeprefix(PREFIX)
+    try:
+        key = urlsafe_b64decode(body + "=" * (-len(body) % 4))
+    except ValueError:
+        key = b""
+    if not text.startswith(PREFIX) or len(key) != KEY_BYTES:
+        raise ValueError(
+            f"is not a key: it must be {PREFIX} and the Base64 of {KEY_BYTES} random bytes, "
+            "as `outdial recordings key rotate` makes them"
+        )
+    return key
+
+
+def of_settings(storage: Storage) -> SealingKeys:
+    """All that the settings name; none, unless they name some. Raises ConfigError."""
+    found = []
+    for place, secret in enumerate(storage.encryption_keys, 1):
+        try:
+            found.append(parse(secret.get_secret_value()))
+        except ValueError as problem:
+            raise ConfigError("storage.encryption_keys", f"number {place} {problem}") from None
+    if storage.encryption_key_file:
+        found += read(Path(storage.encryption_key_file).absolute())
+    if found:
+        try:
+            warm_up()
+        except ImportError:
+            raise ConfigError(
+                _FILE,
+                "encrypting needs the Python package cryptography, which is not installed",
+                "pip install 'outdial[encryption]'",
+            ) from None
+    return SealingKeys(found)
+
+
+def read(path: Path) -> list[bytes]:
+    """The keys of the file, newest first. Raises ConfigError, which never repeats its text."""
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(_MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(
+            _FILE,
+            f"there is no {path}",
+            "put the file back, or make one by outdial recordings key rotate",
+        ) from None
+    except OSError as problem:
+        raise ConfigError(
+            _FILE,
+            f"{path} cannot be read: {problem.strerror or problem}",
+            "let this user read it, or name another",
+        ) from None
+    if stat.S_IMODE(mode) & 0o077:
+        _log.warning("others may read the keys of recordings", file=str(path), remedy="chmod 600")
+    lines = [line.strip() for line in content.decode("latin-1").splitlines()]
+    found = [line for line in lines if line and not line.startswith("#")]
+    if not found or len(content) > _MOST_BYTES:
+        raise ConfigError(
+            _FILE, f"{path} must hold keys, one a line", "run outdial recordings key rotate"
+        )
+    keys = []
+    for place, text in enumerate(found, 1):
+        try:
+            keys.append(parse(text))
+        except ValueError as problem:
+            raise ConfigError(_FILE, f"{path}: number {place} {problem}") from None
+    return keys
+
+
+def rotate(path: Path) -> list[str]:
+    """Puts a new key first, behind which all others stay; the ids of all. Raises ConfigError."""
+    before = path.read_text("latin-1") if path.exists() else ""
+    known = read(path) if before.strip() else []
+    text = new_key()
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(f"{text}\n{before}")
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as problem:
+        raise ConfigError(
+            _FILE,
+            f"{path} cannot be written: {problem.strerror or problem}",
+            "name a file in a folder that this user may write to",
+        ) from None
+    return [key_id(key) for key in (parse(text), *known)]
