@@ -22,6 +22,7 @@ from outdial.config_checks import host_and_port
 from outdial.errors import ConfigError, OutdialError
 from outdial.legs import Codec
 from outdial.media.plane import parse_ports
+from outdial.trunk_state import TrunkState
 
 _PING_S = 3.0
 
@@ -269,6 +270,8 @@ async def _trunk(settings: Settings, trunk: Trunk) -> Finding:
         endpoint = await SipEndpoint.start(own, clock=clock)
         try:
             plane = SipPlane(own, [trunk], endpoint, clock)
+            if trunk.register_:
+                return _registrar(trunk, await plane.ask_registrar(trunk.name, _PING_S))
             state = await plane.ping(trunk.name, _PING_S)
             plane.close()
         finally:
@@ -278,6 +281,20 @@ async def _trunk(settings: Settings, trunk: Trunk) -> Finding:
     if state.is_well:
         return Finding(name, True, f"answers OPTIONS with {state.last_code}, {state.rtt_ms:.0f} ms")
     return Finding(name, False, f"does not answer: {state.detail}", remedy)
+
+
+def _registrar(trunk: Trunk, state: TrunkState) -> Finding:
+    name = f"trunk {trunk.name}"
+    if state.status == "registered":
+        said = f"the registrar knows us, {state.rtt_ms:.0f} ms"
+        return Finding(name, True, said, "outdial trunks ls says whether the server is registered")
+    if state.status == "rejected":
+        remedy = "check username, password, register_user, registrar and from_domain"
+        return Finding(name, False, f"the registrar does not know us: {state.detail}", remedy)
+    where = trunk.outbound_proxy or trunk.registrar or trunk.address
+    why = state.detail or f"no answer within {_PING_S:g} s"
+    remedy = f"check its address ({where}), the network, and whether it knows this address"
+    return Finding(name, False, f"cannot register: {why}", remedy)
 
 
 async def _speech(settings: Settings) -> Finding:

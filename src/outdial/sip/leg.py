@@ -137,13 +137,16 @@ class InboundLeg(Leg):
     def _incoming(self) -> IncomingCall:
         return cast(IncomingCall, self._call)
 
+    def _is_to_contact(self, user: str) -> bool:
+        return self._endpoint.is_contact_user(user, self._incoming.source.host)
+
     @property
     def called(self) -> str:
         """User part of the Request-URI; where that is the user that we are registered as, the one
         of P-Called-Party-ID (RFC 7315) or To, which say what was dialled."""
         request = self._incoming.request
         user = request.uri.user_text
-        if not self._endpoint.is_contact_user(user, self._incoming.source.host):
+        if not self._is_to_contact(user):
             return user
         return _called_party(request) or request.to.uri.user_text or user
 
@@ -179,8 +182,12 @@ class InboundLeg(Leg):
 
     @property
     def account(self) -> str:
-        """The user name that the INVITE showed by digest."""
-        return self._incoming.account
+        """The user name that the INVITE showed by digest, else the user that we are registered as
+        and it was sent to: of several trunks at one address that says which one's call it is."""
+        user = self._incoming.request.uri.user_text
+        if self._incoming.account or not self._is_to_contact(user):
+            return self._incoming.account
+        return user
 
     @property
     def request(self) -> Request:

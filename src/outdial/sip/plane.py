@@ -119,10 +119,13 @@ class SipPlane:
 
     def trunk_of(self, host: str, account: str = "") -> str | None:
         """The name of the trunk whose calls come from the address; of several the one whose user
-        name is `account`."""
+        name is `account`, or where we are registered as that."""
         found = [name for name, trunk in self._trunks.items() if trunk.calls_from(host)]
-        for name in found:
-            if account and self._trunks[name].settings.inbound_username == account:
+        for name in found if account else ():
+            trunk = self._trunks[name]
+            if account == trunk.settings.inbound_username or (
+                account == trunk.contact_user and trunk.settings.register_
+            ):
                 return name
         return found[0] if found else None
 
@@ -196,6 +199,10 @@ class SipPlane:
     async def ping(self, trunk_name: str, timeout_s: float = 5.0) -> TrunkState:
         """Asks the trunk now. KeyError for an unknown name."""
         return await self._trunks[trunk_name].ping(timeout_s)
+
+    async def ask_registrar(self, trunk_name: str, timeout_s: float) -> TrunkState:
+        """Asks the trunk's registrar now whether it knows us, and changes nothing."""
+        return await self._trunks[trunk_name].ask_registrar(timeout_s)
 
     # ------------------------------------------------------------ legs
 

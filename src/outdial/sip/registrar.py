@@ -47,6 +47,8 @@ class Way(NamedTuple):
     hops: list[Hop]
     credentials: Credentials | None
     routes: tuple[str, ...]
+    shown: str
+    """host[:port] that the carrier is shown in place of our own; "": that."""
 
 
 class Registrar:
@@ -124,7 +126,11 @@ class Registrar:
         except ResolutionFailed as error:
             self._failed(place, str(error))
             return
-        hops = [hop._replace(local=place.local) for hop in way.hops if place.reaches(hop)]
+        hops = [
+            hop._replace(local=place.local, shown="").showing(way.shown)
+            for hop in way.hops
+            if place.reaches(hop)
+        ]
         registration = self._registrations.get(place)
         if registration is None:
             return

@@ -312,7 +312,20 @@ class TrunkLine:
         credentials = self.credentials
         if credentials is not None:  # the registrar's nonces are no business of calls
             credentials = replace(credentials, nonces=None)
-        return Way(hops, credentials, self.routes(hops[0] if hops else None))
+        return Way(hops, credentials, self.routes(hops[0] if hops else None), self.peer.shown)
+
+    async def ask_registrar(self, timeout_s: float) -> TrunkState:
+        """Whether the registrar knows us, without a binding being made or changed: a REGISTER that
+        has no Contact only asks (RFC 3261 section 10.2.3)."""
+        health = TrunkHealth(self.settings.name, self._clock, registers=True)
+        question = replace(self._binding(), is_query=True)
+        registrar = Registrar(
+            self.settings.name, question, self._endpoint, health, self._clock, self._way
+        )
+        registrar.start()
+        await registrar.settled(timeout_s)
+        await registrar.stop()
+        return health.state
 
     async def _look_up(self) -> None:
         try:

@@ -20,21 +20,15 @@ pytestmark = [pytest.mark.system, pytest.mark.kamailio]
 CALLED = "15551230001"
 
 
-def settings(carrier: KamailioRegistrar, transport: str, url: str, **more: Any) -> dict[str, Any]:
-    trunk = {
-        "name": "carrier-a",
+def trunk(carrier: KamailioRegistrar, name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "name": name,
         "address": carrier.address,
-        "transport": transport,
         "register": True,
         "from_domain": REALM,
         "username": USER,
         "password": PASSWORD,
-    }
-    return {
-        "sip": {"listen": ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]},
-        "trunks": [trunk | more],
-        "numbers": [{"number": CALLED, "url": url}],
-        "limits": {"destinations": ["1555"]},
+        **more,
     }
 
 
@@ -51,31 +45,36 @@ def test_registered_called_and_taken_back(
     said = web.serve("/said.xml", '<Response><Pause length="1"/></Response>')
     taken = web.serve("/taken.xml", "<Response><Say>Hello</Say></Response>")
     before = len(carrier.notes())
-    with OutdialServer(settings(carrier, transport, taken)) as outdial:
+    settings = {
+        "sip": {"listen": ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]},
+        "trunks": [
+            trunk(carrier, "carrier-a", transport=transport, prefixes=["1555"]),
+            trunk(carrier, "wrong", password="wrong", prefixes=["1666"]),
+        ],
+        "numbers": [{"number": CALLED, "url": taken}],
+        "limits": {"destinations": ["1"]},
+    }
+    with OutdialServer(settings) as outdial:
         state = outdial.wait_for_trunk("carrier-a", "registered")
         assert (state["last_code"], state["detail"]) == (200, "")
         assert state["target"] == f"{transport}:{carrier.address}"
+        wrong = outdial.wait_for_trunk("wrong", "rejected")
+        notes = len(carrier.notes())
         for _ in range(2):
             sid = outdial.place_call(to=CALLED, **{"from": "15551230002"}, url=said)
             call = outdial.wait_until_over(sid)
             assert call["outcome"] == "completed", call["detail"]
         inbound = outdial.get("/v1/calls?direction=inbound")["calls"]
         assert [(one["to"], one["trunk"]) for one in inbound] == [(CALLED, "carrier-a")] * 2
-    first, saved, *calls, last = carrier.notes()[before:]
-    assert first == "register challenged"
+        sid = outdial.place_call(to="16661230001", **{"from": "15551230002"}, url=said)
+        refused = outdial.wait_until_over(sid)
+    registering, calls = carrier.notes()[before:notes], carrier.notes()[notes:-1]
+    (saved,) = [one for one in registering if one != "register challenged"]
     assert re.fullmatch(rf"register saved expires=3600 <sip:{USER}@127.0.0.1:\d+.*", saved)
     contact = saved.rpartition(" ")[2].partition(";expires")[0]
     known = f"invite to {CALLED} from {REALM} contact {contact}"
     assert calls == ["invite challenged", known, known], "the second call needs no challenge"
-    assert last.startswith("register saved expires=0 ")
-
-
-def test_a_wrong_password(carrier: KamailioRegistrar, web: WebServer) -> None:
-    url = web.serve("/x.xml", "<Response/>")
-    with OutdialServer(settings(carrier, "udp", url, password="wrong")) as outdial:
-        state = outdial.wait_for_trunk("carrier-a", "rejected")
-        assert state["detail"] == "401 Unauthorized: it does not take the user name and password"
-        sid = outdial.place_call(to=CALLED, **{"from": "15551230002"}, url=url)
-        call = outdial.wait_until_over(sid)
-    assert (call["outcome"], call["cause"]) == ("failed", "trunk-not-registered")
-    assert call["detail"] == f"trunk carrier-a is not registered: {state['detail']}"
+    assert carrier.notes()[-1].startswith("register saved expires=0 ")
+    assert wrong["detail"] == "401 Unauthorized: it does not take the user name and password"
+    assert (refused["outcome"], refused["cause"]) == ("failed", "trunk-not-registered")
+    assert refused["detail"] == f"trunk wrong is not registered: {wrong['detail']}"

@@ -27,7 +27,7 @@ Answer = tuple[int, list[tuple[str, str]]] | None
 
 def taken(request: SipText) -> Answer:
     """A registrar without questions."""
-    return 200, [("Contact", request["Contact"])]
+    return 200, [("Contact", request["Contact"])] if request["Contact"] else []
 
 
 class Registrar(asyncio.DatagramProtocol):
@@ -385,6 +385,22 @@ async def test_whom_the_carrier_calls(
     plane.close()
 
 
+async def test_of_two_accounts_at_one_carrier_the_one_that_is_called(
+    near: SipEndpoint, registrar: Registrar, legs: list[InboundLeg]
+) -> None:
+    accounts = [trunk(registrar, name=name, username=name) for name in ("sales", "support")]
+    plane = plane_to(near, *accounts)
+    await until(lambda: {one.status for one in plane.trunk_states()} == {"registered"})
+    here = f"127.0.0.1:{port_of(near)}"
+    for user in ("support", "sales", "nobody"):
+        registrar.invite(f"sip:{user}@{here}", "<sip:18005550100@carrier.example>")
+    await until(lambda: len(legs) == 3)
+    trunks_of = [plane.trunk_of(leg.source[0], leg.account) for leg in legs]
+    assert trunks_of == ["support", "sales", "sales"]
+    assert [leg.called for leg in legs] == ["18005550100", "18005550100", "nobody"]
+    plane.close()
+
+
 async def test_stopping_does_not_wait_for_a_silent_registrar(
     near: SipEndpoint, registrar: Registrar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -395,3 +411,18 @@ async def test_stopping_does_not_wait_for_a_silent_registrar(
     with capture_logs() as logs:
         await plane.stop()
     assert [line["event"] for line in logs] == ["trunk.not_unregistered"]
+
+
+async def test_asking_the_registrar_changes_nothing(
+    near: SipEndpoint, registrar: Registrar
+) -> None:
+    plane = SipPlane(Sip(), [trunk(registrar)], near, SystemClock())
+    state = await plane.ask_registrar("t", 5.0)
+    assert (state.status, state.last_code) == ("registered", 200)
+    registrar.answer = lambda request: (403, [])
+    assert (await plane.ask_registrar("t", 5.0)).status == "rejected"
+    registrar.answer = lambda request: None
+    assert (await plane.ask_registrar("t", 0.02)).status == "registering"
+    assert not any(one["Contact"] for one in registrar.of("REGISTER"))
+    assert plane.trunk_states()[0].status == "registering", "it does not count for the trunk"
+    plane.close()

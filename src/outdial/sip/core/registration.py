@@ -7,7 +7,7 @@ registrar, best first, which only the shell can look up. What becomes of it come
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
 
@@ -52,6 +52,9 @@ class Binding:
     expires_s: int
     """Asked for."""
     contact_user: str = ""
+    is_query: bool = False
+    """Nothing is to be registered: the registrar is asked once whether it knows us (section
+    10.2.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ class Registration:
         self._failures = 0
         """In a row."""
         self._losses = 0
-        """Connections in a row that did not last."""
+        """Connections in a row, each of which broke soon after the one before."""
         self._is_registered = False
         self._is_ending = False
 
@@ -170,10 +173,11 @@ class Registration:
         ):
             self._is_registered = False
             self._agent.timers.stop(self._expiry)
-            lasted = self._agent.now - self._sent_at > _SHORT_LIVED_S
-            self._losses = 0 if lasted else self._losses + 1
+            if self._agent.now - self._sent_at > _SHORT_LIVED_S:
+                self._losses = 0
             self._emit(Standing("registering", hop=hop, problem="the connection was lost"))
             delay = _FIRST_RETURN_S * 4.0 ** min(self._losses, 10)
+            self._losses += 1
             self._again_in(self._jittered(min(delay, _LAST_RETRY_S)))
 
     def end(self) -> None:
@@ -220,11 +224,10 @@ class Registration:
             call_id=self._call_id,
             cseq=self._cseq,
         )
-        expires = 0 if self._is_ending else self._expires_s
-        fields = (
-            f"Contact: {where};expires={expires}\r\nExpires: {expires}\r\n"
-            f"Allow: {ALLOW}\r\nUser-Agent: {agent.name}\r\n"
-        )
+        fields = f"Allow: {ALLOW}\r\nUser-Agent: {agent.name}\r\n"
+        if not binding.is_query:
+            expires = 0 if self._is_ending else self._expires_s
+            fields += f"Contact: {where};expires={expires}\r\nExpires: {expires}\r\n"
         fields += self._authorization.fields("REGISTER", outline.uri, hop)
         self._sent_at = agent.now
         data = outline.encode("REGISTER", fields)
@@ -274,6 +277,17 @@ class Registration:
         return self._authorization.takes(response, source)
 
     def _succeed(self, response: Response) -> None:
+        agent = self._agent
+        taken = Standing(
+            "registered",
+            response.status,
+            response.reason,
+            self._hop,
+            agent.now - self._sent_at,
+        )
+        if self._binding.is_query:
+            self._emit(taken)
+            return
         granted = self._granted(response)
         if granted <= 0:
             self._fail(response, "the registrar took the REGISTER and keeps no binding of it")
@@ -281,21 +295,11 @@ class Registration:
         self._authorization.succeeded()
         self._failures = 0
         self._is_registered = True
-        agent = self._agent
         agent.timers.stop(self._expiry)
         self._expiry = agent.timers.start(agent.now + granted, self, _What.EXPIRED)
         spare = min(granted / 2, max(5.0, granted * (0.1 + 0.1 * agent.fraction())))
         self._again_in(max(1.0, granted - spare))
-        self._emit(
-            Standing(
-                "registered",
-                response.status,
-                response.reason,
-                self._hop,
-                agent.now - self._sent_at,
-                expires_s=granted,
-            )
-        )
+        self._emit(replace(taken, expires_s=granted))
 
     def _granted(self, response: Response) -> float:
         """How long our own binding lasts: the 200 lists all that there are of the address

@@ -180,6 +180,17 @@ def test_one_call_id_and_a_growing_cseq(desk: Desk) -> None:
     assert len(desk.requests) >= 4
 
 
+def test_only_asking() -> None:
+    desk = Desk(Binding("sip:c.example", "sip:acme@c.example", 3600, is_query=True))
+    desk.answers(CHALLENGED, ok("<sip:other@192.0.2.9>;expires=9")).run(10_000)
+    assert [desk.headers(name) for name in ("Contact", "Expires")] == [["", ""], ["", ""]]
+    assert (desk.last.status, desk.last.code, desk.last.expires_s) == ("registered", 200, None)
+    desk.registration.end()
+    desk.work()
+    assert desk.last.status == "ended"
+    assert len(desk.requests) == 2, "nothing was registered that could be taken back"
+
+
 # ---------------------------------------------------------------------------- refreshing
 
 
