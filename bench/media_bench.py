@@ -3,8 +3,12 @@
     python bench/media_bench.py prompts --streams 100 --seconds 10
     python bench/media_bench.py bridges --streams 200
     python bench/media_bench.py rooms --streams 50 --size 50
+    python bench/media_bench.py bridges --streams 100 --codecs opus,PCMU
     python bench/media_bench.py calls --streams 1000
     python bench/media_bench.py rate --rate 100 --seconds 15
+
+With `--codecs` the streams take these in turn; what comes of G.722 and opus is a real encoder's,
+and neither pacing nor delay is measured.
 
 `calls` opens, starts, plays 0.1 s and closes so many streams one after the other, and measures the
 CPU of both processes, the time from `queue` to the first packet of the clip, and what is left.
@@ -20,7 +24,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
+import random
 import select
 import socket
 import struct
@@ -28,6 +34,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from array import array
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +53,7 @@ from outdial.legs import (
     MediaStats,
     Room,
 )
+from outdial.media.coders import coders
 from outdial.media.plane import WorkerPool
 
 SO_TIMESTAMPNS = 35
@@ -70,6 +79,8 @@ def far_end() -> None:
     order = json.loads(sys.stdin.readline())
     drain(sock)
     targets = [("127.0.0.1", port) for port in order["targets"]]
+    words = {name: said_in(Codec[name.upper()]) for name in order["codecs"] if name != "PCMU"}
+    names = order["codecs"]
     arrivals: dict[int, list[tuple[int, int]]] = {}
     delays: list[int] = []
     end = time.monotonic() + order["seconds"]
@@ -81,10 +92,17 @@ def far_end() -> None:
             while turn < due:
                 index = turn % len(targets)
                 sequence = turn // len(targets)
+                codec = Codec[names[index % len(names)].upper()]
                 header = struct.pack(
-                    "!BBHII", 0x80, 0, sequence & 0xFFFF, sequence * 160 & 0xFFFFFFFF, index + 1
+                    "!BBHII",
+                    *(0x80, codec.value, sequence & 0xFFFF),
+                    *(sequence * (codec.rtp_hz // 50) & 0xFFFFFFFF, index + 1),
                 )
-                sock.sendto(header + struct.pack("!Q", time.time_ns()) * 20, targets[index])
+                said = words.get(codec.encoding)
+                payload = (
+                    said[sequence % len(said)] if said else struct.pack("!Q", time.time_ns()) * 20
+                )
+                sock.sendto(header + payload, targets[index])
                 turn += 1
         select.select([sock], [], [], 0.0005 if targets else 0.01)
         try:
@@ -101,6 +119,21 @@ def far_end() -> None:
         except BlockingIOError:
             pass
     print(json.dumps(summary(arrivals, delays, turn)), flush=True)
+
+
+def said_in(codec: Codec) -> list[bytes]:
+    """Four seconds of something like speech, 20 ms each: pitch and level go up and down."""
+    encoder, made = coders(codec).encoder(), []
+    for packet in range(200):
+        level = 6000 * (1 + math.sin(packet / 7)) / 2
+        pitch = 120 + 60 * math.sin(packet / 23)
+        samples = array("h")
+        for n in range(160):
+            at = (packet * 160 + n) / 8000
+            voice = sum(math.sin(2 * math.pi * pitch * k * at) / k for k in range(1, 9))
+            samples.append(int(level * voice / 2.7 + random.uniform(-80, 80)))
+        made.append(encoder.encode(samples.tobytes()))
+    return made
 
 
 def drain(sock: socket.socket) -> None:
@@ -177,6 +210,7 @@ async def run(
     workers: int,
     size: int = 50,
     suite: str = "",
+    codecs: Sequence[str] = ("PCMU",),
 ) -> dict[str, Any]:
     settings = Media(workers=workers, ports="40000-59999")
     pool = await WorkerPool.start(settings, SystemClock(), encrypts=bool(suite))
@@ -201,9 +235,8 @@ async def run(
                 except Exception:
                     await asyncio.sleep(0.005)
             keys = new_keys(suite) if suite else None
-            leg.start(
-                MediaParams("127.0.0.1", port, Codec.PCMU, 101, remote_rtcp_port=port, keys=keys)
-            )
+            codec = Codec[codecs[index % len(codecs)].upper()]
+            leg.start(MediaParams("127.0.0.1", port, codec, 101, remote_rtcp_port=port, keys=keys))
             if mode == "prompts":
                 leg.queue(clip, 0)
             elif mode == "bridges" and index % 2:
@@ -219,6 +252,7 @@ async def run(
             "targets": [leg.port for leg in legs] if mode != "prompts" or talk else [],
             "seconds": seconds + 1,
             "delays": mode == "bridges",
+            "codecs": list(codecs),
         }
         far.stdin.write(json.dumps(order) + "\n")
         far.stdin.flush()
@@ -238,6 +272,7 @@ async def run(
     totals = [event for event in ends if isinstance(event, MediaStats)]
     return {
         "mode": mode,
+        "codecs": ",".join(codecs),
         "streams": streams,
         "cpu_percent": round(100 * cpu, 2),
         "cpu_percent_per_100": round(100 * cpu / units, 2) if units else 0,
@@ -378,6 +413,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=100.0, help="calls a second")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--size", type=int, default=50, help="members a room")
+    parser.add_argument("--codecs", default="PCMU", help="with commas, e.g. opus,PCMU")
     parser.add_argument("--talk", action="store_true", help="the far ends of prompts talk too")
     parser.add_argument(
         "--srtp",
@@ -404,6 +440,7 @@ def main() -> None:
             arguments.workers,
             arguments.size,
             arguments.srtp,
+            arguments.codecs.split(","),
         )
     )
     print(json.dumps(result, indent=2))

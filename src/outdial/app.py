@@ -60,7 +60,7 @@ from outdial.nodes.metrics import NodeGauges
 from outdial.nodes.name import node_name
 from outdial.preflight import check_addresses
 from outdial.sim.http import heard_router
-from outdial.sim.main import beside, start_carrier
+from outdial.sim.main import beside, codecs_of, start_carrier
 from outdial.sip.endpoint import SipEndpoint
 from outdial.sip.messenger import Messenger
 from outdial.sip.plane import SipPlane
@@ -353,7 +353,12 @@ class Server:
         if not self.settings.sim.enabled:
             return self.settings.trunks, []
         listen, allow = beside(self.settings.sip)
-        carrier = await start_carrier(self.media, speech, self.clock, listen=(listen,), allow=allow)
+        carrier = await start_carrier(
+            *(self.media, speech, self.clock),
+            listen=(listen,),
+            allow=allow,
+            codecs=codecs_of(self.settings),
+        )
         self._stack.push_async_callback(carrier.stop)
         return [carrier.trunk], [heard_router(carrier.phones)]
 

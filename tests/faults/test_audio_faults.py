@@ -8,6 +8,7 @@ import socket
 import wave
 from array import array
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from doubles.far_end import tone
 from faults.test_carrier_faults import lines_of
 from outdial.legs import Codec, MediaParams
 from outdial.media import wire
+from outdial.media.coders import coders
 from outdial.media.core import g711, rtp
 from outdial.media.core.dtmf import DIGITS, EventSender
 from outdial.media.wire import RecordOrder
@@ -29,7 +31,10 @@ EVERY_S = 0.6
 START_S = 100.0
 EVENTS = 101
 SEEDS = range(5)
-BY_CHANCE = ("audio-loss-1", "audio-loss-5", "audio-loss-20", "audio-jitter-200")
+BY_CHANCE = (
+    *("audio-loss-1", "audio-loss-5", "audio-loss-20"),
+    *("audio-jitter-200", "audio-opus-loss-5"),
+)
 TOLERATED = 5.0
 """Percent: a burst may fall on keys, and the edges of the tone are not counted as tone."""
 
@@ -70,8 +75,11 @@ def talk(
 def bursts(fraction: float, seed: int) -> Packets:
     """That part of the packets is lost, in bursts of two to four with something between them: a
     key is seven packets, and of one that is lost as a whole nobody can know."""
+    return lossy(talk(), fraction, seed)
+
+
+def lossy(packets: Packets, fraction: float, seed: int) -> Packets:
     chance = random.Random(seed)
-    packets = talk()
     lost: set[int] = set()
     while len(lost) < fraction * len(packets):
         first = chance.randrange(len(packets))
@@ -91,6 +99,24 @@ def doubled(seed: int) -> Packets:
     return sorted(packet for at, data in talk() for packet in ((at, data), (at + 0.03, data)))
 
 
+def coded(packets: Packets, codec: Codec, numbers: tuple[int, ...] = ()) -> Packets:
+    """The same in another codec, at its clock; by these payload types in turn."""
+    encoder, scale = coders(codec).encoder(), codec.rtp_hz // 8000
+    made = []
+    for place, (at, data) in enumerate(packets):
+        parsed = rtp.parse(data, len(data))
+        assert parsed is not None
+        number, payload = parsed.payload_type, data[12:]
+        if number == rtp.PCMU:
+            number = (numbers or (codec.value,))[place % len(numbers or (1,))]
+            payload = encoder.encode(g711.decode(payload, rtp.PCMU))
+        else:
+            payload = payload[:2] + (int.from_bytes(payload[2:], "big") * scale).to_bytes(2, "big")
+        timestamp = parsed.timestamp * scale
+        made.append((at, rtp.build(number, parsed.sequence, timestamp, parsed.ssrc, payload)))
+    return made
+
+
 AUDIO: dict[str, Callable[[int], Packets]] = {
     "audio-as-it-should-be": lambda seed: talk(),
     "audio-loss-1": lambda seed: bursts(0.01, seed),
@@ -105,14 +131,21 @@ AUDIO: dict[str, Callable[[int], Packets]] = {
     "audio-other-law": lambda seed: talk(law=rtp.PCMA),
     "audio-unknown-type": lambda seed: talk(pt=18),
     "audio-events-other-type": lambda seed: talk(events=96),
+    "audio-g722": lambda seed: coded(talk(), Codec.G722),
+    "audio-opus": lambda seed: coded(talk(), Codec.OPUS),
+    "audio-opus-loss-5": lambda seed: lossy(coded(talk(), Codec.OPUS), 0.05, seed),
+    "audio-opus-two-numbers": lambda seed: coded(talk(), Codec.OPUS, (111, 96)),
+    "audio-opus-not-sent": lambda seed: talk(),
 }
+AGREED = {"audio-g722": Codec.G722}
+"""On which codec, where it is neither PCMU nor what the name of the fault says."""
 PAGE = {name: (heard, keys) for name, _, heard, keys in lines_of("Audio faults")}
 
 
 class Ear:
     """A stream that records, and what it told."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, codec: Codec = Codec.PCMU) -> None:
         ours, control, self.far = (socket.socket(type=socket.SOCK_DGRAM) for _ in range(3))
         for sock in (ours, control, self.far):
             sock.bind(("127.0.0.1", 0))
@@ -123,7 +156,10 @@ class Ear:
         self.recorder = Recorder()
         self.stream = Stream(1, 0, ours, control, self._told)
         port = self.far.getsockname()[1]
-        self.stream.configure(MediaParams("127.0.0.1", port, Codec.PCMU, EVENTS), START_S)
+        theirs = 96 if codec is Codec.OPUS else None
+        params = MediaParams("127.0.0.1", port, codec, EVENTS)
+        params = replace(params, payload_type=theirs, telephone_event_hz=codec.rtp_hz)
+        self.stream.configure(params, START_S)
         order = RecordOrder("RE1", str(path), 1, 3600.0)
         self.stream.recordings.append(self.recorder.begin(1, order, START_S))
 
@@ -137,8 +173,9 @@ class Ear:
             now = START_S + at
             if now >= self.stream.due:
                 self.stream.housekeeping(now)
-            data = bytearray(packet)
-            self.stream.take(data, memoryview(data), len(data), now, int(now * 8000))
+            data = bytearray(rtp.MAX_PACKET)
+            data[: len(packet)] = packet
+            self.stream.arrive(data, memoryview(data), len(packet), now, int(now * 8000))
         self.stream.housekeeping(START_S + packets[-1][0] + 0.5)
 
     def sounded_s(self) -> float:
@@ -173,8 +210,10 @@ def test_the_page_has_a_line_for_each_audio_fault() -> None:
     ("name", "seed"),
     [(name, seed) for name in AUDIO for seed in (SEEDS if name in BY_CHANCE else [0])],
 )
-def test_what_is_heard_is_what_the_page_says(name: str, seed: int, ear: Ear) -> None:
+def test_what_is_heard_is_what_the_page_says(name: str, seed: int, tmp_path: Path) -> None:
     heard, keys = PAGE[name]
+    opus = Codec.OPUS if name.startswith("audio-opus") else Codec.PCMU
+    ear = Ear(tmp_path / "heard.wav", AGREED.get(name, opus))
     ear.hear(AUDIO[name](seed))
     whole = talk(ptime_ms=60) if name == "audio-ptime-60" else talk()
     said_s = sum(len(packet) - 12 for _, packet in whole if len(packet) > 100) / 8000
@@ -182,6 +221,7 @@ def test_what_is_heard_is_what_the_page_says(name: str, seed: int, ear: Ear) -> 
     assert share == pytest.approx(float(heard.removesuffix(" %")), abs=TOLERATED)
     assert keys == "all"
     assert ear.keys == DIGITS
+    ear.close()
 
 
 def test_no_key_is_missed_or_doubled_at_five_percent_loss(ear: Ear) -> None:

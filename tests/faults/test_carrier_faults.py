@@ -309,6 +309,7 @@ SEEN: dict[str, Callable[[CarrierCall], None]] = {
     "requests-out-of-order": answers_were(200, 500),
     "requests-never-taken": answers_were(405, 405, 405, 501),
     "reinvite-unusable": answers_were(488),
+    "reinvite-other-codec": answers_were(200),
     "reinvite-storm": answers_were(*[200] * 100),
     "reinvite-glare": both_met_491,
     "reinvite-hold": held,

@@ -16,7 +16,7 @@ from outdial.api.server import HttpServer
 from outdial.clock import Clock, SystemClock
 from outdial.config import Media, Settings, Sip, Trunk
 from outdial.errors import ConfigError
-from outdial.legs import MediaPlane
+from outdial.legs import Codec, MediaPlane
 from outdial.media.plane import WorkerPool
 from outdial.sim.carrier import SimulatedCarrier
 from outdial.sim.http import heard_router
@@ -28,6 +28,7 @@ from outdial.speech.pool import HelperPool
 from outdial.speech.speech import Speech
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
+G711 = (Codec.PCMU, Codec.PCMA)
 MEDIA_PORTS = "30000-39999"
 """Not those of a server beside it, whose settings it reads."""
 
@@ -58,6 +59,11 @@ class RunningCarrier:
         await self.endpoint.close()
 
 
+def codecs_of(settings: Settings) -> list[Codec]:
+    """What phones take that stand beside a server with these settings."""
+    return [Codec[name.upper()] for name in settings.media.codecs]
+
+
 def beside(sip: Sip) -> tuple[str, tuple[str, ...]]:
     """Where phones listen that a server with these settings reaches, and who may call them.
 
@@ -79,12 +85,21 @@ async def start_carrier(
     allow: Sequence[str] = LOOPBACK,
     personas: Mapping[str, Persona] = PERSONAS,
     person: Persona = PERSON,
+    codecs: Sequence[Codec] = G711,
 ) -> RunningCarrier:
     """Listens for calls, from `allow` only, and answers them as the personas do.
 
     Raises ConfigError when a listener cannot be bound.
     """
-    phones = SimulatedCarrier(plane, speech.speak, clock, personas=personas, person=person)
+    phones = SimulatedCarrier(
+        plane,
+        speech.speak,
+        clock,
+        personas=personas,
+        person=person,
+        # What they take; who calls says what he likes best.
+        codecs=[*G711, *(codec for codec in codecs if codec not in G711)],
+    )
     try:
         endpoint = await SipEndpoint.start(
             _sip_settings(listen),
@@ -120,7 +135,14 @@ async def standalone(
         speech = Speech(settings.speech, cache, pool)
         stack.push_async_callback(speech.stop)
         carrier = await start_carrier(
-            plane, speech, clock, listen=listen, allow=allow, personas=personas, person=person
+            plane,
+            speech,
+            clock,
+            listen=listen,
+            allow=allow,
+            personas=personas,
+            person=person,
+            codecs=codecs_of(settings),
         )
         stack.push_async_callback(carrier.stop)
         yield carrier

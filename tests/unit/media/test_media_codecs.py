@@ -317,6 +317,7 @@ async def test_garbage_is_counted_and_nothing_else(pool: WorkerPool, far: FarEnd
     listener = Listener()
     leg = pool.open("CA1", listener)
     leg.start(far.params(Codec.OPUS, None))
+    await far.receive()
     for payload in (b"", b"\xff", bytes(range(200)), b"\xff" * 1300, b"\x03\xff"):
         far.send(leg, payload, pt=111)
     far.send(leg, b"\x08\x07", pt=77)  # a number that nobody agreed on

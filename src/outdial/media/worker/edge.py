@@ -64,6 +64,19 @@ class Edge:
         """Encodes and sends a packet of G.711, or an event. Raises OSError as the socket does."""
         return sum(map(self.transmit, self.outward.packets(packet)))
 
+    def _is_wanted(self, stream: Stream, through: Edge | None) -> bool:
+        """Whether anybody hears what is said as samples.
+
+        While nobody does, opus need not be decoded; G.722 must be, or it would be far off for a
+        moment when somebody begins to listen.
+        """
+        if stream.attends:
+            return True
+        peer = stream.peer
+        if peer is None:
+            return self.codec is not Codec.OPUS
+        return through is None or bool(peer.recordings)
+
     def arrive(
         self,
         stream: Stream,
@@ -78,8 +91,7 @@ class Edge:
         through = peer.edge if peer is not None else None
         if through is not None and through.codec is not self.codec:
             through = None
-        decode = through is None or stream.attends or bool(peer is not None and peer.recordings)
-        size = inward.take(data, size, decode=decode)
+        size = inward.take(data, size, decode=self._is_wanted(stream, through))
         if size == NOT_TAKEN:
             stream.refused += inward.garbled
             stream.miss(data, now, arrival)

@@ -149,6 +149,14 @@ async def unusable(call: CarrierCall) -> None:
     await call.ask("INVITE", body=call.description(formats="18", maps=["18 G729/8000"]))
 
 
+@DIALOGS.of("reinvite-other-codec")
+async def other_codec(call: CarrierCall) -> None:
+    """It goes over to another codec."""
+    await up(call)
+    maps = ["8 PCMA/8000", "101 telephone-event/8000"]
+    await call.ask("INVITE", body=call.description(version=2, formats="8 101", maps=maps))
+
+
 @DIALOGS.of("reinvite-glare", stays_s=60)
 async def glare(call: CarrierCall) -> None:
     """Its re-INVITE crosses ours: both get 491, and ours comes again."""
