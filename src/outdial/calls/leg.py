@@ -175,7 +175,11 @@ class CallLeg:
 
         For a leg that is stored and dialled in one go: that saves a transaction.
         """
-        return self._transition(Event.DIAL, {})
+        return self._transition(Event.DIAL, self._route())
+
+    def _route(self) -> dict[str, Any]:
+        """What the timeline says of the choice of trunks; only who dials has one."""
+        return {}
 
     async def place(self) -> bool:
         """Waits until it is answered, or rings for an application that answers it (True); False:

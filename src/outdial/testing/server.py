@@ -340,7 +340,8 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 
 def toml(settings: Mapping[str, Any]) -> str:
-    """The settings as TOML: sections of plain values, and lists of such sections."""
+    """The settings as TOML: sections of values, and lists of such sections; tables in
+    these are written inline."""
     lines: list[str] = []
     for name, section in settings.items():
         for rows, heading in _sections(name, section):
@@ -357,6 +358,11 @@ def _sections(name: str, section: Any) -> list[tuple[Mapping[str, Any], str]]:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        inside = ", ".join(f"{key} = {_value(one)}" for key, one in value.items())
+        return f"{{ {inside} }}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
     # What JSON writes for strings, numbers, booleans and lists of them is TOML as well.
     return json.dumps(value, ensure_ascii=True)
 

@@ -16,6 +16,7 @@ def test_settings_are_written_as_toml_reads_them() -> None:
         "http": {"listen": "127.0.0.1:1", "max_body_bytes": 4096},
         "limits": {"destinations": ["1", "44"], "premium": False, "calls_per_second": 0.5},
         "keys": [{"name": 'a"b', "key": "ü\n"}, {"name": "c", "key": "d"}],
+        "routes": [{"prefixes": [""], "trunks": ["a", {"name": "b", "cost": 0.5}]}],
         "trunks": [],
     }
     read = tomllib.loads(toml(settings))
