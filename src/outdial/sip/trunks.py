@@ -309,6 +309,7 @@ class TrunkLine:
             hops = self._hops(await self._resolver.resolve(host, port, self.transport))
         else:
             hops = await self.hops()
+        hops = self._outages.in_order(hops, self._endpoint.now) or hops
         credentials = self.credentials
         if credentials is not None:  # the registrar's nonces are no business of calls
             credentials = replace(credentials, nonces=None)

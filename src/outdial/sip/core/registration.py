@@ -18,7 +18,7 @@ from outdial.sip.core.hop import Hop
 from outdial.sip.core.message import Response
 from outdial.sip.core.outline import ALLOW, Outline, contact
 from outdial.sip.core.timers import Timer
-from outdial.sip.core.transaction import ClientTransaction
+from outdial.sip.core.transaction import ClientTransaction, Event
 from outdial.sip.core.uri import Uri
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ _LAST_RETRY_OF_REJECTED_S = 3600.0
 _FIRST_RETURN_S = 2.0
 """How soon a lost connection is made again, unless it does not last."""
 _SHORT_LIVED_S = 30.0
+_PATIENCE_T1 = 10
+"""How many T1 an address may be silent while there is another one: 5 s."""
 _TRANSIENT = frozenset((408, 430, 480, 491))
 """Of the 4xx those that say nothing about us; all 5xx are like them."""
 
@@ -85,6 +87,7 @@ class Standing:
 class _What(IntEnum):
     DUE = 1
     EXPIRED = 2
+    SILENT = 3
 
 
 class Registration:
@@ -94,7 +97,7 @@ class Registration:
     __slots__ = (
         "_agent", "_authorization", "_binding", "_call_id", "_contact", "_cseq", "_expires_s",
         "_expiry", "_failures", "_hop", "_hops", "_is_ending", "_is_registered", "_longer",
-        "_losses", "_routes", "_sent_at", "_tag", "_timer", "_transaction",
+        "_losses", "_patience", "_routes", "_sent_at", "_tag", "_timer", "_transaction",
     )  # fmt: skip
 
     def __init__(self, agent: Agent, binding: Binding) -> None:
@@ -117,6 +120,8 @@ class Registration:
         self._transaction: ClientTransaction | None = None
         self._timer: Timer | None = None
         self._expiry: Timer | None = None
+        self._patience: Timer | None = None
+        """With the registrar's address that was asked, while there is another one."""
         self._sent_at = 0.0
         self._failures = 0
         """In a row."""
@@ -188,6 +193,7 @@ class Registration:
         self._is_ending = True
         self._agent.timers.stop(self._timer)
         self._agent.timers.stop(self._expiry)
+        self._agent.timers.stop(self._patience)
         if self._hop is None or not (self._is_registered or self._transaction is not None):
             self._over()
         else:
@@ -201,10 +207,20 @@ class Registration:
         if what == _What.DUE:
             self._timer = None
             self._agent.emit(self, Due())
+        elif what == _What.SILENT:
+            self._next_address()
         elif self._is_registered:
             self._is_registered = False
             problem = "it ran out while the registrar did not answer"
             self._emit(Standing("registering", hop=self._hop, problem=problem))
+
+    def _next_address(self) -> None:
+        """Whatever the one before still says comes too late."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            transaction.fire(Event.GIVE_UP)
+        if self._hops:
+            self._send(self._hops.pop(0))
 
     # ------------------------------------------------------------ REGISTER
 
@@ -232,11 +248,18 @@ class Registration:
         self._sent_at = agent.now
         data = outline.encode("REGISTER", fields)
         self._transaction = agent.request(outline, "REGISTER", data, self, None)
+        agent.timers.stop(self._patience)
+        if self._hops:
+            due = agent.now + _PATIENCE_T1 * agent.timings.t1
+            self._patience = agent.timers.start(due, self, _What.SILENT)
 
     def on_response(self, transaction: ClientTransaction, response: Response, source: Hop) -> None:
         """What the registrar says."""
         status = response.status
-        if status < 200 or transaction is not self._transaction:
+        if transaction is not self._transaction:
+            return
+        self._agent.timers.stop(self._patience)
+        if status < 200:
             return
         self._transaction = None
         if self._answers(response, source):
@@ -254,6 +277,7 @@ class Registration:
         """Nobody there."""
         if transaction is not self._transaction:
             return
+        self._agent.timers.stop(self._patience)
         self._transaction = None
         if self._is_ending:
             self._over()

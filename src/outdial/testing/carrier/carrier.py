@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from outdial.testing.carrier.call import CarrierCall
 from outdial.testing.carrier.message import SipText
-from outdial.testing.carrier.registration import RegisterDesk, RegistrarScript
+from outdial.testing.carrier.registration import RegisterDesk, RegistrarScript, reply_to
 
 Address = tuple[str, int]
 Script = Callable[[CarrierCall], Awaitable[None]]
@@ -58,6 +58,8 @@ class ScriptedCarrier:
     ) -> None:
         self.script = script
         self.desk = RegisterDesk(self)
+        self.answers_options = True
+        """Those that belong to no call."""
         self._registrar = registrar
         self.host, self.port = address
         self.audio = audio
@@ -88,6 +90,10 @@ class ScriptedCarrier:
             return
         if message.method == "REGISTER":
             self._register(message)
+            return
+        if message.method == "OPTIONS" and not message.status and not message.to_tag:
+            if self.answers_options:
+                self.send(reply_to(message, 200))
             return
         call = self._by_id.get(message["Call-ID"])
         if call is not None:

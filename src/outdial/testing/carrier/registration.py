@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 Fields = Sequence[tuple[str, str]]
 
 
+def reply_to(request: SipText, status: int, fields: Fields = ()) -> bytes:
+    """A response to a request that belongs to no call."""
+    copied = [("Via", via) for via in request.all("Via")]
+    copied += [("From", request["From"]), ("To", f"{request['To']};tag=scripted")]
+    copied += [(name, request[name]) for name in ("Call-ID", "CSeq")]
+    return written(f"SIP/2.0 {status} As Scripted", [*copied, *fields])
+
+
 class RegisterDesk:
     """Where REGISTERs arrive. Repeated ones get the reply of the first."""
 
@@ -45,10 +53,7 @@ class RegisterDesk:
 
     def reply(self, request: SipText, status: int, fields: Fields = ()) -> None:
         """Sends a response."""
-        copied = [("Via", via) for via in request.all("Via")]
-        copied += [("From", request["From"]), ("To", f"{request['To']};tag=registrar")]
-        copied += [(name, request[name]) for name in ("Call-ID", "CSeq")]
-        data = written(f"SIP/2.0 {status} As Scripted", [*copied, *fields])
+        data = reply_to(request, status, fields)
         self._replies[request.branch] = data
         self.carrier.send(data)
 

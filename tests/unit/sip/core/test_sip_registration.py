@@ -396,9 +396,24 @@ def test_a_success_makes_the_next_failure_the_first_one(desk: Desk) -> None:
 
 def test_a_silent_address_is_followed_by_the_next(desk: Desk) -> None:
     desk = Desk(hops=[HOP, OTHER]).answers(None, ok())
-    desk.run(33)
+    desk.run(5.1)
     assert desk.sent_to == ["10.0.0.2", "10.0.0.3"]
     assert (desk.last.status, desk.last.hop) == ("registered", OTHER)
+
+
+def test_one_that_is_at_work_is_waited_for() -> None:
+    desk = Desk(hops=[HOP, OTHER]).answers(says(100, "Trying"))
+    desk.run(30)
+    assert desk.sent_to == ["10.0.0.2"]
+
+
+def test_a_late_answer_of_the_silent_one_changes_nothing() -> None:
+    desk = Desk(hops=[HOP, OTHER]).answers(None)
+    desk.run(6)
+    late = Response.to_request(desk.requests[0], 403, to_tag="r")
+    desk.agent.receive(late.encode(), HOP, desk.now)
+    desk.answers(ok()).run(0)
+    assert desk.statuses == ["registering"]
 
 
 def test_an_overloaded_one_is_too(desk: Desk) -> None:
@@ -409,7 +424,7 @@ def test_an_overloaded_one_is_too(desk: Desk) -> None:
 
 def test_nobody_anywhere() -> None:
     desk = Desk(hops=[HOP, OTHER]).answers(None)
-    desk.run(65)
+    desk.run(5 + 32.1)
     assert desk.last.problem == "no answer from 10.0.0.3:5060"
     assert desk.last.code is None
 
@@ -544,3 +559,46 @@ def test_an_answer_to_an_earlier_request_changes_nothing(desk: Desk) -> None:
     desk.agent.receive(late.encode(), HOP, desk.now)
     desk.work()
     assert desk.statuses == ["registering"]
+
+
+# ---------------------------------------------------------------------------- anything
+
+
+REPLIES = [
+    ok(f"<sip:x@192.0.2.1>;expires=9, {OURS};expires=120", Expires="9"),
+    CHALLENGED,
+    says(423, "Interval Too Brief", Min_Expires="7200"),
+    says(503, "Overloaded", Retry_After="5"),
+]
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """A few bytes of it are changed, lost or doubled."""
+    made = bytearray(data)
+    for _ in range(chance.randint(1, 4)):
+        place = chance.randrange(len(made))
+        match chance.randrange(4):
+            case 0:
+                made[place] = chance.randrange(256)
+            case 1:
+                del made[place : place + chance.randint(1, 8)]
+            case 2:
+                made[place:place] = made[place : place + chance.randint(1, 40)]
+            case _:
+                made[place:place] = chance.choice([b"0", b"\xff", b",", b";", b'"', b"4294967296"])
+    return bytes(made)
+
+
+@pytest.mark.parametrize("reply", REPLIES, ids=["200", "401", "423", "503"])
+def test_no_answer_leaves_it_without_a_next_step(reply: Reply) -> None:
+    chance = random.Random(reply[0])
+    for _ in range(400):
+        desk = Desk().answers(None)
+        request = desk.requests[-1]
+        response = Response.to_request(request, *reply[:2], to_tag="r", headers=reply[2])
+        desk.agent.receive(mutated(response.encode(), chance), HOP, desk.now)
+        desk.work()
+        due = desk.agent.next_timer()
+        assert due is not None
+        desk.answers(ok()).run(7200)
+        assert desk.last.status == "registered", "it comes to its end whatever was said"
