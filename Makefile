@@ -7,7 +7,7 @@ STAMP := $(VENV)/.outdial-setup
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test-programs demo test unit check format bench bad-documents fuzz fuzz-messages hostile soak faults chaos chaos-nodes chaos-dial chaos-stop clean
+.PHONY: help setup test-programs demo test unit check format bench bad-documents fuzz fuzz-messages hostile soak soak-tests faults chaos chaos-nodes chaos-dial chaos-stop clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -48,9 +48,10 @@ bench: setup ## Measure speed, latency and memory on this machine
 bad-documents: setup ## Measure what each of 160 bad documents costs the event loop (5 minutes)
 	PYTHONPATH=tests $(BIN)/python -m bench.bad_documents $(ARGS)
 
-faults: setup test-programs ## Carriers' faults: in virtual time, and over sockets those that SIPp can commit
+faults: setup test-programs ## Carriers' faults: in virtual time, then each over sockets, then SIPp's (10 minutes)
 	$(BIN)/python -m pytest tests/faults tests/unit/media/test_media_plane.py \
-		tests/system/sipp/test_sipp_outcomes.py tests/system/sipp/test_sipp_quirks.py $(ARGS)
+		tests/system/sipp/test_sipp_outcomes.py tests/system/sipp/test_sipp_quirks.py \
+		tests/system/sipp/test_sipp_gather.py $(ARGS)
 
 # Guided by what each input makes the readers do; FUZZ names targets, e.g. make fuzz FUZZ="sdp rtp".
 FUZZ_SECONDS ?= 180
@@ -70,7 +71,13 @@ HOSTILE ?=
 hostile: setup ## Send ten million hostile SIP messages to a server that has to go on working (30 minutes)
 	PYTHONPATH=tests $(BIN)/python -u -m hostile --write docs/reliability.md $(HOSTILE)
 
-soak: setup test-programs ## Run the tests that take minutes
+# More options in SOAK, e.g. make soak SOAK="--minutes 3 --calls 20". As root, on Linux.
+SOAK ?=
+
+soak: setup test-programs ## 50 calls at once for half an hour, with tones both ways, over a line that loses packets
+	PYTHONPATH=tests $(BIN)/python -u -m soak --write docs/reliability.md $(SOAK)
+
+soak-tests: setup test-programs ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
 # Each ends with exit status 1 when a promise was broken, and writes what it measured into the page.

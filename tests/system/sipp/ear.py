@@ -65,6 +65,9 @@ class Ear:
         self._sequence, self._timestamp = 1000, 50_000
         self._listening = threading.Thread(target=self._listen, name="ear")
         self._babbling: threading.Thread | None = None
+        self.loses: Callable[[], bool] = lambda: False
+        """Asked for each packet of ours: whether it is lost on its way."""
+        self.lost = 0
 
     def __enter__(self) -> Ear:
         self._listening.start()
@@ -197,7 +200,9 @@ class Ear:
         self._sequence += 1
         if timestamp is None:
             self._timestamp += len(payload)
-        if self._far is not None:
+        if self.loses():
+            self.lost += 1
+        elif self._far is not None:
             try:
                 self._socket.sendto(header + payload, self._far)
             except OSError:

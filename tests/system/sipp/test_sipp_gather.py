@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import time
+from collections.abc import Callable
 
 import pytest
 
 from outdial.testing import audio
 from outdial.testing.web import Answer
+from system.sipp.ear import DIGITS
 from system.sipp.stage import STEPS, WELL, Call, Phone, Scene
 
 PROMPT = (
@@ -70,6 +73,36 @@ def test_digits_keyed_during_the_prompt_stop_it_and_reach_the_action(scene: Scen
     assert span is not None, "the answer of action is spoken"
     assert 0.3 < span[1] - span[0] < 2.5, "and the prompt is not"
     assert menu.ended() == {"verb": "Gather", "result": "digits", "count": 4, "tries": 1}
+
+
+def bursts(share: float, seed: int) -> Callable[[], bool]:
+    """Loses such a share of what it is asked about, in bursts of one to three packets."""
+    chance = random.Random(seed)
+    fates: list[bool] = []
+
+    def lost() -> bool:
+        if not fates:
+            begins = chance.random() < share / (2 - share)
+            fates.extend([True] * chance.randint(1, 3) if begins else [False])
+        return fates.pop()
+
+    return lost
+
+
+@pytest.mark.parametrize(
+    "seed", [1, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(2, 22))]
+)
+def test_every_key_is_right_at_five_percent_loss(scene: Scene, seed: int) -> None:
+    phone = scene.phone("answer")
+    menu = Menu(scene, phone, 'numDigits="16" finishOnKey=""')
+    phone.ear.wait_for_speech(0.3)
+    phone.ear.loses = bursts(0.05, seed)
+    phone.ear.press(DIGITS)
+    phone.ear.loses = lambda: False
+    (params,) = menu.keyed()
+    assert params["Digits"] == DIGITS, f"{phone.ear.lost} packets were lost"
+    assert phone.ear.lost > 0
+    menu.call.ended(*STEPS, WELL)
 
 
 def test_nobody_but_the_action_learns_the_digits(scene: Scene) -> None:
