@@ -9,6 +9,7 @@ which `make test` replays for ever: add it to the repository together with what 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
 import subprocess
 import sys
@@ -94,7 +95,15 @@ def _inside(name: str, seconds: int) -> None:
         *(f"-max_len={_LENGTHS.get(name, _LENGTH)}", f"-artifact_prefix={finds}/"),
         *(str(corpus), str(finds)),
     ]
-    atheris.Setup(arguments, TARGETS[name])
+
+    def kept(data: bytes) -> None:
+        try:
+            TARGETS[name](data)
+        except Exception:  # libFuzzer keeps what ends the process, and not always this
+            (finds / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
+            raise
+
+    atheris.Setup(arguments, kept)
     atheris.Fuzz()
 
 

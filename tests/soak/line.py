@@ -188,7 +188,7 @@ def _ulaw() -> npt.NDArray[np.float64]:
     """What each byte of PCMU stands for (ITU-T G.711)."""
     flipped = ~np.arange(256, dtype=np.uint8)
     size = ((flipped & 0x0F).astype(int) * 8 + 132 << ((flipped >> 4) & 7)) - 132
-    return np.where(flipped & 0x80, -size, size).astype(float)
+    return np.asarray(np.where(flipped & 0x80, -size, size), dtype=np.float64)
 
 
 _LINEAR: Final = _ulaw()

@@ -20,7 +20,8 @@ from outdial.sip.core.limits import MAX_PARAMS
 from outdial.sip.core.uri import Uri
 
 _scheme = re.compile(rf"({TOKEN})[ \t]++")
-_auth_param = re.compile(rf'({TOKEN})[ \t]*+=[ \t]*+({QUOTED}|[^", \t]++)[ \t]*+(?:,[ \t]*+|\Z)')
+# What is not quoted has no backslash: inside the quotes of our answer it would escape those.
+_auth_param = re.compile(rf'({TOKEN})[ \t]*+=[ \t]*+({QUOTED}|[^", \t\\]++)[ \t]*+(?:,[ \t]*+|\Z)')
 _nonce_count = re.compile(r"[0-9A-Fa-f]{8}")
 
 _HASHES: Final[dict[str, Callable[[bytes], str]]] = {
