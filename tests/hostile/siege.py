@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from chaos.carrier import Carrier, Script
 from chaos.verdict import percentile
+from doubles.memory import own_kib
 from hostile.attack import TRUNK
 from outdial.testing.server import OutdialServer, Usage, free_port
 from outdial.testing.web import WebServer
@@ -94,6 +95,7 @@ class Siege:
         self._report = Report()
         self._sent: dict[str, int] = {}
         self._took_s = 0.0
+        self._own_kib = 0
 
     _server: OutdialServer
     _carrier: Carrier
@@ -152,7 +154,8 @@ class Siege:
             await self._attack(self._plan.warming)
             start = await self._settle(None)
             usage = await asyncio.to_thread(self._server.usage)
-            self._say(f"warmed up: {usage}")
+            self._own_kib = own_kib(self._server.pids)
+            self._say(f"warmed up: {usage}, {self._own_kib:,} KiB of its own")
             self._sent, self._took_s = {}, 0.0
             await self._besieged()
             end = await self._settle(start)
@@ -213,8 +216,8 @@ class Siege:
             left -= piece
             if time.monotonic() - told > 20:
                 told = time.monotonic()
-                memory = (await asyncio.to_thread(self._server.usage)).memory_kib
-                self._say(f"{self._number:,} sent in {self._took_s:.0f} s, {memory:,} KiB")
+                kib = own_kib(self._server.pids)
+                self._say(f"{self._number:,} sent in {self._took_s:.0f} s, {kib:,} KiB")
 
     @property
     def figures(self) -> dict[str, str]:
@@ -275,9 +278,10 @@ class Siege:
         )
 
     def _judge_usage(self, start: Usage, end: Usage) -> None:
-        grown = end.memory_kib - start.memory_kib
+        kib = own_kib(self._server.pids)
+        grown = kib - self._own_kib
         self.figures["memory after warm-up, at the end, growth"] = (
-            f"{start.memory_kib:,}, {end.memory_kib:,}, {grown:+,} KiB"
+            f"{self._own_kib:,}, {kib:,}, {grown:+,} KiB"
         )
         self.figures["processes, descriptors, threads: growth"] = (
             f"{end.processes - start.processes:+}, {end.descriptors - start.descriptors:+}, "

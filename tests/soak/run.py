@@ -25,6 +25,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from doubles.memory import own_kib
 from outdial.media.core import g711
 from outdial.testing import audio
 from outdial.testing.audio import Sound
@@ -208,11 +209,13 @@ class Soak:
         while (now := time.monotonic()) < until:
             usage = self._outdial.usage()
             if now - began > self._plan.warm_up_s:
-                self._memory.append((now - began, usage.memory_kib))
+                self._memory.append((now - began, own_kib(self._outdial.pids)))
                 self._live_low = min(self._live_low, usage.live_calls)
             if now - told > 30:
                 told = now
-                self._say(f"{now - began:.0f} s: {usage}, {sum(self._over.values())} calls over")
+                kib = own_kib(self._outdial.pids)
+                calls = f"{usage.live_calls} calls, {sum(self._over.values())} over"
+                self._say(f"{now - began:.0f} s: {calls}, {usage.descriptors} files, {kib:,} KiB")
             time.sleep(5.0)
 
     # ------------------------------------------------------------------ the judgement
