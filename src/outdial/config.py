@@ -27,7 +27,7 @@ from outdial.config_registration import TrunkRegistration
 from outdial.config_routes import Route as Route
 from outdial.config_routes import check as check_routes
 from outdial.config_tls import ListenerSecrecy, TrunkSecrecy
-from outdial.config_trunk import TrunkIdentity, TrunkPath
+from outdial.config_trunk import TrunkIdentity, TrunkPath, TrunkTransfers
 
 
 class _Section(BaseModel):
@@ -264,7 +264,15 @@ class Policy(_Section):
     """
 
 
-class Trunk(TrunkIdentity, TrunkPath, TrunkRegistration, TrunkEncryption, TrunkSecrecy, _Section):
+class Trunk(
+    TrunkIdentity,
+    TrunkPath,
+    TrunkTransfers,
+    TrunkRegistration,
+    TrunkEncryption,
+    TrunkSecrecy,
+    _Section,
+):
     """A SIP trunk."""
 
     name: Annotated[str, Field(min_length=1)]

@@ -78,6 +78,17 @@ class TrunkPath(BaseModel):
     does not forget us; 0: none."""
 
 
+class TrunkTransfers(BaseModel):
+    """What the far ends of the trunk may do with a call."""
+
+    refer: Literal["refuse", "allow"] = "refuse"
+    """Whether who was rung by Dial, or by click-to-call, may transfer the other party to somebody
+    else (REFER). Whom that is passes every check that Dial passes."""
+    replaces: Literal["refuse", "allow"] = "refuse"
+    """Whether a call from the trunk may take the place of another one that is up on it (Replaces),
+    as at the end of an attended transfer."""
+
+
 class TrunkIdentity(BaseModel):
     """Who a trunk sees calling, and whom it is believed."""
 

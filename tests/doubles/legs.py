@@ -56,6 +56,9 @@ class FakeSignallingLeg:
         self.refused_with: list[int] = []
         self.confirms_cancel = True
         self.acknowledged = 0
+        self.transfer: list[int | str] = []
+        """What was answered to a REFER, and told by NOTIFY."""
+        self.is_dismissed = False
         self.data: dict[str, Any] = {"call_id": target.leg_id, "branch": "z9hG4bKfake"}
         """What is kept of it; `answers` takes the branch out."""
         self._answered = False
@@ -107,6 +110,20 @@ class FakeSignallingLeg:
 
     def reoffer(self, sdp: bytes) -> None:
         raise AssertionError("nobody re-offers yet")
+
+    def accept_transfer(self) -> None:
+        self.transfer.append(202)
+
+    def refuse_transfer(self, status: int = 603) -> None:
+        self.transfer.append(status)
+
+    def tell_transfer(self, status: int, reason: str = "") -> None:
+        self.transfer.append(f"SIP/2.0 {status}")
+
+    def dismiss(self) -> None:
+        self.is_dismissed = True
+        self.say = lambda event: None
+        self.hang_up()
 
 
 class FakeSignalling:

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 from outdial import ids
-from outdial.calls.callbacks import Subscription
+from outdial.calls import codes
 from outdial.calls.dialled_leg import DialledLeg
 from outdial.calls.digits import forward_to
-from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.leg import CallLeg
+from outdial.calls.party import Party
 from outdial.calls.services import Services
 from outdial.calls.states import State
+from outdial.calls.transfer import MOST_TRANSFERS, transferred
 from outdial.didml.run.host import DialEnd, Gone
-from outdial.errors import StoreUnavailable
-from outdial.legs import Ending, Outcome, Source
+from outdial.errors import Refused, StoreUnavailable
+from outdial.legs import Ending, Outcome, Referred, Source
 from outdial.store.records import CallRecord
 from outdial.webhooks.payloads import duration_s
 
@@ -41,23 +44,12 @@ _LOST_THE_RACE = Ending(
 _ANSWERED_TOO_LATE = Ending(
     Outcome.COMPLETED, "normal-clearing", Source.OUTDIAL, detail="somebody else took the call"
 )
+_TRANSFERRED = Ending(
+    Outcome.COMPLETED, "normal-clearing", Source.CALLEE, detail="it transferred the other party"
+)
+_NOT_TRANSFERRED = 603
 _MOST_TELLING = (Outcome.NO_ANSWER, Outcome.BUSY, Outcome.CANCELED)
 """Of several that were rung in vain: what is said first of all of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Party:
-    """One leg to ring. `subscribe` gives its callbacks once its sid is known."""
-
-    plan: LegPlan
-    subscribe: Callable[[str], Subscription | None]
-    time_limit_s: float = 14400.0
-    """Of the conversation."""
-    send_digits: str = ""
-    whisper: Callable[[CallLeg], Awaitable[bool]] | None = None
-    """Spoken to who answers before the bridge: whether the call is taken."""
-    record: bool = False
-    """The conversation, as a recording of this leg: what is said before is between us two."""
 
 
 class Bridge:
@@ -74,7 +66,8 @@ class Bridge:
         self._on_leg = on_leg
         self._bridged: CallLeg | None = None
         self._chosen: CallLeg | None = None
-        """Who took the call."""
+        """Who took the call, or was it transferred to."""
+        self._transfers = 0
 
     async def connect(self, parties: Sequence[Party], gone: Gone | None = None) -> DialEnd:
         """Rings all at once and returns when the bridge is over or nobody could be had.
@@ -91,7 +84,8 @@ class Bridge:
             chosen = await self._first_answer(legs, parties)
             if chosen is None:
                 return self._told(_failure(legs))
-            return self._told(await _of_conversation(chosen))
+            party = parties[legs.index(chosen)]
+            return self._told(await self._converse(chosen, party, legs))
         except asyncio.CancelledError:
             if gone is not None:
                 told = gone if self._parent.is_over else None
@@ -209,6 +203,74 @@ class Bridge:
         leg.limit(party.time_limit_s)
         if party.record:
             leg.recordings.whole(leg.media)
+
+    # ------------------------------------------------------------------ transfers
+
+    async def _converse(self, leg: DialledLeg, party: Party, legs: list[DialledLeg]) -> DialEnd:
+        """Until the conversation with the leg is over, or with those that it is transferred to.
+        `legs` gets each of them."""
+        while True:
+            wished: asyncio.Future[Party] = asyncio.get_running_loop().create_future()
+            leg.on_transfer = partial(self._wished, leg, party, wished)
+            await asyncio.wait((wished, leg.ended), return_when=asyncio.FIRST_COMPLETED)
+            leg.on_transfer = None
+            if not wished.done():
+                return await _of_conversation(leg)
+            moved = await self._transfer(leg, wished.result(), legs)
+            if moved is not None:
+                leg, party = moved, wished.result()
+            elif leg.is_over:
+                return await _of_conversation(leg)
+
+    def _wished(
+        self, leg: CallLeg, party: Party, wished: asyncio.Future[Party], wish: Referred
+    ) -> None:
+        """The leg asks for a transfer: refused, or begun in a moment."""
+        parent = self._parent
+        try:
+            if wished.done() or self._transfers >= MOST_TRANSFERS:
+                raise Refused(422, codes.OUT_OF_RANGE, f"more than {MOST_TRANSFERS} transfers")
+            target = transferred(self._services, parent.call.key_name, party, wish)
+        except Refused as refused:
+            parent.note("transfer.refused", leg=leg.sid, text=refused.message, code=refused.code)
+            leg.answer_transfer(_NOT_TRANSFERRED)
+            return
+        self._transfers += 1
+        parent.note("transfer.began", leg=leg.sid, to=target.plan.number or target.plan.uri)
+        leg.answer_transfer(202)
+        wished.set_result(target)
+
+    async def _transfer(
+        self, leg: DialledLeg, target: Party, legs: list[DialledLeg]
+    ) -> DialledLeg | None:
+        """Rings the target for the parent; who took the call. None: nobody did, and the parent is
+        with the leg again, if that is still there."""
+        leg.on_digit = None
+        self._part(leg)
+        status = 503
+        try:
+            new = await self._leg(target)
+        except StoreUnavailable as error:
+            self._parent.note("warning", text=f"the leg could not be stored: {error}")
+        else:
+            legs.append(new)
+            new.on_early_media = lambda: self._join_early(new)
+            new.on_ringing = leg.tell_transfer
+            ringing = self._services.tasks.start(_ring(new, target, self._part), f"place {new.sid}")
+            await asyncio.wait((ringing,))
+            if ringing.result():
+                await self._answered(new, target)
+                leg.tell_transfer(200)
+                leg.hang_up(_TRANSFERRED)
+                return new
+            ending = await asyncio.shield(new.ended)
+            status = ending.sip_code or _NOT_TRANSFERRED
+        leg.tell_transfer(status if status >= 300 else _NOT_TRANSFERRED)
+        self._parent.note("transfer.failed", leg=leg.sid, status=status)
+        self._join(leg)
+        return None
+
+    # ------------------------------------------------------------------ audio
 
     def _ring_back(self) -> None:
         self._parent.media.tone(f"ringback:{self._services.settings.media.country}")

@@ -68,6 +68,8 @@ class DialledLeg(CallLeg):
         self._early_answer: bytes | None = None
         self._more_routes = False
         """Whether another trunk is tried if this one does not take the call."""
+        self.on_ringing: Callable[[int], None] | None = None
+        """Called with each provisional status."""
         self.on_early_media: Callable[[], None] | None = None
         """Set by whoever lets the caller hear it; without it early media is not taken."""
 
@@ -337,6 +339,8 @@ class DialledLeg(CallLeg):
         if self.state is State.DIALLING and event.status != 181:
             data = {"status": event.status, "trunk": self.call.trunk}
             self._write(Event.RING, data, **self._dialog.changes())
+        if self.on_ringing is not None:
+            self.on_ringing(event.status)
         if event.sdp is None or self._audio is None:
             return
         self._early_answer = event.sdp

@@ -21,7 +21,8 @@ CAUSES: dict[str, str] = {
     "trunk-unreachable": "No trunk answered: DNS, connection, or no response within 32 seconds.",
     "trunk-not-registered": "The trunk takes calls only while we are registered, and we are not.",
     "carrier-failure": "Every trunk that could be tried failed (5xx).",
-    "protocol-error": "The far side sent something that SIP does not allow, or any other 4xx/6xx.",
+    "protocol-error": "The far side sent something that SIP does not allow, or any other 4xx/6xx; "
+    "487 that nobody had asked for is one.",
     "moved": "The carrier wanted the call sent elsewhere (3xx), which Outdial does not follow.",
     "time-limit": "The call reached its time limit.",
     "media-timeout": "No audio arrived from the far end for too long.",
@@ -50,7 +51,6 @@ _BY_STATUS: dict[int, tuple[Outcome, str, Source]] = {
     403: (Outcome.FAILED, "call-rejected", Source.CARRIER),
     408: (Outcome.NO_ANSWER, "no-answer", Source.CALLEE),
     480: (Outcome.NO_ANSWER, "no-answer", Source.CALLEE),
-    487: (Outcome.CANCELED, "originator-cancel", Source.CARRIER),
     404: (Outcome.FAILED, "unallocated-number", Source.CARRIER),
     410: (Outcome.FAILED, "unallocated-number", Source.CARRIER),
     484: (Outcome.FAILED, "unallocated-number", Source.CARRIER),

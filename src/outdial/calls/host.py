@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from outdial.calls.bridge import Bridge, Party
+from outdial.calls.bridge import Bridge
 from outdial.calls.callbacks import Lane, Subscription
 from outdial.calls.gate import check_caller, check_number, check_uri
 from outdial.calls.hearing import Hearing
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.numbers import normalise
+from outdial.calls.party import Party
 from outdial.calls.playback import Playback
 from outdial.calls.postcall import Postcall
 from outdial.calls.queues import Conversation

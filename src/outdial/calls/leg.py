@@ -29,10 +29,12 @@ from outdial.errors import (
     RemoteProtocolError,
 )
 from outdial.legs import (
+    Answered,
     Codec,
     Digit,
     DigitInfo,
     Ending,
+    IncomingLeg,
     MediaEvent,
     MediaLeg,
     MediaLost,
@@ -42,9 +44,11 @@ from outdial.legs import (
     PlayEnd,
     Reanswered,
     RecordingDone,
+    Referred,
     Rejected,
     Released,
     Reoffer,
+    Replacing,
     SignallingEvent,
     SignallingLeg,
     Source,
@@ -136,6 +140,9 @@ class CallLeg:
         """Set by whoever runs its document: another one takes over, at once."""
         self.on_digit: Callable[[str, str], None] | None = None
         """Called with each digit and its source: rfc4733, in-band or info."""
+        self.on_transfer: Callable[[Referred], None] | None = None
+        """Called when the far end wants whom it talks to to be connected with somebody else; must
+        call `answer_transfer`. None: it is refused."""
         self.on_speech: Callable[[SpeechBegan | SpeechHeard], None] | None = None
         """Called with what `MediaLeg.listen` brings."""
 
@@ -279,6 +286,10 @@ class CallLeg:
                 self._on_reanswered(event)
             case DigitInfo():
                 self._on_digit(event.digit, "info")
+            case Referred():
+                self._on_referred(event)
+            case Replacing():
+                self._on_replacing(event.leg)
 
     def _attend(self, audio: Audio) -> None:
         """What an answered leg's audio is watched for."""
@@ -327,6 +338,64 @@ class CallLeg:
             self.note("warning", text=f"answer to our offer not usable: {error}")
         else:
             self._note_agreed(before)
+
+    def _on_referred(self, event: Referred) -> None:
+        if self.on_transfer is not None and self.ending is None:
+            self.on_transfer(event)
+            return
+        self.note("transfer.refused", text="it is connected with nobody that it could transfer")
+        self.answer_transfer(603)
+
+    def answer_transfer(self, status: int) -> None:
+        """What becomes of the transfer that the far end asks for: 202, or a refusal."""
+        if self._signalling is not None and status < 300:
+            self._signalling.accept_transfer()
+        elif self._signalling is not None:
+            self._signalling.refuse_transfer(status)
+
+    def tell_transfer(self, status: int) -> None:
+        """How far it has come, for as long as the far end is there."""
+        if self._signalling is not None and not self.is_over:
+            self._signalling.tell_transfer(status)
+
+    def _on_replacing(self, incoming: IncomingLeg) -> None:
+        """The call goes on with another telephone of the same trunk. One that is not answered here
+        is refused by signalling."""
+        audio, before = self._audio, self._signalling
+        talks = audio is not None and audio.is_started and self.ending is None
+        if audio is None or before is None or not talks:
+            return
+        if before.is_secure and not incoming.is_secure:
+            self.note("warning", text="a call without TLS wanted to replace one with it")
+            return
+        audio.signalling_address = incoming.source[0]
+        try:
+            offer = incoming.offer
+            sdp = audio.offer() if offer is None else audio.answer(offer)
+        except (NegotiationError, RemoteProtocolError) as error:
+            self.note("warning", text=f"a call that wanted to replace this one: {error}")
+            incoming.reject(488)
+            return
+        self._signalling = incoming
+        self._dialog.taken(incoming)
+        incoming.trace(self._ladder.add)
+        incoming.listen(self._on_replacement)
+        incoming.accept(sdp)
+        self._dialog.keep()
+        before.dismiss()
+        self.note("replaced", sip_call_id=incoming.sip_call_id, peer=incoming.source[0])
+
+    def _on_replacement(self, event: SignallingEvent) -> None:
+        """Of the telephone that has the place of the one that was called."""
+        match event:
+            case Answered(sdp):
+                self._dialog.keep()
+                if sdp is not None:
+                    self._on_reanswered(Reanswered(sdp))
+            case Rejected():
+                self._on_signalling(Released(by_far_end=not event.local, status=event.status))
+            case _:
+                self._on_signalling(event)
 
     def _drop_signalling(self) -> None:
         if self._signalling is not None:

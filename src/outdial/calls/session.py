@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from outdial import log
-from outdial.calls.bridge import Bridge, Party
+from outdial.calls.bridge import Bridge
 from outdial.calls.callbacks import Subscription
 from outdial.calls.dialled_leg import DialledLeg
 from outdial.calls.endings import of_refusal
 from outdial.calls.host import LegHost
 from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.party import Party
 from outdial.calls.request import CallRequest
 from outdial.calls.services import Services
 from outdial.calls.states import State

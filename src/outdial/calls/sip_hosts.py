@@ -73,6 +73,10 @@ class SipHosts:
     def _of(self, uri: Uri) -> Trunk | None:
         return next((trunk for place, trunk in self._trunks if _is_at(uri, place)), None)
 
+    def is_listed(self, uri: Uri) -> bool:
+        """Whether the settings name its host, apart from trunks."""
+        return self._is_allowed(uri)
+
     def _is_allowed(self, uri: Uri) -> bool:
         return any(_is_at(uri, place) for place in self._allowed)
 

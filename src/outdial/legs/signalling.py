@@ -118,6 +118,25 @@ class DigitInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Referred:
+    """The far end of an answered leg wants whom it talks to to be connected with somebody else
+    (REFER). Call `accept_transfer` or `refuse_transfer` before the listener returns."""
+
+    uri: str
+    """A sip, sips or tel URI, without headers."""
+    attended: bool = False
+    """It names a call there that is to be replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replacing:
+    """A call of the same trunk wants to take the place of this answered leg (Replaces). It is
+    answered or refused by whoever is told, before the listener returns."""
+
+    leg: IncomingLeg
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """An answered leg is over. Terminal; nothing follows.
 
@@ -132,7 +151,16 @@ class Released:
 
 
 SignallingEvent = (
-    Ringing | Answered | Rejected | TargetFailed | Reoffer | Reanswered | DigitInfo | Released
+    Ringing
+    | Answered
+    | Rejected
+    | TargetFailed
+    | Reoffer
+    | Reanswered
+    | DigitInfo
+    | Referred
+    | Replacing
+    | Released
 )
 SignallingListener = Callable[[SignallingEvent], None]
 
@@ -196,6 +224,19 @@ class SignallingLeg(Protocol):
 
     def reoffer(self, sdp: bytes) -> None:
         """Sends a re-INVITE with the offer; the answer arrives as `Reanswered`. For later use."""
+
+    def accept_transfer(self) -> None:
+        """What `Referred` asks for is being done. Without a pending one it does nothing."""
+
+    def refuse_transfer(self, status: int = 603) -> None:
+        """It is not done."""
+
+    def tell_transfer(self, status: int, reason: str = "") -> None:
+        """How far the call to the other party has come, as a SIP status; a final one is the last.
+        Nobody is told who has hung up meanwhile."""
+
+    def dismiss(self) -> None:
+        """Ends an answered leg whose events nobody wants any more: another has its place."""
 
 
 class OutgoingLeg(SignallingLeg, Protocol):

@@ -17,7 +17,7 @@ from outdial import log
 from outdial.clock import Clock, SystemClock
 from outdial.config import Sip
 from outdial.errors import ConfigError
-from outdial.legs import TracedMessage, TraceListener
+from outdial.legs import Replacing, TracedMessage, TraceListener
 from outdial.messages import MessageResult
 from outdial.sip.core.agent import Agent, Invited
 from outdial.sip.core.authorization import Credentials
@@ -414,12 +414,23 @@ class SipEndpoint:
         if call.account:
             self.sentry.forgive(call.source.host)
         leg = self._legs[call] = InboundLeg(self, call, event.raw)
+        if call.replaced is not None:
+            self._replacing(leg, call.replaced)
+            return
         try:
             if self._on_invite is not None:
                 self._on_invite(leg)
         except Exception:
             leg.reject(500)
             raise
+
+    def _replacing(self, leg: InboundLeg, replaced: OutgoingCall | IncomingCall) -> None:
+        """Whoever has the leg of the other call takes this one in its place, or refuses it."""
+        try:
+            if (other := self._legs.get(replaced)) is not None:
+                other.deliver(Replacing(leg))
+        finally:
+            leg.reject(481)  # unless it was answered
 
     def _arm(self) -> None:
         """One timer of the event loop; one that comes too early does no harm and is left.

@@ -10,6 +10,7 @@ from outdial.legs import (
     Caller,
     Rejected,
     Released,
+    Reoffer,
     SignallingEvent,
     SignallingListener,
     TraceListener,
@@ -18,6 +19,7 @@ from outdial.sip.core.identity import caller_of, extra_headers
 from outdial.sip.core.invite_client import OutgoingCall
 from outdial.sip.core.invite_server import IncomingCall
 from outdial.sip.core.message import Request
+from outdial.sip.core.referral import Referral
 from outdial.sip.core.session_description import sdp_of
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ _TERMINAL = (Rejected, Released)
 class Leg:
     """What outgoing and incoming legs share. Fulfils `outdial.legs.SignallingLeg`."""
 
-    __slots__ = ("_call", "_endpoint", "_over", "_sip_call_id")
+    __slots__ = ("_call", "_endpoint", "_is_dismissed", "_over", "_sip_call_id")
 
     def __init__(
         self, endpoint: SipEndpoint, call: OutgoingCall | IncomingCall | None, sip_call_id: str
@@ -39,6 +41,8 @@ class Leg:
         self._call = call
         self._sip_call_id = sip_call_id
         self._over = False
+        self._is_dismissed = False
+        """Another leg has its place: nobody is told any more."""
 
     @property
     def sip_call_id(self) -> str:
@@ -92,12 +96,46 @@ class Leg:
             self._call.session.reoffer(sdp)
             self._endpoint.flush()
 
+    def accept_transfer(self) -> None:
+        """See `outdial.legs.SignallingLeg`."""
+        if (referral := self._referral()) is not None:
+            referral.accept()
+            self._endpoint.flush()
+
+    def refuse_transfer(self, status: int = 603) -> None:
+        """See `outdial.legs.SignallingLeg`."""
+        if (referral := self._referral()) is not None:
+            referral.refuse(status)
+            self._endpoint.flush()
+
+    def tell_transfer(self, status: int, reason: str = "") -> None:
+        """See `outdial.legs.SignallingLeg`."""
+        if (referral := self._referral()) is not None:
+            referral.tell(status, reason)
+            self._endpoint.flush()
+
+    def _referral(self) -> Referral | None:
+        session = None if self._call is None else self._call.session
+        if session is None or self._over:
+            return None
+        self._touch()
+        return session.referral
+
+    def dismiss(self) -> None:
+        """See `outdial.legs.SignallingLeg`."""
+        self._is_dismissed = True
+        self.hang_up()
+
     def deliver(self, event: SignallingEvent) -> None:
         """An event of the agent."""
         if isinstance(event, _TERMINAL):
             self._over = True
             if self._call is not None:
                 self._endpoint.forget(self._call)
+        if self._is_dismissed:
+            if isinstance(event, Reoffer):
+                self.refuse_offer()
+            return
         self.tell(event)
 
     def tell(self, event: SignallingEvent) -> None:

@@ -357,6 +357,7 @@ class SipPlane:
             headers=shown.fields + headers,
             credentials=None if trunk is None else trunk.credentials,
             symmetric=peer.nat,
+            policy=peer,
             routes=() if trunk is None else trunk.routes(hops[0]),
             contact_user="" if trunk is None else trunk.contact_user,
             ack_waits=True,

@@ -55,7 +55,13 @@ class TrunkLine:
         self.health = TrunkHealth(settings.name, clock, registers=settings.register_)
         self.presentation = presentation_of(settings, self.domain)
         self.headers = tuple(settings.headers.items())
-        self.peer = Peer(settings.name, settings.nat, settings.public_address)
+        self.peer = Peer(
+            settings.name,
+            settings.nat,
+            settings.public_address,
+            may_refer=settings.refer == "allow",
+            may_replace=settings.replaces == "allow",
+        )
         self.security = _security(settings, self.host) if self._may_be_secret(endpoint) else None
         """Whose certificate it must show; None: it is not reached over TLS."""
         self.hosts: frozenset[str] = frozenset(

@@ -129,6 +129,19 @@ class FakeIncomingLeg:
     def reoffer(self, sdp: bytes) -> None:
         self.sent.append(("reoffer", sdp))
 
+    def accept_transfer(self) -> None:
+        self.sent.append(("transfer", 202))
+
+    def refuse_transfer(self, status: int = 603) -> None:
+        self.sent.append(("transfer", status))
+
+    def tell_transfer(self, status: int, reason: str = "") -> None:
+        self.sent.append(("notify", status))
+
+    def dismiss(self) -> None:
+        self._listener = _ignore
+        self.hang_up()
+
     def emit(self, event: SignallingEvent) -> None:
         """The far end did something."""
         self._listener(event)

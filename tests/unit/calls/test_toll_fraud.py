@@ -23,15 +23,19 @@ from outdial.calls.registry import Registry
 from outdial.calls.request import CallRequest
 from outdial.config import Limits, Settings, Sms, Trunk
 from outdial.didml.run.host import SmsPlan
-from outdial.errors import Refused
-from outdial.legs import Answered, Rejected
+from outdial.errors import Refused, RemoteProtocolError
+from outdial.legs import Answered, Referred, Rejected, Released
 from outdial.messages import MessagePlane, MessageResult, MessageTarget
+from outdial.sip.core.headers import Headers
+from outdial.sip.core.message import Request
+from outdial.sip.core.referral import referred
+from outdial.sip.core.uri import Uri
 from outdial.store.records import CallRecord
 from outdial.store.store import Store
 
 LIMITS = Limits(destinations=["1202", "44"])
 TRUNK = "192.0.2.1"
-ALLOWED, CALLER_ID = "12025550123", "12025550100"
+ALLOWED, CALLER_ID, OTHER_ALLOWED = "12025550123", "12025550100", "12025550199"
 APP, OTHER = "http://app.test/start", "http://app.test/other"
 
 DENIED = (
@@ -240,6 +244,46 @@ async def test_whatever_asks_for_a_leg_its_invite_passes_the_gate_last(
     impossible = "(code 42201)" in (call.detail or "")
     assert impossible or "limits." in (call.detail or "")
     assert impossible is (by_uri and number == "97912345678")
+
+
+@pytest.mark.parametrize("how", ["as it stands", "as a telephone writes it"])
+async def test_nobody_is_transferred_to_one(how: str) -> None:
+    """The far end of a second leg is whoever answered: it names over a thousand."""
+    # an allowed number at another host is not called there: numbers go over the routes
+    attempts = [uri for number in DENIED for uri in uris(number) if f":{ALLOWED}@" not in uri]
+    assert len(attempts) > 1000
+    world = GuardedWorld()
+    await world.answered(f"<Dial>{OTHER_ALLOWED}</Dial>")
+    far = await world.signalling.next_leg(2)
+    far.answers(Answered(ANSWER))
+    await until(lambda: "bridged" in world.store.kinds())
+    for attempt in attempts:
+        if how == "as it stands":
+            wish: Referred | None = Referred(attempt)
+        else:
+            wish = as_read(attempt)
+        if wish is not None:
+            before = len(far.transfer)
+            far.say(wish)
+            assert far.transfer[before:] == [603], attempt
+    assert len(far.transfer) > 500
+    refused = [event for event in world.store.timeline if event.kind == "transfer.refused"]
+    assert len(refused) == len(far.transfer)
+    assert {codes.PREMIUM, codes.DESTINATION, codes.SIP_HOST} <= {
+        event.data["code"] for event in refused
+    }
+    far.say(Released(by_far_end=True))
+    await world.over()
+    assert [leg.target.number for leg in world.signalling.legs] == [ALLOWED, OTHER_ALLOWED]
+
+
+def as_read(uri: str) -> Referred | None:
+    """What is read of a REFER that names it; None: it is refused at once."""
+    request = Request("REFER", Uri.parse("sip:a@b"), Headers.received({"Refer-To": [f"<{uri}>"]}))
+    try:
+        return referred(request)
+    except RemoteProtocolError:
+        return None
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 305, 380])

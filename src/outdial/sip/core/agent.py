@@ -28,7 +28,8 @@ from outdial.sip.core.parser import parse_message, salvage_request
 from outdial.sip.core.peer import SOMEBODY, Peer
 from outdial.sip.core.probe import Probe, ProbeResult
 from outdial.sip.core.registration import Due, Registration, Registrations, Standing
-from outdial.sip.core.requirements import unmet
+from outdial.sip.core.replacing import to_replace
+from outdial.sip.core.requirements import Refusal, unmet
 from outdial.sip.core.response import ResponseHead, response_hop, sent_by
 from outdial.sip.core.session import capability_fields
 from outdial.sip.core.timers import TimerHeap, Timings
@@ -438,14 +439,18 @@ class Agent:
         admission = self._guard.admit(request, source.host, self.now)
         if isinstance(admission, Challenged):
             self._challenge(request, source, admission)
-        elif (refusal := unmet(request)) is not None:
+            return
+        policy = self.peer_of(source.host, admission.account)
+        if (refusal := unmet(request, policy)) is not None:
             self._reply(request, source, *refusal)
         elif _merge_key(request) in self._invites:
             self._reply(request, source, 482)
+        elif isinstance(replaced := to_replace(request, policy, self._calls.get), Refusal):
+            self._reply(request, source, *replaced)
         elif len(self._calls) >= self.caps.calls or len(self._servers) >= self.caps.transactions:
             self._overload(request, source)
         else:
-            self._take_invite(key, request, source, data, admission)
+            self._take_invite(key, request, source, data, admission, policy, replaced)
 
     def _challenge(self, request: Request, source: Hop, challenged: Challenged) -> None:
         """The same for an unknown user and a wrong password."""
@@ -460,12 +465,14 @@ class Agent:
         source: Hop,
         data: bytes,
         admitted: Admitted,
+        policy: Peer,
+        replaced: Call | None,
     ) -> None:
-        policy = self.peer_of(source.host, admitted.account)
         source = source.showing(policy.shown)
         transaction = self._serve(key, request, source, None)
         try:
-            call = IncomingCall(self, transaction, request, source, admitted.account, policy)
+            account = admitted.account
+            call = IncomingCall(self, transaction, request, source, account, policy, replaced)
         except RemoteProtocolError as error:
             transaction.respond(error.status_hint, tag=self.token())
             return

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from outdial.sip.core.authorization import Credentials
 from outdial.sip.core.hop import Hop
+from outdial.sip.core.peer import SOMEBODY, Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Invitation:
     credentials: Credentials | None = None
     symmetric: bool = False
     """Requests inside the dialog go where the peer's messages come from (NAT)."""
+    policy: Peer = SOMEBODY
+    """What the owner says of the peer."""
     routes: tuple[str, ...] = ()
     """Values of Route: the proxies that the INVITE goes by."""
     contact_user: str = ""

@@ -14,7 +14,8 @@ from outdial.sip.core.goodbye import Goodbye
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.invitation import Invitation as Invitation
 from outdial.sip.core.message import Request, Response
-from outdial.sip.core.outline import ALLOW, SUPPORTED, Outline, contact, field
+from outdial.sip.core.outline import Outline, contact, field
+from outdial.sip.core.peer import Peer
 from outdial.sip.core.reason import reason_fields
 from outdial.sip.core.session import Session
 from outdial.sip.core.session_description import sdp_of
@@ -119,6 +120,11 @@ class OutgoingCall:
         call._send_cancel()
 
     @property
+    def policy(self) -> Peer:
+        """What the owner says of the peer."""
+        return self._invitation.policy
+
+    @property
     def call_id(self) -> str:
         """The Call-ID header."""
         return self._invitation.call_id
@@ -181,8 +187,8 @@ class OutgoingCall:
         agent, invitation = self._agent, self._invitation
         where = contact(outline.hop, invitation.contact_user)
         fields = (
-            f"Contact: {where}\r\nAllow: {ALLOW}\r\nSupported: {SUPPORTED}\r\n"
-            f"User-Agent: {agent.name}\r\n"
+            f"Contact: {where}\r\nAllow: {self.policy.allow}\r\n"
+            f"Supported: {self.policy.supported}\r\nUser-Agent: {agent.name}\r\n"
         )
         if agent.session_expires_s:
             seconds = max(agent.session_expires_s, self._min_se)

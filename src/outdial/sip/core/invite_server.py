@@ -12,7 +12,7 @@ from outdial.sip.core.dialog_data import DialogData
 from outdial.sip.core.fields import RAck
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.message import Request, reason_phrase
-from outdial.sip.core.outline import ALLOW, SUPPORTED, contact, field
+from outdial.sip.core.outline import contact, field
 from outdial.sip.core.peer import SOMEBODY, Peer
 from outdial.sip.core.session import Session
 from outdial.sip.core.session_timer import answer_to
@@ -20,7 +20,7 @@ from outdial.sip.core.timers import Timer
 from outdial.sip.core.transaction import ServerTransaction, Trace
 
 if TYPE_CHECKING:
-    from outdial.sip.core.agent import Agent
+    from outdial.sip.core.agent import Agent, Call
 
 _MAX_WAITING = 8
 _LONGEST_RINGING = 10
@@ -58,6 +58,7 @@ class IncomingCall:
         "authorization",
         "local_tag",
         "policy",
+        "replaced",
         "request",
         "session",
         "source",
@@ -72,8 +73,10 @@ class IncomingCall:
         source: Hop,
         account: str = "",
         policy: Peer = SOMEBODY,
+        replaced: Call | None = None,
     ) -> None:
-        """`account` is the user name that it showed. Raises RemoteProtocolError when the INVITE
+        """`account` is the user name that it showed, `replaced` the call whose place it is to take.
+        Raises RemoteProtocolError when the INVITE
         cannot make a dialog."""
         self._agent = agent
         self._transaction = transaction
@@ -82,6 +85,7 @@ class IncomingCall:
         self.account = account
         self.local_tag = agent.token()
         self.policy = policy
+        self.replaced = replaced
         self._dialog = Dialog.as_server(self.request, self.local_tag, source, symmetric=policy.nat)
         self.authorization = Authorization(agent.credentials_of(source.host), agent.token)
         self.session: Session | None = None
@@ -172,7 +176,8 @@ class IncomingCall:
 
     def _fields(self, sdp: bytes | None) -> str:
         lines = (
-            f"Contact: {contact(self.source)}\r\nAllow: {ALLOW}\r\nSupported: {SUPPORTED}\r\n"
+            f"Contact: {contact(self.source)}\r\nAllow: {self.policy.allow}\r\n"
+            f"Supported: {self.policy.supported}\r\n"
             f"Server: {self._agent.name}\r\n"
         )
         return lines + "Content-Type: application/sdp\r\n" if sdp else lines

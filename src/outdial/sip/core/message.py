@@ -144,12 +144,15 @@ class Message:
 
     @property
     def contacts(self) -> list[Address]:
-        """The Contact addresses; empty for ``Contact: *`` too (see `is_wildcard_contact`)."""
+        """The Contact addresses; empty for ``Contact: *`` too (see `is_wildcard_contact`).
+
+        An empty line says no more than none: an answer is worth too much to be lost for that.
+        """
         kept = self.headers.views
         contacts: list[Address] | None = kept.get("Contact")
         if contacts is None:
             lines = () if self.is_wildcard_contact else self.headers.lines("Contact")
-            contacts = kept["Contact"] = _addresses(lines)
+            contacts = kept["Contact"] = _addresses([line for line in lines if line])
         return contacts
 
     @property

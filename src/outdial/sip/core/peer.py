@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from outdial.sip.core.outline import ALLOW, SUPPORTED
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -19,6 +21,16 @@ class Peer:
     """Whether it may transfer those it talks to (REFER, RFC 3515)."""
     may_replace: bool = False
     """Whether a call of its may take the place of another of its calls (Replaces, RFC 3891)."""
+
+    @property
+    def allow(self) -> str:
+        """Value of Allow."""
+        return f"{ALLOW}, REFER" if self.may_refer else ALLOW
+
+    @property
+    def supported(self) -> str:
+        """Value of Supported."""
+        return f"{SUPPORTED}, replaces" if self.may_replace else SUPPORTED
 
 
 SOMEBODY = Peer()

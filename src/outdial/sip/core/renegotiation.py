@@ -10,7 +10,7 @@ from outdial.legs import Reanswered, Reoffer
 from outdial.sip.core.acceptance import Acceptance
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.message import Request, Response
-from outdial.sip.core.outline import ALLOW, SUPPORTED, contact
+from outdial.sip.core.outline import contact
 from outdial.sip.core.reason import RECOVERY_ON_TIMER_EXPIRY
 from outdial.sip.core.session_description import sdp_of
 from outdial.sip.core.session_timer import (
@@ -28,6 +28,10 @@ from outdial.sip.core.transaction import ClientTransaction, Event, ServerTransac
 if TYPE_CHECKING:
     from outdial.sip.core.agent import Agent
     from outdial.sip.core.session import Session
+
+
+_MAX_LONGER = 2
+"""How often a longer session interval is offered after 422: one carrier and one behind it."""
 
 
 class _Due(IntEnum):
@@ -51,6 +55,7 @@ class Renegotiation:
         "_give_up",
         "_interval",
         "_local_sdp",
+        "_longer",
         "_min_se",
         "_offered",
         "_offerless",
@@ -85,6 +90,8 @@ class Renegotiation:
         self._first: Acceptance | None = None
         self._interval: SessionInterval | None = None
         self._min_se = MIN_SE_S
+        self._longer = 0
+        """How often 422 has been taken."""
         self._due: Timer | None = None
         self._retry: Timer | None = None
         self._give_up: Timer | None = None
@@ -189,9 +196,9 @@ class Renegotiation:
 
     def _success_fields(self, hop: Hop) -> str:
         fields, self._timer_fields = self._timer_fields, ""
-        where = contact(hop, self._session.dialog.contact_user)
+        where, policy = contact(hop, self._session.dialog.contact_user), self._session.policy
         return (
-            f"Contact: {where}\r\nAllow: {ALLOW}\r\nSupported: {SUPPORTED}\r\n"
+            f"Contact: {where}\r\nAllow: {policy.allow}\r\nSupported: {policy.supported}\r\n"
             f"Server: {self._agent.name}\r\n{fields}"
         )
 
@@ -224,9 +231,9 @@ class Renegotiation:
         self._offered = sdp
         agent, session = self._agent, self._session
         outline = session.dialog.outline(agent.branch())
-        where = contact(outline.hop, session.dialog.contact_user)
+        where, policy = contact(outline.hop, session.dialog.contact_user), session.policy
         fields = (
-            f"Contact: {where}\r\nAllow: {ALLOW}\r\nSupported: {SUPPORTED}\r\n"
+            f"Contact: {where}\r\nAllow: {policy.allow}\r\nSupported: {policy.supported}\r\n"
             f"User-Agent: {agent.name}\r\n"
         )
         fields += session.authorization.fields(method, outline.uri, outline.hop, sdp)
@@ -309,6 +316,9 @@ class Renegotiation:
         wanted = min_se_s(response)
         if response.status != 422 or self._interval is None or wanted <= self._min_se:
             return False
+        if self._longer >= _MAX_LONGER:
+            return False
+        self._longer += 1
         self._min_se = wanted
         return True
 

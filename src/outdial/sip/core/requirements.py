@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from outdial.sip.core.message import Request
+from outdial.sip.core.peer import SOMEBODY, Peer
 from outdial.sip.core.session_description import SDP, sdp_of
 from outdial.sip.core.session_timer import MIN_SE_S, too_small
 
@@ -20,11 +21,12 @@ class Refusal(NamedTuple):
     fields: str = ""
 
 
-def unmet(request: Request) -> Refusal | None:
+def unmet(request: Request, policy: Peer = SOMEBODY) -> Refusal | None:
     """Why a request outside calls cannot be done as it stands; None: it can."""
     if request.uri.scheme not in _OUR_SCHEMES:
         return Refusal(416)
-    unknown = ", ".join(sorted(request.required - _OUR_EXTENSIONS))
+    ours = _OUR_EXTENSIONS | {"replaces"} if policy.may_replace else _OUR_EXTENSIONS
+    unknown = ", ".join(sorted(request.required - ours))
     if unknown:
         return Refusal(420, f"Unsupported: {unknown}\r\n")
     return _unmet_by_invite(request) if request.method == "INVITE" else None

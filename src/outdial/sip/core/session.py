@@ -6,12 +6,15 @@ import re
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
+from outdial.errors import RemoteProtocolError
 from outdial.legs import Answered, DigitInfo, Released, SignallingEvent
 from outdial.sip.core.dialog import Dialog
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.message import Request, Response
 from outdial.sip.core.outline import ALLOW, SUPPORTED
+from outdial.sip.core.peer import Peer
 from outdial.sip.core.reason import NORMAL_CLEARING, reason_fields
+from outdial.sip.core.referral import Referral, referred
 from outdial.sip.core.renegotiation import Renegotiation
 from outdial.sip.core.session_description import sdp_of
 from outdial.sip.core.session_timer import SessionInterval
@@ -28,6 +31,10 @@ class Owner(Protocol):
 
     trace: Trace | None
     authorization: Authorization
+
+    @property
+    def policy(self) -> Peer:
+        """What is said of the peer."""
 
     def emit(self, event: SignallingEvent) -> None:
         """An event for the listener of the leg."""
@@ -55,8 +62,8 @@ class Session:
     """What a call is from its 2xx on, the same for callers and callees."""
 
     __slots__ = (
-        "_agent", "_bye_waits", "_cause", "_owner", "_phase", "_reason", "_told", "_wait",
-        "dialog", "renegotiation",
+        "_agent", "_bye_waits", "_cause", "_has_referred", "_owner", "_phase", "_reason", "_told",
+        "_wait", "dialog", "referral", "renegotiation",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +79,9 @@ class Session:
         self._cause = NORMAL_CLEARING
         self._told = False
         self._wait: Timer | None = None
+        self._has_referred = False
+        self.referral: Referral | None = None
+        """The REFER that is being looked after."""
 
     # ------------------------------------------------------------ for the parts of a session
 
@@ -79,6 +89,11 @@ class Session:
     def trace(self) -> Trace | None:
         """Who sees the messages."""
         return self._owner.trace
+
+    @property
+    def policy(self) -> Peer:
+        """What is said of the peer."""
+        return self._owner.policy
 
     @property
     def authorization(self) -> Authorization:
@@ -109,7 +124,7 @@ class Session:
         self._reason, self._cause = reason, cause
         agent = self._agent
         self._wait = agent.timers.start(agent.now + agent.timings.release_wait, self, _RELEASE_WAIT)
-        self.renegotiation.close()
+        self._close()
         if self.renegotiation.awaits_first_ack:
             self._bye_waits = True
         else:
@@ -166,10 +181,17 @@ class Session:
             return
         self._phase = _Phase.OVER
         self._agent.timers.stop(self._wait)
-        self.renegotiation.close()
+        self._close()
         self.renegotiation.stop_repeating()
         self._tell(Released(by_far_end=False))
         self._owner.session_over()
+
+    def _close(self) -> None:
+        """What the peer has asked for and nobody has answered is refused."""
+        self.renegotiation.close()
+        if self.referral is not None:
+            self.referral.refuse(481)
+            self.referral = None
 
     # ------------------------------------------------------------ requests of the peer
 
@@ -186,10 +208,26 @@ class Session:
             self.renegotiation.on_request(transaction, request, source)
         elif method == "INFO":
             self._on_info(transaction, request)
+        elif method == "REFER" and self.policy.may_refer:
+            self._on_refer(transaction, request)
         elif method == "OPTIONS":
             transaction.respond(200, "", self._agent.capabilities)
         else:
             self._agent.refuse_method(transaction)
+
+    def _on_refer(self, transaction: ServerTransaction, request: Request) -> None:
+        """One at a time: the listener answers it by `referral`."""
+        if self.referral is not None:
+            transaction.respond(491)
+            return
+        try:
+            event = referred(request)
+        except RemoteProtocolError as error:
+            transaction.respond(error.status_hint)
+            return
+        is_first, self._has_referred = not self._has_referred, True
+        self.referral = Referral(self._agent, self, transaction, request, is_first=is_first)
+        self.emit(event)
 
     def on_ack(self, request: Request) -> None:
         """An ACK inside the dialog."""

@@ -84,7 +84,7 @@ async def without_contact(call: CarrierCall) -> None:
 
 @ANSWERS.of("answer-empty-contact")
 async def empty_contact(call: CarrierCall) -> None:
-    """200 with a Contact that has no value: that is not SIP."""
+    """200 with a Contact that has no value: requests go where it came from."""
     call.answer(fields=[("Contact", "")])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import sleep
+from itertools import count
 
 from outdial.testing.carrier.call import CarrierCall
 from outdial.testing.carrier.fault import Faults
@@ -86,6 +87,49 @@ async def never_taken(call: CarrierCall) -> None:
     await up(call)
     for method in ("REFER", "SUBSCRIBE", "PUBLISH", "FROBNICATE"):
         await call.ask(method, fields=[("Refer-To", "<sip:1900@elsewhere.invalid>")])
+
+
+@DIALOGS.of("refer-with-nobody-there", trunk={"refer": "allow"})
+async def refer_with_nobody_there(call: CarrierCall) -> None:
+    """A REFER, where `refer` is allowed, of a call that only an application is on: 603."""
+    await up(call)
+    refused = await call.ask("REFER", fields=[("Refer-To", "<sip:12025550123@elsewhere.invalid>")])
+    if refused is None or refused.status != 603:
+        call.carrier.audio.end(call.audio)  # and so the call ends in another way than is promised
+
+
+@DIALOGS.of("refer-out-of-dialog", trunk={"refer": "allow"})
+async def refer_out_of_dialog(call: CarrierCall) -> None:
+    """A REFER with a tag that is no call's, where `refer` is allowed."""
+    await up(call)
+    refer_to = ("Refer-To", "<sip:12025550123@elsewhere.invalid>")
+    await call.ask("REFER", fields=[refer_to], tag="somebody-else")
+
+
+@DIALOGS.of("refer-nonsense", trunk={"refer": "allow"})
+async def refer_nonsense(call: CarrierCall) -> None:
+    """REFERs without Refer-To, with two, to other schemes and for other methods, where `refer` is
+    allowed."""
+    await up(call)
+    for values in (
+        (),
+        ("<sip:a@b>", "<sip:c@d>"),
+        ("<http://elsewhere.invalid/>",),
+        ("<sip:12025550123@elsewhere.invalid;method=BYE>",),
+        ("<sip:",),
+    ):
+        await call.ask("REFER", fields=[("Refer-To", value) for value in values])
+
+
+@DIALOGS.of("replaces-in-dialog", trunk={"replaces": "allow"})
+async def replaces_in_dialog(call: CarrierCall) -> None:
+    """Re-INVITEs with a Replaces, of their own call and of none: it means nothing there."""
+    await up(call)
+    ours = call.invite["From"].rpartition("tag=")[2]
+    own = f"{call.invite['Call-ID']};to-tag={ours};from-tag={call.tag}"
+    for version, value in enumerate((own, "none;to-tag=1;from-tag=2"), 2):
+        body = call.description(version=version)
+        await call.ask("INVITE", body=body, fields=[("Replaces", value)])
 
 
 @DIALOGS.of("reinvite-hold", stays_s=20)
@@ -205,6 +249,16 @@ async def session_expires(call: CarrierCall) -> None:
 async def refresh_refused(call: CarrierCall) -> None:
     """481 to our refresh: the call is unknown there."""
     call.handlers["INVITE"] = lambda offer: call.reply(offer, 481)
+    call.answer(fields=[_OURS])
+
+
+@DIALOGS.of("session-refresh-ever-longer", stays_s=200)
+async def refresh_ever_longer(call: CarrierCall) -> None:
+    """422 to every refresh, each time with a Min-SE a second longer: it is given up after two."""
+    seconds = count(91)
+    call.handlers["INVITE"] = lambda offer: call.reply(
+        offer, 422, fields=[("Min-SE", str(next(seconds)))]
+    )
     call.answer(fields=[_OURS])
 
 

@@ -161,6 +161,18 @@ class _Leg:
     def reoffer(self, sdp: bytes) -> None:
         """See SignallingLeg."""
 
+    def accept_transfer(self) -> None:
+        """See SignallingLeg: nobody transfers anybody."""
+
+    def refuse_transfer(self, status: int = 603) -> None:
+        """See SignallingLeg."""
+
+    def tell_transfer(self, status: int, reason: str = "") -> None:
+        """See SignallingLeg."""
+
+    def dismiss(self) -> None:
+        """See SignallingLeg: nobody takes another's place."""
+
 
 class ExchangeOutgoing(_Leg):
     """Fulfils `legs.OutgoingLeg`."""

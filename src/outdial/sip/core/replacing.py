@@ -1,0 +1,60 @@
+"""Replaces (RFC 3891): a call towards us that wants to take the place of another one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from outdial.errors import RemoteProtocolError
+from outdial.sip.core.grammar import parse_params
+from outdial.sip.core.message import Request
+from outdial.sip.core.peer import Peer
+from outdial.sip.core.requirements import Refusal
+
+if TYPE_CHECKING:
+    from outdial.sip.core.agent import Call
+
+EXTENSION = "replaces"
+_call_id = re.compile(r"[^ \t;,]++")
+
+
+def to_replace(
+    request: Request, policy: Peer, call_of: Callable[[str], Call | None]
+) -> Call | Refusal | None:
+    """The call whose place the INVITE is to take, or why it may not; None: it asks for none.
+
+    `call_of` knows calls by our tag. Only an answered call of the same trunk is found: of one that
+    is not the peer's own nothing is said, not even that it is there.
+    """
+    values = request.headers.get_all("Replaces")
+    if not values:
+        return None
+    if not policy.may_replace:
+        return Refusal(603)
+    try:
+        call_id, ours, theirs, is_early_only = _parse(values)
+    except RemoteProtocolError:
+        return Refusal(400)
+    call = call_of(ours)
+    if call is None or call.call_id != call_id or call.policy.name != policy.name:
+        return Refusal(481)
+    session = call.session
+    if session is None or session.dialog.remote_tag != theirs:
+        return Refusal(481)
+    if not session.is_open:
+        return Refusal(603)
+    return Refusal(486) if is_early_only else call
+
+
+def _parse(values: list[str]) -> tuple[str, str, str, bool]:
+    """Call-ID, our tag (to-tag), the peer's (from-tag), and whether only an early dialog is meant.
+    Raises RemoteProtocolError."""
+    match = _call_id.match(values[0])
+    if len(values) != 1 or match is None or "," in values[0]:
+        raise RemoteProtocolError("one dialog is to be replaced")
+    params = parse_params(values[0], match.end())
+    ours, theirs = params.get("to-tag"), params.get("from-tag")
+    if not ours or not theirs:
+        raise RemoteProtocolError("Replaces without tags")
+    return match.group(), ours, theirs, "early-only" in params
