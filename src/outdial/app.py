@@ -236,6 +236,8 @@ class Server:
                 messages=self.messages,
                 faxes=Faxes(settings.fax, recordings),
                 keys=keys.book,
+                sealing=files.keys,
+                copies=files.copies,
                 lease=self.member,
                 ear=ear,
             )
