@@ -101,7 +101,7 @@ def asked(outdial: OutdialServer, path: str, data: bytes | None = None, **header
     with contextlib.suppress(ConnectionError):
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
-                return answer.read() + str(answer.headers).encode()
+                return bytes(answer.read()) + str(answer.headers).encode()
         except urllib.error.HTTPError as refused:
             return refused.read() + str(refused.headers).encode()
     return b""
@@ -246,11 +246,11 @@ def _all_that_is_shown(outdial: OutdialServer, sids: list[str]) -> Iterator[tupl
     yield "errors", b"".join(errors(outdial))
     yield "metrics", asked(outdial, "/metrics")
     for path in ("calls", "deliveries", "recordings", "numbers", "usage", "keys", "trunks"):
-        yield path, asked(outdial, f"/v1/{path}", **key)
+        yield path, asked(outdial, f"/v1/{path}", None, **key)
     for name, end in (("timeline", "events"), ("ladder", "ladder")):
-        yield name, b"".join(asked(outdial, f"/v1/calls/{sid}/{end}", **key) for sid in sids)
+        yield name, b"".join(asked(outdial, f"/v1/calls/{sid}/{end}", None, **key) for sid in sids)
     for end in ("sip.txt", "sip.pcap"):
-        yield end, b"".join(asked(outdial, f"/v1/calls/{sid}/{end}", **key) for sid in sids)
+        yield end, b"".join(asked(outdial, f"/v1/calls/{sid}/{end}", None, **key) for sid in sids)
     for command in (("doctor",), ("trunks", "ls", "--json")):
         done = subprocess.run(
             [sys.executable, "-m", "outdial", *command, "--config", "outdial.toml"],
