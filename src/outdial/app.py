@@ -28,7 +28,7 @@ from outdial.calls.calling_policy import CallingPolicy
 from outdial.calls.channels import Channels
 from outdial.calls.faxes import Faxes
 from outdial.calls.gateway import Gateway
-from outdial.calls.journal import Journal, Told
+from outdial.calls.journal import Journal
 from outdial.calls.left_recordings import Strays
 from outdial.calls.messages import Messages
 from outdial.calls.minutes import Minutes
@@ -41,7 +41,6 @@ from outdial.calls.retention import Sweeper
 from outdial.calls.routes import Routes
 from outdial.calls.services import Services
 from outdial.calls.sip_hosts import SipHosts
-from outdial.calls.steps import StepLog
 from outdial.calls.tasks import Tasks
 from outdial.clock import Clock, SystemClock
 from outdial.config import Media, Settings, Trunk
@@ -58,6 +57,7 @@ from outdial.net.client import HttpClient
 from outdial.nodes.member import Member
 from outdial.nodes.metrics import NodeGauges
 from outdial.nodes.name import node_name
+from outdial.observers import Observers
 from outdial.preflight import check_addresses
 from outdial.sim.http import heard_router
 from outdial.sim.main import beside, codecs_of, start_carrier
@@ -153,6 +153,8 @@ class Server:
         settings, clock, stack = self.settings, self.clock, self._stack
         check_addresses(settings)
         available.check(settings)
+        self.observers = Observers.start(settings)
+        stack.push_async_callback(self.observers.stop)
         files = self.files = RecordingFiles.open(settings)
         stack.callback(files.close)
         recordings = files.folder
@@ -185,7 +187,7 @@ class Server:
             on_settled=lambda delivery, elapsed_ms: journal.delivered(delivery, elapsed_ms),
             is_live=lambda sid: journal.is_open(sid),
         )
-        journal = Journal(self.store, self.deliverer, clock, self._told())
+        journal = Journal(self.store, self.deliverer, clock, self.observers.told)
         self.http = HttpServer(host.strip("[]"), int(port))
         stack.push_async_callback(self.http.stop)
         self.url = f"http://{host}:{self.http.port}"
@@ -293,20 +295,10 @@ class Server:
             self.member.serve(self.calls, self.deliverer)
         watch.start()
         stack.callback(watch.stop)
-        await self.http.start(self._served(app))
-
-    def _told(self) -> Told | None:
-        """Who hears of every step of every call; nobody, as a rule."""
-        settings = self.settings.log
-        if settings.calls == "off":
-            return None
-        json, later = settings.json_, asyncio.get_running_loop().call_later
-        lines = log.Lines(later) if json else log.ColouredLines()
-        self._stack.callback(lines.flush)
-        return StepLog(lines, every=settings.calls == "steps", level=settings.level)
+        await self.http.start(self.observers.served(self._served(app)))
 
     def _make_client(self, policy: AddressPolicy) -> HttpClient:
-        return HttpClient(policy, signer=Signing.open(self.settings.webhooks, self.clock))
+        return self.observers.client(policy, Signing.open(self.settings.webhooks, self.clock))
 
     async def _start_media(self) -> MediaSystem:
         encrypts = any(trunk.encryption != "off" for trunk in self.settings.trunks)

@@ -430,6 +430,14 @@ class Log(_Section):
     """One JSON object a line; false: coloured text."""
 
 
+class Traces(_Section):
+    """OpenTelemetry traces, one a call."""
+
+    enabled: bool = False
+    """Whether they are made, and sent to where the variables of OpenTelemetry say, such as
+    OTEL_EXPORTER_OTLP_ENDPOINT; needs the extra ``otel``."""
+
+
 class Settings(BaseModel):
     """All settings."""
 
@@ -456,6 +464,7 @@ class Settings(BaseModel):
     fax: Fax = Fax()
     sim: Sim = Sim()
     log: Log = Log()
+    traces: Traces = Traces()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Settings:
