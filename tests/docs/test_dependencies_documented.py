@@ -16,6 +16,8 @@ MODULE = {
     "audioop-lts": "audioop",
     "dnspython": "dns",
     "espeakng-loader": "espeakng_loader",
+    "opentelemetry-exporter-otlp-proto-http": "opentelemetry",
+    "opentelemetry-sdk": "opentelemetry",
     "prometheus-client": "prometheus_client",
     "python-multipart": "python_multipart",
     "SQLAlchemy": "sqlalchemy",
