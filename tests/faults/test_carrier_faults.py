@@ -277,7 +277,19 @@ def plain_is_refused(call: CarrierCall) -> None:
     offers_were(b"RTP/SAVP")(call)
 
 
+def cancelled_late_ringing(call: CarrierCall) -> None:
+    assert call.count("CANCEL") == 1
+    assert call.count("BYE") == 0
+
+
+def released_late_answer(call: CarrierCall) -> None:
+    assert call.count("CANCEL") == 0
+    assert (call.count("ACK"), call.count("BYE")) == (1, 1)
+
+
 SEEN: dict[str, Callable[[CarrierCall], None]] = {
+    "first-server-rings-too-late": cancelled_late_ringing,
+    "first-server-answers-too-late": released_late_answer,
     **{name: refused_is_acknowledged for name in FAULTS if re.match(r"refused-\d", name)},
     "answer-codec-never-offered": acknowledged_and_hung_up,
     "answer-without-sdp": acknowledged_and_hung_up,
@@ -325,6 +337,30 @@ SEEN: dict[str, Callable[[CarrierCall], None]] = {
 @pytest.mark.parametrize("name", SEEN)
 def test_the_carrier_sees_what_it_should(happened: Happened, name: str) -> None:
     SEEN[name](carrier_call(happened, name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "first-server-silent",
+        "first-server-full",
+        "first-server-asks-for-time",
+        "first-server-tries-then-full",
+        "first-server-rings-too-late",
+        "first-server-answers-too-late",
+    ],
+)
+def test_the_second_server_is_called_once(happened: Happened, name: str) -> None:
+    first, second = (carrier_call(happened, name, way) for way in (0, 1))
+    assert (first.count("INVITE"), second.count("INVITE")) == (1, 1)
+    assert first.invite.branch != second.invite.branch
+    assert first.invite["Call-ID"] == second.invite["Call-ID"]
+    acknowledged_and_hung_up(second)
+
+
+def test_nobody_else_is_called_once_it_has_rung(happened: Happened) -> None:
+    _, second = happened.outdial.lines["first-server-rings-then-full"].carriers
+    assert second.calls == []
 
 
 @pytest.mark.parametrize(

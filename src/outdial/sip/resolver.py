@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from outdial.sip.core.hop import is_literal
@@ -66,6 +66,8 @@ class Found:
     problem: str = ""
     fixed: tuple[Target, ...] = ()
     """Their only order, where there is no more than one."""
+    is_guess: bool = False
+    """Whether there are SRV records, nobody could say."""
 
     @classmethod
     def at(cls, choices: Sequence[Choice], ttl_s: float) -> Found:
@@ -218,8 +220,16 @@ class Resolver:
             return self._note_away(place, NamesAway("the name server does not answer"))
         except NamesAway as away:
             return self._note_away(place, away)
+        kept = self._kept.get(place)
+        if found.is_guess and kept is not None and self._is_better(kept):
+            return self._note_away(place, NamesAway("no name server knows its SRV records"))
         self._keep(place, _Kept(found, self._now() + found.ttl_s))
         return found
+
+    def _is_better(self, kept: _Kept) -> bool:
+        """Than a guess."""
+        is_usable = kept.until + STALE_S > self._now()
+        return is_usable and bool(kept.found.choices) and not kept.found.is_guess
 
     def _keep(self, place: Place, kept: _Kept) -> None:
         if place not in self._kept and len(self._kept) >= _MAX_KEPT:
@@ -274,9 +284,11 @@ class Resolver:
             problem = f"{domain} says by SRV that it takes no SIP over {' or '.join(transports)}"
             return _nothing(problem, nowhere)
         found = await self._at_host(domain, None, transports[0])
-        if None in answers:  # the records may be there: ask again soon
-            return Found(found.choices, min(found.ttl_s, MIN_TTL_S), found.problem, found.fixed)
-        return found
+        if None not in answers:
+            return found
+        if not found.choices:
+            raise NamesAway("no name server says whether it has SRV records")
+        return replace(found, ttl_s=MIN_TTL_S, is_guess=True)
 
     async def _try_srv(self, name: str) -> Answer[Srv] | None:
         """None: nobody answers, which many name servers do when they do not like the question."""

@@ -259,6 +259,29 @@ async def test_old_answers_count_while_the_name_servers_are_away(later: Later) -
         await resolver.resolve("carrier.example", 5060, "udp")
 
 
+@pytest.mark.parametrize("hosts", [{}, {"carrier.example": ["192.0.2.80"]}])
+async def test_the_domains_own_address_does_not_take_the_place_of_srv_records_that_are_away(
+    later: Later, hosts: dict[str, list[str]]
+) -> None:
+    """It may be that of its web site."""
+    names = BookOfNames({**HOSTS, **hosts}, {UDP: [(1, 1, "a.example", 5060)]})
+    resolver = Resolver(names)
+    await resolver.resolve("carrier.example", None, "udp")
+    names.away = {UDP}
+    later(61)
+    assert places(await resolver.resolve("carrier.example", None, "udp")) == ["udp:192.0.2.1:5060"]
+
+
+async def test_where_srv_records_were_never_known_the_domains_own_address_is_tried() -> None:
+    names = BookOfNames({"carrier.example": ["192.0.2.80"]})
+    names.away = {UDP}
+    found = await Resolver(names).resolve("carrier.example", None, "udp")
+    assert places(found) == ["udp:192.0.2.80:5060"]
+    names.hosts = {}
+    with pytest.raises(ResolutionFailed, match="no name server says whether it has SRV records"):
+        await Resolver(names).resolve("carrier.example", None, "udp")
+
+
 async def test_that_there_is_no_such_name_ends_old_answers(later: Later) -> None:
     names = BookOfNames({"carrier.example": ["192.0.2.1"]})
     resolver = Resolver(names)

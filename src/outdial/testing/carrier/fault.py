@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from outdial.testing.carrier.carrier import Script, ScriptedCarrier
 from outdial.testing.carrier.registration import RegistrarScript
 
+Dns = Literal["right", "unknown", "silent", "slow", "broken", "lost", "no service", "dangling"]
+"""unknown: there is no such name. broken: the answer is of no use. lost: one answer, then silence.
+no service: SRV says that there is none. dangling: the target of the SRV record has no address."""
 Network = Callable[[ScriptedCarrier], None]
 
 
@@ -26,6 +29,11 @@ class Fault:
     network: Network | None = None
     second: Script | None = None
     """A second trunk for the same numbers, behind the first. It does not register."""
+    servers: tuple[Script | None, ...] = ()
+    """The servers that the SRV records of the first trunk's domain lead to, the preferred first;
+    None: there is nobody at its address. Without any the trunk has an address."""
+    dns: Dns = "right"
+    """What the name servers make of the domain."""
     registrar: RegistrarScript | None = None
     """What becomes of REGISTER; None: nothing."""
 

@@ -41,8 +41,6 @@ for _status in STATUSES:
     REFUSALS.add(Fault(f"refused-{_status}", refusing(_status)))
 REFUSALS.add(Fault("none", answers))
 REFUSALS.add(Fault("nobody-there", None))
-REFUSALS.add(Fault("dns-away", None, trunk={"address": "sip.carrier.example:5060"}))
-REFUSALS.add(Fault("dns-silent", None, trunk={"address": "silent.carrier.example:5060"}))
 
 
 @REFUSALS.of("busy-after-ringing")

@@ -17,9 +17,7 @@ from outdial.clock import Clock
 from outdial.config import Settings, Trunk
 from outdial.legs import IncomingLeg
 from outdial.sip.core.hop import Hop
-from outdial.sip.core.locating import Naptr, Srv
 from outdial.sip.endpoint import SipEndpoint
-from outdial.sip.names import Answer
 from outdial.sip.plane import SipPlane
 from outdial.sip.resolver import Resolver
 from outdial.sip.sentry import Sentry
@@ -29,6 +27,7 @@ from outdial.speech.speech import Speech
 from outdial.testing.carrier.carrier import Address, ScriptedCarrier
 from outdial.testing.carrier.fault import Fault
 from outdial.testing.rehearsal.hearing import Hearing, Stream
+from outdial.testing.rehearsal.names import CarrierNames, Domain
 from outdial.testing.rehearsal.stage import VirtualStage
 from outdial.testing.rehearsal.virtual_time import VirtualTimeLoop
 
@@ -47,6 +46,11 @@ class Line:
             f"127.{77 + way}.{place // 200}.{place % 200 + 1}"
             for way in range(2 if fault.second else 1)
         ]
+        self.servers = [
+            f"127.{80 + one}.{place // 200}.{place % 200 + 1}" for one in range(len(fault.servers))
+        ]
+        """Addresses of the servers of its domain."""
+        self.domain = "" if fault.dns == "right" and not fault.servers else f"{fault.name}.example"
         self.carriers: list[ScriptedCarrier] = []
 
     def trunks(self) -> list[Trunk]:
@@ -56,7 +60,7 @@ class Line:
             Trunk.model_validate(
                 {
                     "name": f"{self.fault.name}-{way}",
-                    "address": f"{host}:5060",
+                    "address": self.domain if self.domain and not way else f"{host}:5060",
                     **common,
                     **self.fault.trunk,
                     **({"register": False} if way else {}),
@@ -68,7 +72,8 @@ class Line:
     def make(self, hearing: Hearing) -> Iterable[tuple[str, ScriptedCarrier]]:
         """Its carriers, by address."""
         transport = str(self.fault.trunk.get("transport", "udp"))
-        for host, script in zip(self.hosts, (self.fault.script, self.fault.second), strict=False):
+        single = zip(self.hosts, (self.fault.script, self.fault.second), strict=False)
+        for host, script in (*zip(self.servers, self.fault.servers, strict=True), *single):
             if script is not None:
                 carrier = ScriptedCarrier(
                     script,
@@ -123,34 +128,22 @@ class CarrierStage(VirtualStage):
             self._stack.push_async_callback(carrier.stop)
         return [trunk for line in self.lines for trunk in line.trunks()], []
 
+    def _domains(self) -> dict[str, Domain]:
+        lines = [line for line in self.lines if line.domain]
+        return {line.domain: Domain(line.fault.dns, line.servers) for line in lines}
+
     async def _start_signalling(self, take: Callable[[IncomingLeg], None]) -> Trunking:
         sip, stack = self.settings.sip, self._stack
         endpoint = WiredEndpoint(sip, on_invite=take, clock=self.clock)
         endpoint.plug(self._at)
         self.sip = endpoint
         stack.push_async_callback(self.sip.close)
-        plane = SipPlane(sip, self.trunks, self.sip, self.clock, Resolver(NoNames()))
+        plane = SipPlane(
+            sip, self.trunks, self.sip, self.clock, Resolver(CarrierNames(self._domains()))
+        )
         stack.push_async_callback(plane.stop)
         plane.watch()
         return plane
-
-
-class NoNames:
-    """Fulfils `names.Names`: names are unknown; a ``silent`` one's server never answers."""
-
-    async def naptr(self, name: str) -> Answer[Naptr]:
-        """See Names."""
-        return Answer((), 60)
-
-    async def srv(self, name: str) -> Answer[Srv]:
-        """See Names."""
-        return Answer((), 60)
-
-    async def addresses(self, name: str) -> Answer[str]:
-        """See Names."""
-        if name.startswith("silent"):
-            await asyncio.Event().wait()
-        return Answer((), 60)
 
 
 class WiredEndpoint(SipEndpoint):
