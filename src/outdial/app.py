@@ -72,6 +72,7 @@ from outdial.speech.sounds import Sounds
 from outdial.speech.speech import Speech
 from outdial.store.backends import is_shared
 from outdial.store.store import Store
+from outdial.tls.contexts import ServerSecurity
 from outdial.tls.gauges import CertificateGauges
 from outdial.tls.watch import CertificateWatch
 from outdial.trunk_state import TrunkState
@@ -188,9 +189,11 @@ class Server:
             is_live=lambda sid: journal.is_open(sid),
         )
         journal = Journal(self.store, self.deliverer, clock, self.observers.told)
-        self.http = HttpServer(host.strip("[]"), int(port))
+        shown = _shown(settings)
+        self.certificates.add(shown)
+        self.http = HttpServer(host.strip("[]"), int(port), shown)
         stack.push_async_callback(self.http.stop)
-        self.url = f"http://{host}:{self.http.port}"
+        self.url = f"{'http' if shown is None else 'https'}://{host}:{self.http.port}"
         routes = Routes(
             self.trunks,
             plane.is_last_choice,
@@ -459,6 +462,14 @@ async def _join(settings: Settings, store: Store) -> Member | None:
         return await Member.join(store, settings.store.url, name, lease_s, _stop_at_once)
     except StoreUnavailable as error:
         raise ConfigError("store.url", str(error), "see whether the database is well") from None
+
+
+def _shown(settings: Settings) -> ServerSecurity | None:
+    """What the API is served with; None: it is plain HTTP. Raises ConfigError."""
+    http = settings.http
+    if not http.tls_certificate:
+        return None
+    return ServerSecurity("http", http.tls_certificate, http.tls_key)
 
 
 def _stop_at_once() -> None:

@@ -26,7 +26,7 @@ from outdial.config_keys import Key as Key
 from outdial.config_registration import TrunkRegistration
 from outdial.config_routes import Route as Route
 from outdial.config_routes import check as check_routes
-from outdial.config_tls import ListenerSecrecy, TrunkSecrecy
+from outdial.config_tls import ListenerSecrecy, Shown, TrunkSecrecy
 from outdial.config_trunk import TrunkIdentity, TrunkPath, TrunkTransfers
 
 
@@ -34,7 +34,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Http(_Section):
+class Http(Shown, _Section):
     """Where the API listens."""
 
     listen: Annotated[str, AfterValidator(checks.listen_address)] = "127.0.0.1:8080"

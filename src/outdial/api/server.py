@@ -11,7 +11,9 @@ from typing import Any
 import uvicorn
 
 from outdial.api.connections import Connection
+from outdial.api.secure import Fronts
 from outdial.errors import ConfigError
+from outdial.tls.contexts import ServerSecurity
 
 _SHUTDOWN_S = 5
 FOLLOWERS_S = 0.5
@@ -27,7 +29,9 @@ class HttpServer:
     served. Raises ConfigError (http.listen) when it cannot be.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, security: ServerSecurity | None = None) -> None:
+        """With `security` it is HTTPS."""
+        self._security = security
         self._socket = _listen(host, port)
         self.port = int(self._socket.getsockname()[1])
         """The port listened on, also when 0 was asked for."""
@@ -37,6 +41,7 @@ class HttpServer:
     async def start(self, app: Any) -> None:
         """Returns once requests are answered."""
         server = self._server = _Server(
+            self._security,
             uvicorn.Config(
                 app,
                 loop="none",
@@ -51,7 +56,7 @@ class HttpServer:
                 headers=[("Server", "Outdial")],
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=_SHUTDOWN_S,
-            )
+            ),
         )
         self._task = asyncio.create_task(server.serve([self._socket]), name="http-server")
         while not server.started:
@@ -81,14 +86,35 @@ class HttpServer:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, security: ServerSecurity | None, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._leaving = asyncio.Event()
+        self._security = security
+        self._fronts: Fronts | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, but with handshakes of our own."""
+        if self._security is None or sockets is None:
+            await super().startup(sockets)
+            return
+        loop = asyncio.get_running_loop()
+        connections = self.server_state.connections
+        fronts = Fronts(self._security, self._make_connection, lambda: len(connections))
+        self.servers = [await loop.create_server(fronts.accept, sock=one) for one in sockets]
+        self.started = True
+        self._fronts = fronts
+
+    def _make_connection(self) -> Connection:
+        return Connection(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     def leave(self) -> None:
         """Ends `serve`."""
         self.should_exit = True
         self._leaving.set()
+        if self._fronts is not None:
+            self._fronts.close()
 
     async def main_loop(self) -> None:
         """Keeps the Date header right; uvicorn's own loop wakes ten times a second for more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from urllib.parse import urlencode, urlsplit
 
 from outdial import log
 from outdial.errors import OutdialError
+from outdial.tls.contexts import trust
+from outdial.tls.trouble import trouble_of
 
 _TIMEOUT_S = 30.0
 _LARGEST_ANSWER = 32 << 20
 _CHUNK_BYTES = 1 << 16
+CA_VARIABLE = "OUTDIAL_CA"
 
 
 class ApiError(OutdialError):
@@ -36,7 +40,8 @@ class Client:
     status = 0
     """Of the last answer."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, secrecy: ssl.SSLContext | None = None) -> None:
+        """`secrecy` says whom to believe over https; None: those whom the system trusts."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ApiError(
@@ -46,13 +51,21 @@ class Client:
             port = parts.port
         except ValueError:
             raise ApiError(f"{log.escape(url)} has a wrong port") from None
-        kind = (
-            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        )
         self.url = url.rstrip("/")
         self._prefix = parts.path.rstrip("/")
         self._key = key
-        self._connection = kind(parts.hostname, port, timeout=_TIMEOUT_S)
+        self._connection: http.client.HTTPConnection
+        if parts.scheme == "https":
+            secrecy = secrecy or ssl.create_default_context()
+            self._connection = http.client.HTTPSConnection(
+                parts.hostname, port, timeout=_TIMEOUT_S, context=secrecy
+            )
+        else:
+            self._connection = http.client.HTTPConnection(parts.hostname, port, timeout=_TIMEOUT_S)
+
+    def close(self) -> None:
+        """Closes the connection; a request opens it again."""
+        self._connection.close()
 
     def get(self, path: str, **params: str | int) -> Any:
         """The JSON at the path. Raises ApiError."""
@@ -79,6 +92,8 @@ class Client:
             if response.length:
                 raise ApiError(f"{self.url} closed the connection in the middle of {path}")
             return size
+        except ssl.SSLError as error:
+            raise ApiError(self._not_believed(error)) from None
         except ConnectionRefusedError:
             raise Unreachable(self._nobody()) from None
         except (ConnectionError, TimeoutError, http.client.HTTPException) as error:
@@ -90,6 +105,12 @@ class Client:
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._key}", "Accept": "*/*"}
+
+    def _not_believed(self, error: ssl.SSLError) -> str:
+        what = trouble_of(error).text
+        if isinstance(error, ssl.SSLCertVerificationError) and "name" not in what:
+            what += f"; --ca or {CA_VARIABLE} names a file of whom to trust"
+        return f"no secure connection to {self.url}: {what}"
 
     def _nobody(self) -> str:
         return f"no server answers at {self.url}; is `outdial serve` running there?"
@@ -116,6 +137,8 @@ class Client:
                 while line := response.readline(_LARGEST_ANSWER):
                     if line.startswith(b"data:"):
                         yield json.loads(line[5:])
+        except ssl.SSLError as error:
+            raise ApiError(self._not_believed(error)) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise Broken(f"{self.url}: {error or type(error).__name__}") from None
         finally:
@@ -134,6 +157,8 @@ class Client:
                 if method != "GET":
                     raise
                 status, data = self._exchange(method, path, body, headers)
+        except ssl.SSLError as error:
+            raise ApiError(self._not_believed(error)) from None
         except ConnectionRefusedError:
             raise Unreachable(self._nobody()) from None
         except (OSError, http.client.HTTPException) as error:
@@ -180,14 +205,31 @@ def connect(config: Path | None, server: str, key: str) -> Client:
     """
     server = server or os.environ.get("OUTDIAL_URL", "")
     key = key or os.environ.get("OUTDIAL_KEY", "")
+    ca = os.environ.get(CA_VARIABLE, "")
+    secrecy = _trusting(ca, CA_VARIABLE) if ca else None
     if not server or not key:
         from outdial.cli.files import settings_of
 
         settings = settings_of(config)
-        server = server or "http://" + reachable(settings.http.listen)
+        own = settings.http.tls_certificate
+        if not server:
+            server = f"{'https' if own else 'http'}://{reachable(settings.http.listen)}"
+            secrecy = _trusting(own, "http.tls_certificate", whole=True) if own else None
         if not key and settings.keys:
             key = settings.keys[0].key.get_secret_value()
-    return Client(server, key)
+    return Client(server, key, secrecy)
+
+
+def _trusting(path: str, setting: str, *, whole: bool = False) -> ssl.SSLContext:
+    """Believes those for whom the PEM file vouches, under their names; `whole`: whoever has the
+    certificate that it begins with, whatever we call him. Raises ConfigError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if whole:
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    trust(context, setting, path)
+    return context
 
 
 def reachable(listen: str) -> str:

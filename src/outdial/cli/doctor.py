@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import ssl
 import tempfile
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from outdial.cli.doctor_tls import certificates
 from outdial.cli.files import database_is_missing
+from outdial.cli.finding import Finding as Finding
 from outdial.clock import SystemClock
-from outdial.config import Settings, Trunk
+from outdial.config import Http, Settings, Trunk
 from outdial.config_checks import host_and_port
 from outdial.errors import ConfigError, OutdialError
 from outdial.legs import Codec
@@ -27,22 +29,13 @@ from outdial.trunk_state import TrunkState
 _PING_S = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report."""
-
-    check: str
-    ok: bool
-    detail: str
-    remedy: str = ""
-    """What to do when it is not well, or would make it better."""
-
-
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
     """The findings, each as soon as it is there."""
     for finding in _configuration(settings):
         yield finding
-    running = await asyncio.to_thread(_is_outdial, settings.http.listen)
+    for finding in certificates(settings, SystemClock().now()):
+        yield finding
+    running = await asyncio.to_thread(_is_outdial, settings.http)
     yield _http_port(settings, running)
     for listener in settings.sip.listen:
         yield _sip_port(listener, running)
@@ -117,11 +110,16 @@ def _configuration(settings: Settings) -> list[Finding]:
     return findings
 
 
-def _is_outdial(listen: str) -> bool:
+def _is_outdial(settings: Http) -> bool:
     from outdial.cli.client import reachable
 
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is told to it
+    url = (
+        f"{'https' if settings.tls_certificate else 'http'}://{reachable(settings.listen)}/healthz"
+    )
     try:
-        with urllib.request.urlopen(f"http://{reachable(listen)}/healthz", timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=2, context=context) as answer:  # noqa: S310 - ours
             return bool(answer.headers.get("Server") == "Outdial")
     except (OSError, ValueError):
         return False

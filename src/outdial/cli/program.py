@@ -51,8 +51,16 @@ def top(
             "--version", help="Print the version and exit.", is_eager=True, callback=_tell_version
         ),
     ] = False,
+    ca: Annotated[
+        str,
+        typer.Option(
+            help="PEM file of whom to trust over https; else OUTDIAL_CA, else the system."
+        ),
+    ] = "",
 ) -> None:
     """What goes before the command."""
+    if ca:
+        os.environ["OUTDIAL_CA"] = ca
 
 
 @app.command()

@@ -68,7 +68,7 @@ class ServerSecurity(Secured):
         _tighten(context)
         own = _show(context, self.section, certificate, key)
         if client_ca:
-            _trust(context, f"{self.section}.tls_client_ca", client_ca)
+            trust(context, f"{self.section}.tls_client_ca", client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
         self.own = own
         return context
@@ -109,7 +109,7 @@ class ClientSecurity(Secured):
         elif ca:
             # one who trusts a certificate itself need not have that of its authority
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-            _trust(context, f"{self.section}.tls_ca", ca)
+            trust(context, f"{self.section}.tls_ca", ca)
         else:
             context.load_default_certs(ssl.Purpose.SERVER_AUTH)
         if certificate:
@@ -163,7 +163,8 @@ def _show(context: ssl.SSLContext, section: str, certificate: str, key: str) -> 
     return own
 
 
-def _trust(context: ssl.SSLContext, setting: str, path: str) -> None:
+def trust(context: ssl.SSLContext, setting: str, path: str) -> None:
+    """Whom the PEM file names is believed. Raises ConfigError."""
     read_certificate(setting, path)
     try:
         context.load_verify_locations(path)

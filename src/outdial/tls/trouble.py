@@ -35,6 +35,8 @@ _OF_CERTIFICATE = {
          "send those between it and its authority"),
     23: ("revoked", "the certificate was revoked"),
     26: ("wrong-purpose", "the certificate is not one for a server"),
+    62: ("wrong-name", "the certificate is for another name"),
+    64: ("wrong-name", "the certificate is for another name or address"),
     66: ("weak", "the certificate's key is too short"),
     67: ("weak", "the key of the certificate's authority is too short"),
     68: ("weak", "the certificate's signature is of an algorithm that is too weak"),
