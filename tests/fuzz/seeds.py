@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 import wave
@@ -13,7 +14,9 @@ import av
 
 from doubles.bad_documents import PARSED
 from fuzz.sip_messages import SDP, MessageMaker
+from outdial.legs import CryptoSuite, MediaKeys
 from outdial.media.core import rtcp, rtp
+from outdial.media.worker.srtp import Context
 from torture.test_sip_torture_invalid import CASES
 
 
@@ -85,6 +88,46 @@ def reports() -> list[bytes]:
         rtcp.receiver_report(9, [block, block]) + rtcp.description(9, "x") + rtcp.bye(9),
         rtcp.receiver_report(9),
     ]
+
+
+def encrypted() -> list[bytes]:
+    key = bytes(CryptoSuite.AES_CM_128_HMAC_SHA1_80.key_bytes)
+    other = Context(MediaKeys(CryptoSuite.AES_CM_128_HMAC_SHA1_80, key[:-1] + b"x", key))
+    packet = other.protect(rtp.build(0, 1, 160, 7, b"\xff" * 160))
+    report = other.protect_control(rtcp.receiver_report(9))
+    return [bytes((len(one),)) + one for one in (packet, report, packet[:20])]
+
+
+def wideband() -> list[bytes]:
+    opus = b"\x78\x0b\xe4\xc1\x36\xec\xc5\x80"
+    return [bytes((len(one),)) + one for one in (bytes(160), opus, opus + b"\0" * 40, b"\xff" * 9)]
+
+
+def certificates() -> list[bytes]:
+    def item(tag: int, *inside: bytes) -> bytes:
+        data = b"".join(inside)
+        size = bytes((len(data),)) if len(data) < 128 else b"\x82" + len(data).to_bytes(2, "big")
+        return bytes((tag,)) + size + data
+
+    name = item(0x30, item(0x31, item(0x30, item(6, b"\x55\x04\x03"), item(12, b"sip.example"))))
+    dates = item(0x30, item(23, b"250101000000Z"), item(24, b"20350101000000Z"))
+    alternative = item(0x30, item(0x82, b"sip.example"), item(0x87, bytes((192, 0, 2, 1))))
+    extension = item(0x30, item(6, b"\x55\x1d\x11"), item(4, alternative))
+    algorithm = item(0x30, item(6, b"\x2a\x86\x48\xce\x3d\x04\x03\x02"))
+    whole = item(
+        0x30,
+        item(
+            0x30,
+            item(0xA0, item(2, b"\2")),
+            item(2, b"\1"),
+            *(algorithm, name, dates, name, item(0x30, algorithm, item(3, bytes(66)))),
+            item(0xA3, item(0x30, extension)),
+        ),
+        algorithm,
+        item(3, bytes(70)),
+    )
+    begin, end = b"-----BEGIN CERTIFICATE-----\n", b"\n-----END CERTIFICATE-----\n"
+    return [whole, begin + base64.b64encode(whole) + end, begin + b"AAAA" + end]
 
 
 def documents() -> list[bytes]:
@@ -164,6 +207,9 @@ SEEDS: Final = {
     "digest": digests,
     "rtp": packets,
     "rtcp": reports,
+    "srtp": encrypted,
+    "wideband": wideband,
+    "certificate": certificates,
     "didml": documents,
     "http-body": forms,
     "url": urls,

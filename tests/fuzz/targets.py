@@ -19,6 +19,7 @@ from outdial.calls.numbers import normalise
 from outdial.didml.lint import lint
 from outdial.didml.parse import parse as parse_document
 from outdial.errors import (
+    CodecUnavailable,
     DocumentError,
     FetchError,
     NegotiationError,
@@ -26,23 +27,30 @@ from outdial.errors import (
     RemoteProtocolError,
     SoundError,
 )
-from outdial.legs import Codec, MediaParams
+from outdial.legs import Codec, CryptoSuite, MediaKeys, MediaParams
+from outdial.media.coders import coders
 from outdial.media.core import rtcp, rtp
 from outdial.media.core.dtmf import EventReceiver
 from outdial.media.core.jitter import JitterBuffer
+from outdial.media.core.transcoding import Inward
+from outdial.media.worker.srtp import Context
 from outdial.media.worker.stream import Stream
-from outdial.net.addresses import AddressPolicy, parse_target
+from outdial.net.addresses import MAX_URL_LENGTH, AddressPolicy, parse_target
 from outdial.sdp import negotiation
+from outdial.sdp.crypto import Security
 from outdial.sdp.description import parse as parse_description
 from outdial.sip.core import digest
 from outdial.sip.core.address import Address
 from outdial.sip.core.digest import Challenge, Verdict, Verifier
+from outdial.sip.core.identity import caller_of, extra_headers
+from outdial.sip.core.message import Request
 from outdial.sip.core.stream import KeepAlive
 from outdial.sip.core.uri import Uri
 from outdial.sip.core.via import Via
 from outdial.speech.decoder import decode
+from outdial.tls.certificate import Certificate, NoCertificate, read_pem
 
-CODECS: Final = (Codec.PCMU, Codec.PCMA)
+CODECS: Final = tuple(Codec)
 TYPES: Final = (
     *("", "application/x-www-form-urlencoded", "application/json", "multipart/form-data"),
     *("multipart/form-data; boundary=b", "application/x-www-form-urlencoded; charset=latin-1"),
@@ -51,9 +59,17 @@ TYPES: Final = (
 DOCUMENT_TYPES: Final = ("text/xml", "text/plain", "text/html; charset=utf-16", "", "audio/wav")
 
 
+KEYS: Final = {suite: bytes(suite.key_bytes) for suite in CryptoSuite}
+"""Ours; what they are does not matter."""
+
+
 def sip_datagram(data: bytes) -> None:
     """A SIP message over UDP; what is accepted keeps its meaning when it is written again."""
-    examine(data)
+    message = examine(data)
+    if isinstance(message, Request):
+        for trusted in (False, True):
+            caller_of(message, trusted=trusted)
+        extra_headers(message)
 
 
 def sip_stream(data: bytes) -> None:
@@ -86,18 +102,19 @@ def sip_fields(data: bytes) -> None:
 
 
 def sdp(data: bytes) -> None:
-    """An offer, and an answer to ours; what we answer is a description itself."""
-    try:
-        params = negotiation.accept(data, CODECS)
-        assert 0 < params.remote_port < 65536
-        assert params.ptime_ms in (10, 20, 30, 40, 60)
-    except (NegotiationError, RemoteProtocolError):
-        pass
-    try:
-        ours, _ = negotiation.answer(data, "127.0.0.1", 4000, 1, CODECS)
-    except (NegotiationError, RemoteProtocolError):
-        return
-    parse_description(ours)
+    """An offer, and an answer to ours, plain and with keys; what we answer is a description."""
+    for security in (None, Security(KEYS), Security(KEYS, is_required=True)):
+        try:
+            params = negotiation.accept(data, CODECS, security=security)
+            assert 0 < params.remote_port < 65536
+            assert params.ptime_ms in (10, 20, 30, 40, 60)
+        except (NegotiationError, RemoteProtocolError):
+            pass
+        try:
+            ours, _ = negotiation.answer(data, "127.0.0.1", 4000, 1, CODECS, security=security)
+        except (NegotiationError, RemoteProtocolError):
+            continue
+        parse_description(ours)
 
 
 def digest_header(data: bytes) -> None:
@@ -179,6 +196,46 @@ def rtp_stream(data: bytes) -> None:
     stream.close(now)
 
 
+def srtp(data: bytes) -> None:
+    """Packets that claim to be encrypted: none of them is authentic."""
+    for suite, key in KEYS.items():
+        context = Context(MediaKeys(suite, key, key))
+        for packet in _packets(data):
+            assert context.unprotect(packet) == b""
+            assert context.unprotect_control(packet) == b""
+
+
+def wideband(data: bytes) -> None:
+    """Audio in G.722 and opus, as whatever library decodes it: sound, or nothing."""
+    for codec in (Codec.G722, Codec.OPUS):
+        try:
+            decoder = coders(codec).decoder()
+        except CodecUnavailable:
+            continue
+        inward = Inward(codec, frozenset((codec.value,)), 101, codec.rtp_hz, decoder)
+        for number, payload in enumerate(_packets(data)):
+            raw = bytearray(rtp.MAX_PACKET)  # a worker's buffer
+            packet = rtp.build(codec.value, number * 2, 960 * number, 7, payload)[: len(raw)]
+            raw[: len(packet)] = packet
+            assert inward.take(raw, len(packet), decode=True) <= len(raw)
+
+
+def certificate(data: bytes) -> None:
+    """A certificate of a far end, and a file of them."""
+    try:
+        found = [Certificate.parse(data)]
+    except NoCertificate:
+        found = []
+    try:
+        found += read_pem(data.decode("latin-1"))
+    except NoCertificate:
+        pass
+    for one in found:
+        assert isinstance(one.days_left(0.0), float)
+        assert all(isinstance(name, str) for name in one.names)
+        assert one.is_self_signed in (True, False)
+
+
 def rtcp_compound(data: bytes) -> None:
     """A compound RTCP packet."""
     for report in rtcp.parse(data):
@@ -235,7 +292,8 @@ def url(data: bytes) -> None:
         return
     assert target.url.isascii()
     assert not any(ord(mark) <= 32 for mark in target.url)
-    assert parse_target(target.url, policy).url == target.url
+    if len(target.url) <= MAX_URL_LENGTH:  # quoted it is longer than as it was written
+        assert parse_target(target.url, policy).url == target.url
 
 
 def sound(data: bytes) -> None:
@@ -255,6 +313,9 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "digest": digest_header,
     "rtp": rtp_stream,
     "rtcp": rtcp_compound,
+    "srtp": srtp,
+    "wideband": wideband,
+    "certificate": certificate,
     "didml": didml,
     "http-body": http_body,
     "url": url,

@@ -6,7 +6,6 @@ that nobody vouches for: those are the ones that people ask about.
 
 from __future__ import annotations
 
-import binascii
 import re
 from base64 import b64decode
 from collections.abc import Iterator
@@ -88,9 +87,10 @@ def read_pem(text: str) -> list[Certificate]:
     found = []
     for block in _PEM.findall(text):
         try:
-            found.append(Certificate.parse(b64decode("".join(block.split()), validate=True)))
-        except binascii.Error as error:
+            der = b64decode("".join(block.split()), validate=True)
+        except ValueError as error:  # binascii.Error is one; characters beyond ASCII are another
             raise NoCertificate(f"its Base64 is wrong: {error}") from None
+        found.append(Certificate.parse(der))
     if not found:
         raise NoCertificate("there is no certificate in it (-----BEGIN CERTIFICATE-----)")
     return found
