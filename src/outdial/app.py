@@ -273,7 +273,7 @@ class Server:
             sealing=files.keys,
             mp3s=self.mp3s,
             bans=self.sip.sentry,
-            trunks=TrunkBoard(self.trunks, plane.trunk_states),
+            trunks=TrunkBoard(self.trunks, plane.trunk_states, settings.media.codecs),
             keys=keys,
             keeper=KeyKeeper(self.store, [key.name for key in settings.keys], clock),
             settings=settings,

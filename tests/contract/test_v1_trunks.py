@@ -10,6 +10,7 @@ CARRIER = {
     "address": "sip.carrier.example",
     "transport": "udp",
     "prefixes": [""],
+    "codecs": ["PCMU", "PCMA"],
     "state": "rejected",
     "since": "1970-01-01T00:01:00.000Z",
     "detail": "403 Forbidden",

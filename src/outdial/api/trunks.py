@@ -26,6 +26,7 @@ class Trunk(BaseModel):
     address: str = Field(description="As in the settings.", examples=["sip.carrier.example:5060"])
     transport: str
     prefixes: list[str]
+    codecs: list[str] = Field(description="Offered to it and taken from it, best first.")
     state: trunk_state.Status = Field(
         description="`unknown`: not asked yet. `up`, `down`: whether it answers. Of a trunk with "
         "`register`: `registering`, `registered`, `rejected` (the registrar does not want us), or "
@@ -58,13 +59,20 @@ class Trunk(BaseModel):
     minutes_per_day: float | None = Field(description="The most in a day; null: no limit.")
 
     @classmethod
-    def of(cls, settings: Settings, state: TrunkState, standing: Standing | None) -> Trunk:
-        """As the API shows it."""
+    def of(
+        cls,
+        settings: Settings,
+        state: TrunkState,
+        standing: Standing | None,
+        codecs: Sequence[str],
+    ) -> Trunk:
+        """As the API shows it; `codecs` are those of a trunk that has none of its own."""
         return cls(
             name=settings.name,
             address=settings.address,
             transport=settings.transport,
             prefixes=settings.prefixes,
+            codecs=list(settings.codecs or codecs),
             state=state.status,
             since=_moment(state.since),
             detail=state.detail,
@@ -98,16 +106,23 @@ class TrunkBoard:
         self,
         trunks: Sequence[Settings],
         states: Callable[[], Sequence[TrunkState]] = tuple,
+        codecs: Sequence[str] = ("PCMU", "PCMA"),
     ) -> None:
         self._trunks = tuple(trunks)
         self._states = states
+        self._codecs = tuple(codecs)
 
     def shown(self, calls: CallService) -> list[Trunk]:
         """All of them as they are now."""
         states = {state.name: state for state in self._states()}
         standings = {standing.name: standing for standing in calls.standings().trunks}
         return [
-            Trunk.of(one, states.get(one.name) or TrunkState(one.name), standings.get(one.name))
+            Trunk.of(
+                one,
+                states.get(one.name) or TrunkState(one.name),
+                standings.get(one.name),
+                self._codecs,
+            )
             for one in self._trunks
         ]
 

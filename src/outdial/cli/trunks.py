@@ -123,6 +123,7 @@ def _lines(trunk: Mapping[str, Any]) -> Iterator[str]:
         "gets no calls until": trunk["paused_until"],
         "avoided": "; ".join(trunk["avoided"]),
         "prefixes": _prefixes(trunk),
+        "codecs": ", ".join(trunk["codecs"]),
         "calls": _calls(trunk) + (f", {trunk['queued']} wait" if trunk["queued"] else ""),
         "calls a second": trunk["calls_per_second"],
         "minutes a day": trunk["minutes_per_day"],

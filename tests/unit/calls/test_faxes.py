@@ -113,6 +113,18 @@ async def test_a_call_that_ends_without_a_fax_leaves_nothing(
     assert office.faxes.under_way == 0
 
 
+@pytest.mark.parametrize("codec", [Codec.G722, Codec.OPUS])
+async def test_a_fax_needs_g711(tmp_path: Path, codec: Codec) -> None:
+    """It fails at once, and says why; nothing is opened for it."""
+    office = Office(tmp_path)
+    office.leg.codec = codec
+    end = await office.receive().end()
+    assert (end.status, end.pages) == ("failed", 0)
+    assert end.error == f"a fax needs G.711, and the call has {codec.encoding}"
+    assert office.media.legs == []
+    assert office.kinds() == ["fax.started", "fax.done"]
+
+
 @needs_library
 async def test_a_helper_that_dies_costs_one_fax(tmp_path: Path, helpers: list[Reception]) -> None:
     office = Office(tmp_path)

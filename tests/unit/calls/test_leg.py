@@ -312,6 +312,47 @@ async def test_a_reoffer_is_answered_and_followed() -> None:
     await world.over()
 
 
+async def test_a_trunk_has_codecs_of_its_own() -> None:
+    """Each of two is offered its own; what the second answers is what holds, and is told."""
+    one = Trunk.model_validate({"name": "one", "address": "192.0.2.1:5060", "codecs": ["G722"]})
+    two = Trunk.model_validate(
+        {"name": "two", "address": "192.0.2.2:5060", "codecs": ["opus", "PCMA"]}
+    )
+    world = LegWorld(one, two)
+    placing = asyncio.ensure_future(world.leg.place())
+    first = await world.signalling.next_leg()
+    assert b"RTP/AVP 9 101\r\n" in first.offer
+    first.say(Rejected(503, "Service Unavailable"))
+    second = await world.signalling.next_leg(2)
+    assert b"RTP/AVP 111 8 101 110\r\n" in second.offer
+    opus = ANSWER.replace(b"RTP/AVP 0 101", b"RTP/AVP 96 101") + b"a=rtpmap:96 opus/48000/2\r\n"
+    second.answers(Answered(opus))
+    assert await placing
+    params = world.media.legs[0].started[0]
+    assert (params.codec, params.payload_type) == (Codec.OPUS, 96)
+    second.say(Reoffer(ANSWER.replace(b"RTP/AVP 0 101", b"RTP/AVP 8 101")))
+    second.say(Reoffer(ANSWER.replace(b"RTP/AVP 0 101", b"RTP/AVP 8 101")))
+    second.say(Reoffer(ANSWER.replace(b"RTP/AVP 0 101", b"RTP/AVP 9 101")))
+    assert second.refused_with == [488], "not one of this trunk's"
+    world.leg.hang_up(HANG_UP)
+    call = await world.over()
+    told = [(e.kind, e.data["codec"]) for e in world.store.timeline if "codec" in e.data]
+    assert told == [("state.answered", "opus"), ("codec.changed", "PCMA")]
+    assert call.media is not None
+    assert call.media["codec"] == "PCMA"
+
+
+async def test_what_a_trunk_was_not_offered_cannot_be_its_answer() -> None:
+    trunk = Trunk.model_validate({"name": "one", "address": "192.0.2.1", "codecs": ["opus"]})
+    world = LegWorld(trunk)
+    placing = asyncio.ensure_future(world.leg.place())
+    far = await world.signalling.next_leg()
+    far.answers(Answered(ANSWER))
+    assert not await placing
+    call = await world.over()
+    assert call.cause == "incompatible-destination"
+
+
 async def test_a_recorded_call_tells_where_the_recording_is() -> None:
     world = LegWorld(record=True)
     await world.answered()

@@ -16,6 +16,7 @@ TRUNK = {
     "address": "sip.carrier.example",
     "transport": "udp",
     "prefixes": ["", "44"],
+    "codecs": ["opus", "PCMA"],
     "state": "rejected",
     "since": "2026-05-04T12:00:00.000Z",
     "detail": "403 Forbidden\x1b[31m",

@@ -27,6 +27,15 @@ def test_loss_impairs_as_g711_with_concealment_does(loss: float, impairment: flo
     assert 93.2 - rating(loss, 0.0) == pytest.approx(impairment, abs=0.05)
 
 
+@pytest.mark.parametrize(("codec", "taken"), [("PCMU", 0), ("PCMA", 0), ("G722", 2), ("opus", 5)])
+def test_a_codec_takes_something_away_and_loss_the_rest(codec: str, taken: float) -> None:
+    assert 93.2 - rating(0.0, 0.0, codec) == pytest.approx(taken)
+    assert rating(0.02, 0.0, codec) < rating(0.0, 0.0, codec)
+    assert rating(1.0, 0.0, codec) == pytest.approx(rating(1.0, 0.0), abs=2)
+    stats = MediaStats(packets_received=500)
+    assert score(stats, codec) <= score(stats)  # type: ignore[operator]
+
+
 def test_delay_hurts_more_beyond_177_ms() -> None:
     assert rating(0.0, 100.0) == pytest.approx(93.2 - 2.4)
     assert rating(0.0, 277.3) == pytest.approx(93.2 - 6.655 - 11.0, abs=0.01)
