@@ -210,6 +210,9 @@ def test_lists_and_members_of_lists_come_from_the_environment(tmp_path: Path) ->
         ("keys = [3]", "keys.0: must be a table (write [[keys]] and its settings below)"),
         ("trunks = 3", "trunks: must be a list of tables (write [[trunks]] for each)"),
         ('[trunks]\nname = "a"', "trunks: must be a list of tables"),
+        ('[sip]\nnameservers = ["ns.example"]', "sip.nameservers.0: 'ns.example' is not an IP"),
+        ('[sip]\nnameservers = ["127.0.0.1:0"]', "0 is not the port of a name server"),
+        ('[sip]\nnameservers = ["127.0.0.1:x"]', "'x' is not a port"),
         ("[sip]\nlisten = []", "sip.listen: list should have at least 1 item"),
         ('[media]\ncountry = "atlantis"', "media.country: input should be 'us', 'uk'"),
         (
@@ -220,6 +223,13 @@ def test_lists_and_members_of_lists_come_from_the_environment(tmp_path: Path) ->
 )  # fmt: skip
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in refusal(tmp_path, text)
+
+
+def test_name_servers_are_addresses(tmp_path: Path) -> None:
+    text = '[sip]\nnameservers = ["192.0.2.53", "127.0.0.1:5353", "::1", "[::1]:54"]\n'
+    assert load(tmp_path, text).sip.nameservers == [
+        "192.0.2.53", "127.0.0.1:5353", "[::1]", "[::1]:54",
+    ]  # fmt: skip
 
 
 def test_every_country_has_tones() -> None:

@@ -20,7 +20,8 @@ CAUSES: dict[str, str] = {
     "authentication-failed": "The trunk did not accept the credentials (401, 407).",
     "trunk-unreachable": "No trunk answered: DNS, connection, or no response within 32 seconds.",
     "trunk-not-registered": "The trunk takes calls only while we are registered, and we are not.",
-    "carrier-failure": "Every trunk that could be tried failed (5xx).",
+    "carrier-failure": "Every trunk that could be tried failed (5xx), or wanted no calls "
+    "(Retry-After).",
     "protocol-error": "The far side sent something that SIP does not allow, or any other 4xx/6xx; "
     "487 that nobody had asked for is one.",
     "moved": "The carrier wanted the call sent elsewhere (3xx), which Outdial does not follow.",

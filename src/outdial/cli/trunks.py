@@ -99,8 +99,13 @@ def _row(trunk: Mapping[str, Any]) -> tuple[str, ...]:
         trunk["state"],
         trunk["since"] or "-",
         _calls(trunk),
-        trunk["detail"],
+        trunk["detail"] or _pause(trunk),
     )
+
+
+def _pause(trunk: Mapping[str, Any]) -> str:
+    until = trunk.get("paused_until")
+    return f"gets no calls until {until}" if until else ""
 
 
 def _prefixes(trunk: Mapping[str, Any]) -> str:

@@ -85,7 +85,9 @@ class OutboundLeg(Leg):
         self._patience = patience
         self._hops = list(hops[1:])
         wait_s = patience.each_s if self._hops else patience.last_s
-        self._invitation = invitation = replace(invitation, hop=hops[0], patience_s=wait_s)
+        if wait_s != invitation.patience_s or hops[0] is not invitation.hop:
+            invitation = replace(invitation, hop=hops[0], patience_s=wait_s)
+        self._invitation = invitation
         self._call = self._endpoint.invite(self, invitation, self._trace)
 
     @property

@@ -95,6 +95,14 @@ def test_a_trunk_that_nobody_asked(fake: FakeClient, monkeypatch: pytest.MonkeyP
     assert not any("last answer" in line for line in run("trunks", "show", "carrier-a"))
 
 
+def test_a_trunk_that_asked_for_no_calls(fake: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    until = "2026-05-04T12:02:00.000Z"
+    monkeypatch.setitem(TRUNK, "paused_until", until)
+    assert f"gets no calls until: {until}" in "\n".join(run("trunks", "show", "carrier-a"))
+    monkeypatch.setitem(TRUNK, "detail", "")
+    assert run("trunks", "ls")[1].endswith(f"gets no calls until {until}")
+
+
 def test_a_trunk_that_never_answered(fake: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TRUNK, "last_code", None)
     lines = run("trunks", "show", "carrier-a")
