@@ -314,6 +314,7 @@ SEEN: dict[str, Callable[[CarrierCall], None]] = {
     "srtp-optional-plain": offers_were(b"RTP/AVP"),
     "srtp-reinvite-key": offers_were(b"RTP/SAVP", b"RTP/SAVP"),
     "srtp-reinvite-plain": plain_is_refused,
+    "srtp-reinvite-fax": plain_is_refused,
     "srtp-reinvite-without-offer": offers_were(b"RTP/SAVP", b"RTP/SAVP"),
     "bye-unanswered": bye_is_repeated,
     "bye-repeated": answers_were(200, 481, 481),

@@ -303,3 +303,21 @@ def test_settings_of_tls_say_what_is_missing(settings: dict[str, Any], problem: 
     with pytest.raises(ConfigError) as error:
         config.load(None, settings, {})
     assert problem in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("transport", "srtp", "encryption"),
+    [
+        ("udp", "auto", "off"),
+        ("tcp", "auto", "off"),
+        ("tls", "auto", "optional"),
+        ("tls", "off", "off"),
+        ("udp", "optional", "optional"),
+        ("tls", "mandatory", "mandatory"),
+    ],
+)
+def test_audio_is_encrypted_where_it_may_be_expected(
+    transport: str, srtp: str, encryption: str
+) -> None:
+    settings = {"name": "a", "address": "h", "transport": transport, "srtp": srtp}
+    assert config.Trunk.model_validate(settings).encryption == encryption

@@ -83,6 +83,12 @@ class Audio:
         keys = {suite: secrets.token_bytes(suite.key_bytes) for suite in SUITES}
         self._security = sdp.Security(keys, is_required, insists)
 
+    def renew(self) -> None:
+        """Another far end takes the place of this one: it gets keys that the one before has not."""
+        before = self._security
+        if before is not None:
+            self.secure(is_required=before.is_required, insists=before.insists)
+
     def expose(self) -> None:
         """The audio is plain from the next negotiation on."""
         self._security = None
@@ -167,6 +173,9 @@ class Audio:
             security=self._security,
         )
         self._keep_profile(params)
+        if self._security is not None and params.keys is not None:
+            line = (params.keys.tag, params.keys.suite)
+            self._security = replace(self._security, answered=line)
         self._version += 1
         return answer, params
 

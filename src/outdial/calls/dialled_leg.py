@@ -13,11 +13,18 @@ from typing import Any
 from outdial import log
 from outdial.calls.audio import Audio, codecs_of
 from outdial.calls.callbacks import Subscription
-from outdial.calls.endings import may_try_next_trunk, of_full_trunks, of_gate, of_rejection
+from outdial.calls.endings import (
+    may_try_next_trunk,
+    of_full_trunks,
+    of_gate,
+    of_rejection,
+    of_shown_keys,
+)
 from outdial.calls.gate import check_caller, check_number, check_uri
 from outdial.calls.leg import CallLeg, LegPlan
 from outdial.calls.numbers import for_trunk
 from outdial.calls.services import Services
+from outdial.calls.sip_hosts import is_over_tls
 from outdial.calls.states import Event, State
 from outdial.config import Trunk
 from outdial.errors import (
@@ -210,6 +217,9 @@ class DialledLeg(CallLeg):
             return
         if trunk is not None:
             self.call.trunk = trunk.name
+        if trunk is not None and trunk.demands_secrecy and not is_over_tls(self._plan.uri):
+            self._end(of_shown_keys(trunk.name))
+            return
         result = await self._dial(None, trunk)
         if isinstance(result, Rejected):
             decided = self._decided

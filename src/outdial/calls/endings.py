@@ -137,6 +137,17 @@ def of_silence(silence: NoRtp) -> Ending:
     return Ending(Outcome.COMPLETED, "media-timeout", Source.OUTDIAL, detail=detail)
 
 
+def of_shown_keys(trunk: str) -> Ending:
+    """How a leg to an address ended whose keys everybody on the way could have read."""
+    return Ending(
+        Outcome.FAILED,
+        "incompatible-destination",
+        Source.OUTDIAL,
+        detail=f"srtp is mandatory for the trunk {trunk}: its addresses are dialled over TLS only, "
+        "with sips: or ;transport=tls",
+    )
+
+
 def of_full_trunks(number: str) -> Ending:
     """How a leg ended that could not wait for a channel: as at a carrier that has none free."""
     return Ending(

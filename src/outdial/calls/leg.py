@@ -369,6 +369,7 @@ class CallLeg:
             self.note("warning", text="a call without TLS wanted to replace one with it")
             return
         audio.signalling_address = incoming.source[0]
+        audio.renew()
         try:
             offer = incoming.offer
             sdp = audio.offer() if offer is None else audio.answer(offer)

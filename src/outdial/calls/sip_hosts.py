@@ -81,6 +81,15 @@ class SipHosts:
         return any(_is_at(uri, place) for place in self._allowed)
 
 
+def is_over_tls(uri: str) -> bool:
+    """Whether the address says that it is to be dialled over TLS."""
+    try:
+        parsed = Uri.parse(uri)
+    except RemoteProtocolError:
+        return False
+    return parsed.scheme == "sips" or (parsed.params.get("transport") or "").lower() == "tls"
+
+
 def _number_in(uri: Uri, *, at_trunk: bool) -> str:
     """The user part, if a gateway would take it for a number."""
     user = uri.user_text.partition(";")[0]

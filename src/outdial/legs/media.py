@@ -66,6 +66,8 @@ class MediaKeys:
     receive: bytes = field(repr=False)
     profile: str = field(default="RTP/SAVP", compare=False)
     """How the descriptions write it; some write RTP/AVP."""
+    tag: int = field(default=1, compare=False)
+    """The number of the line that was chosen."""
 
 
 class Direction(Enum):

@@ -34,6 +34,10 @@ class Security:
     """Our offers are RTP/SAVP, which those who cannot encrypt refuse; else RTP/AVP, which they
     answer without keys."""
 
+    answered: tuple[int, CryptoSuite] | None = None
+    """Tag and suite of our last answer. When the session is refreshed that answer is sent once
+    more, as an offer."""
+
     @property
     def profile(self) -> str:
         """The protocol of our offers."""
@@ -64,8 +68,8 @@ def line(tag: int, suite: CryptoSuite, key: bytes) -> str:
 def accepted(values: Sequence[str], security: Security) -> Chosen:
     """What an answer to our offer has chosen: section 5.1.3. Raises NegotiationError."""
     chosen = _parse(values[0])
-    offered = list(security.keys)
-    if not chosen.tag <= len(offered) or offered[chosen.tag - 1] is not chosen.suite:
+    offered = [*enumerate(security.keys, start=1), security.answered]
+    if (chosen.tag, chosen.suite) not in offered:
         raise NegotiationError(
             f"the answer's a=crypto has tag {chosen.tag} for {chosen.suite.name}, which was not "
             "offered so"

@@ -192,7 +192,7 @@ def _keys(
     if line is None or security is None:
         return None
     profile = "RTP/SAVP" if media.protocol.upper() in _SECURED else "RTP/AVP"
-    return MediaKeys(line.suite, security.keys[line.suite], line.key, profile)
+    return MediaKeys(line.suite, security.keys[line.suite], line.key, profile, line.tag)
 
 
 def _params(

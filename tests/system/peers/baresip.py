@@ -42,6 +42,7 @@ _CONFIG = """\
 poll_method epoll
 net_interface 127.0.0.1
 sip_listen 127.0.0.1:{sip}
+{tls}
 call_local_timeout 120
 call_max_calls 4
 audio_player aubridge,loudspeaker
@@ -83,8 +84,12 @@ class Baresip:
         answers: Answers = "auto",
         codec: Codec = "PCMU",
         encryption: Encryption = "",
+        certificate: str = "",
     ) -> None:
-        """`says`: what it speaks from the answer on; None: silence. `port` 0: a free one."""
+        """`says`: what it speaks from the answer on; None: silence. `port` 0: a free one.
+
+        `certificate`: a file with it and its key; SIP over TLS is then taken at the next port.
+        """
         self.number = number
         self.port = port or free_port_pair()
         self.folder = Path(tempfile.mkdtemp(prefix="outdial-baresip-"))
@@ -92,6 +97,7 @@ class Baresip:
         self._answers = answers
         self._codec = codec
         self._encryption = encryption
+        self._certificate = certificate
         self._says = says
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -240,6 +246,7 @@ class Baresip:
             folder=self.folder,
             modules=modules,
             control=self._control_host,
+            tls=f"sip_certificate {self._certificate}" if self._certificate else "",
         )
         (self.folder / "config").write_text(config)
         (self.folder / "accounts").write_text(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from doubles.certificates import Authority
 from outdial.testing import audio
-from outdial.testing.server import OutdialServer
+from outdial.testing.server import OutdialServer, free_port
 from outdial.testing.sipp import Sipp
 from outdial.testing.web import WebServer
 from system.peers.baresip import Baresip, Encryption, free_port_pair
@@ -17,8 +19,16 @@ from system.peers.observed import leg_of, wait_until_at_rest
 pytestmark = [pytest.mark.system, pytest.mark.baresip]
 
 MANDATORY, OPTIONAL, OFF, WRONG = "15551230001", "15551230002", "15551230003", "15551230004"
+OVER_TLS, AUTOMATIC = "15551230005", "15551230006"
 OURS = "15551239999"
-SRTP = {MANDATORY: "mandatory", OPTIONAL: "optional", OFF: "off", WRONG: "mandatory"}
+SRTP = {
+    MANDATORY: "mandatory",
+    OPTIONAL: "optional",
+    OFF: "off",
+    WRONG: "mandatory",
+    OVER_TLS: "mandatory",
+    AUTOMATIC: "auto",
+}
 LOW, HIGH = 440.0, 1330.0
 SUITE = "AES_CM_128_HMAC_SHA1_80"
 
@@ -43,7 +53,21 @@ def places() -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def outdial(places: dict[str, int], url: str) -> Iterator[OutdialServer]:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def certificate(authority: Authority) -> str:
+    """Of a phone, with its key behind it."""
+    made = authority.make("127.0.0.1", ["127.0.0.1"])
+    both = made.path.with_suffix(".both")
+    both.write_bytes(made.key_path.read_bytes() + made.path.read_bytes())
+    return str(both)
+
+
+@pytest.fixture(scope="module")
+def outdial(places: dict[str, int], url: str, authority: Authority) -> Iterator[OutdialServer]:
     # Of the trunks at one address the first gets the calls towards us: the mandatory one.
     trunks = [
         {
@@ -55,12 +79,26 @@ def outdial(places: dict[str, int], url: str) -> Iterator[OutdialServer]:
             "srtp_keys_in_clear": True,
         }
         for number, port in places.items()
+        if number not in (OVER_TLS, AUTOMATIC)
+    ]
+    trunks += [
+        {
+            "name": f"to-{number}",
+            "address": f"127.0.0.1:{places[number] + 1}",
+            "transport": "tls",
+            "tls_ca": authority.path,
+            "prefixes": [number],
+            "options_interval_s": 0,
+            "srtp": SRTP[number],
+        }
+        for number in (OVER_TLS, AUTOMATIC)
     ]
     settings = {
         "trunks": trunks,
         "limits": {"destinations": ["1555"]},
         "numbers": [{"number": OURS, "url": url, "record": True}],
         "media": {"silence_timeout_s": 1.5},
+        "sip": {"listen": [f"udp:127.0.0.1:{free_port(socket.SOCK_DGRAM)}", "tls:127.0.0.1:0"]},
     }
     with OutdialServer(settings) as server:
         yield server
@@ -83,6 +121,8 @@ def srtp_of(outdial: OutdialServer, sid: str) -> str | None:
         (OPTIONAL, "", None, ["RTP/AVP"]),
         (OPTIONAL, "srtp-mand", SUITE, ["RTP/AVP", "RTP/SAVP"]),
         (OFF, "srtp", None, ["RTP/AVP"]),
+        (OVER_TLS, "srtp-mand", SUITE, ["RTP/SAVP"]),
+        (AUTOMATIC, "srtp", SUITE, ["RTP/AVP"]),
     ],
 )
 def test_both_hear_each_other(
@@ -93,9 +133,12 @@ def test_both_hear_each_other(
     phone: Encryption,
     suite: str | None,
     invites: list[str],
+    certificate: str,
 ) -> None:
     said = audio.tone(LOW, seconds=20)
-    with Baresip(number, said, port=places[number], encryption=phone) as telephone:
+    with Baresip(
+        number, said, port=places[number], encryption=phone, certificate=certificate
+    ) as telephone:
         sid = outdial.place_call(to=number, **{"from": OURS}, url=url, record="true")
         call = outdial.wait_until_over(sid)
         telephone.wait_for("CALL_CLOSED")
@@ -115,6 +158,8 @@ def test_both_hear_each_other(
     keys = [key.split()[0] for text in ladder for key in text.split("inline:")[1:]]
     assert bool(keys) is (number != OFF or phone != "")
     assert all(set(key) == {"x"} for key in keys), "who reads the ladder hears nothing by it"
+    transports = {one["transport"] for one in outdial.get(f"/v1/calls/{sid}/ladder")["messages"]}
+    assert transports == {"tls" if number in (OVER_TLS, AUTOMATIC) else "udp"}
 
 
 @pytest.mark.parametrize(("number", "phone"), [(MANDATORY, ""), (OFF, "srtp-mand")])
@@ -185,7 +230,8 @@ def test_a_call_towards_us(
     with Baresip(
         MANDATORY, audio.tone(LOW, seconds=20), port=places[MANDATORY], encryption=phone
     ) as caller:
-        caller.dial(f"sip:{OURS}@127.0.0.1:{outdial.sip_port}")
+        port = outdial.settings["sip"]["listen"][0].rpartition(":")[2]
+        caller.dial(f"sip:{OURS}@127.0.0.1:{port}")
         caller.wait_for("CALL_CLOSED")
         heard = caller.heard()
     (sid,) = {call["sid"] for call in outdial.get("/v1/calls?limit=100")["calls"]} - before

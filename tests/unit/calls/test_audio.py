@@ -104,3 +104,28 @@ def test_an_insisting_offer_is_strict_though_encryption_is_optional(audio: Audio
     assert b" RTP/SAVP 0 101\r\n" in audio.offer()
     with pytest.raises(NegotiationError):
         audio.accept(PLAIN)
+
+
+def test_our_answer_sent_once_more_as_an_offer_may_be_answered(
+    audio: Audio, media: FakeMediaLeg
+) -> None:
+    """A session is refreshed with the description that was sent last (RFC 4028)."""
+    audio.secure(is_required=True)
+    audio.prepare(encrypted(KEYS[0], tag=9))
+    audio.begin()
+    audio.accept(encrypted(KEYS[1], tag=9))
+    last = media.started[-1].keys
+    assert last is not None and last.receive != media.started[0].keys.receive  # type: ignore[union-attr]
+    with pytest.raises(NegotiationError, match="tag 8"):
+        audio.accept(encrypted(KEYS[1], tag=8))
+
+
+def test_who_takes_the_place_of_another_gets_keys_of_its_own(audio: Audio) -> None:
+    audio.renew()
+    assert keys_in(audio.offer()) == [], "what is plain stays so"
+    audio.secure(is_required=False, insists=True)
+    first = audio.offer()
+    audio.renew()
+    second = audio.offer()
+    assert not set(keys_in(first)) & set(keys_in(second))
+    assert b" RTP/SAVP " in second

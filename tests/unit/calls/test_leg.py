@@ -389,3 +389,23 @@ async def test_changes_held_back_by_the_store_arrive_in_order(
     world.store.away = False
     await until(lambda: world.told()[-1] == "completed")
     assert world.store.states() == ["dialling", "ringing", "answered", "completed"]
+
+
+SECRET = Trunk(
+    name="a", address="192.0.2.1", srtp="mandatory", transport="udp", srtp_keys_in_clear=True
+).model_copy(update={"srtp_keys_in_clear": False})
+
+
+@pytest.mark.parametrize("uri", ["sip:bob@192.0.2.1", "sips:bob@192.0.2.1"])
+async def test_an_address_of_a_secret_trunk_is_dialled_over_tls_only(uri: str) -> None:
+    world = LegWorld(SECRET)
+    world.leg._plan = replace(world.leg._plan, number="", uri=uri)
+    placing = asyncio.ensure_future(world.leg.place())
+    if uri.startswith("sips"):
+        far = await world.signalling.next_leg()
+        assert b" RTP/SAVP " in far.offer
+        far.say(Rejected(486, "Busy Here"))
+    assert not await placing
+    call = await world.over()
+    assert call.cause == ("user-busy" if uri.startswith("sips") else "incompatible-destination")
+    assert bool(world.signalling.legs) is uri.startswith("sips")

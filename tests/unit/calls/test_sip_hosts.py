@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from outdial.calls import codes
-from outdial.calls.sip_hosts import SipHosts
+from outdial.calls.sip_hosts import SipHosts, is_over_tls
 from outdial.config import Trunk
 from outdial.errors import Refused
 
@@ -116,3 +116,18 @@ def test_whose_trunk_it_is(uri: str, name: str | None) -> None:
 def test_a_number_at_another_port_of_a_trunk_is_a_number_still() -> None:
     assert HOSTS.check("sip:118@192.0.2.1:5099", "Sip") == "118"
     assert HOSTS.trunk_at("sip:118@192.0.2.1:5099") is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "over_tls"),
+    [
+        ("sips:bob@phones.test", True),
+        ("sip:bob@phones.test;transport=TLS", True),
+        ("sip:bob@phones.test;transport=tcp", False),
+        ("sip:bob@phones.test;transport", False),
+        ("sip:tls@phones.test", False),
+        ("nonsense", False),
+    ],
+)
+def test_an_address_says_whether_it_is_over_tls(uri: str, over_tls: bool) -> None:
+    assert is_over_tls(uri) is over_tls

@@ -137,6 +137,14 @@ async def reinvite_without_offer(call: CarrierCall) -> None:
     await call.ask("INVITE", ack_body=secured(call, seed=2, version=2))
 
 
+@ENCRYPTION.of("srtp-reinvite-fax", trunk=MANDATORY)
+async def reinvite_fax(call: CarrierCall) -> None:
+    """A re-INVITE that wants to go on as a fax by T.38, which nobody encrypts."""
+    await _up(call)
+    audio = call.description(version=2)
+    await call.ask("INVITE", body=audio.split(b"m=audio")[0] + b"m=image 5000 udptl t38\r\n")
+
+
 async def _up(call: CarrierCall) -> None:
     """Answered and acknowledged, encrypted, for a second."""
     call.ring()
