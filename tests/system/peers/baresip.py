@@ -198,6 +198,10 @@ class Baresip:
         """Takes the call off hold: a re-INVITE with `sendrecv`."""
         self._command("resume")
 
+    def transfer(self, uri: str) -> None:
+        """Asks the other end to call that address in its place: REFER."""
+        self._command("transfer", uri)
+
     def press(self, digits: str, pause_s: float = 0.25) -> None:
         """Presses keys: RFC 4733 events, each key held until the pause is over."""
         for digit in digits:

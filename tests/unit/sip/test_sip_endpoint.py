@@ -20,9 +20,11 @@ from outdial.legs import (
     Answered,
     DialTarget,
     Reanswered,
+    Referred,
     Rejected,
     Released,
     Reoffer,
+    Replacing,
     Ringing,
     SignallingEvent,
     TargetFailed,
@@ -804,3 +806,97 @@ async def test_a_trunk_is_kept_from_forgetting_us(near: SipEndpoint, transport: 
         peer.close()
     else:
         server.close()
+
+
+async def connected(near: SipEndpoint, far: SipEndpoint, phone: Phone) -> tuple[Any, Any, Events]:
+    """A call that is up, on a trunk that may transfer: our leg, the phone's, and our events."""
+    address = f"127.0.0.1:{port_of(far)}"
+    plane = plane_to(near, Trunk(name="t", address=address, refer="allow", replaces="allow"))
+    phone.act = answer
+    events = Events()
+    leg = plane.dial(target(), OFFER, events)
+    await events.wait(Answered)
+    leg.acknowledge()
+    await phone.events.wait(Answered)
+    return leg, phone.legs[0], events
+
+
+async def test_a_transfer_that_the_far_end_asks_for(
+    near: SipEndpoint, far: SipEndpoint, phone: Phone
+) -> None:
+    leg, theirs, events = await connected(near, far, phone)
+    told: list[bytes] = []
+    theirs.trace(lambda message: told.append(message.raw))
+    agent, dialog = far.agent, theirs._call.session.dialog
+
+    def ask() -> None:
+        outline = dialog.outline(agent.branch())
+        data = outline.encode("REFER", "Refer-To: <sip:12025550123@127.0.0.1>\r\n")
+        agent.send(data, outline.hop, None)
+        far.flush()
+
+    leg.accept_transfer()  # of nothing: without effect
+    ask()
+    assert await events.wait(Referred) == Referred("sip:12025550123@127.0.0.1")
+    leg.accept_transfer()
+    leg.tell_transfer(180)
+    leg.tell_transfer(200)
+    leg.tell_transfer(200)
+    await until(lambda: sum(raw.startswith(b"NOTIFY") for raw in told) == 3)
+    events.seen.clear()
+    ask()
+    await events.wait(Referred)
+    leg.refuse_transfer()
+    leg.refuse_transfer()
+    leg.hang_up()
+    await events.wait(Released)
+    leg.tell_transfer(200)  # there is nobody any more
+    assert sum(raw.startswith(b"NOTIFY") for raw in told) == 3
+
+
+class Taking(Events):
+    """A listener that lets others take the place of its leg, or not."""
+
+    def __init__(self, takes: bool) -> None:
+        super().__init__()
+        self.takes = takes
+        self.taken: list[Any] = []
+
+    def __call__(self, event: SignallingEvent) -> None:
+        super().__call__(event)
+        if isinstance(event, Replacing) and self.takes:
+            self.taken.append(event.leg)
+            event.leg.accept(ANSWER)
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_a_call_that_takes_the_place_of_another(
+    far: SipEndpoint, phone: Phone, takes: bool
+) -> None:
+    came: list[InboundLeg] = []
+    near = await SipEndpoint.start(Sip(listen=[UDP, TCP], t1_ms=20), on_invite=came.append)
+    try:
+        leg, theirs, _ = await connected(near, far, phone)
+        ours = Taking(takes)
+        leg._listener = ours
+        dialog = theirs._call.session.dialog
+        value = f"{dialog.call_id};to-tag={dialog.remote_tag};from-tag={dialog.local_tag}"
+        other = Events()
+        calling = plane_to(far, Trunk(name="us", address=f"127.0.0.1:{port_of(near)}"))
+        wanted = replace(target("us"), headers=(("Replaces", value), ("Require", "replaces")))
+        again = calling.dial(wanted, OFFER, other)
+        if takes:
+            await other.wait(Answered)
+            again.acknowledge()
+            leg.dismiss()
+            await phone.events.wait(Released)
+            again.hang_up()
+            await other.wait(Released)
+        else:
+            assert (await other.wait(Rejected)).status == 481
+            leg.hang_up()
+        assert [type(event) for event in ours.seen][:1] == [Replacing]
+        assert Released not in {type(event) for event in ours.seen} or not takes
+        assert came == [], "it is no new call"
+    finally:
+        await near.close()
