@@ -31,7 +31,6 @@ HOSTILE: Final = "12015550199"
 CALLS_A_SLICE: Final = 8
 """That the server places to the attacker while it is attacked."""
 ANSWER_WITHIN_S: Final = 0.050
-MOST_GROWTH_KIB: Final = 5 * 1024
 _SETTLED_WITHIN_S = 60.0
 """Besides the 64 T1 for which what is left of a call lingers."""
 _DOCUMENT = '<Response><Pause length="1"/><Gather timeout="1" numDigits="20"/><Hangup/></Response>'
@@ -56,6 +55,8 @@ class Plan:
     longest_s: float = 0.0
     """No more is sent after so long; 0: all is."""
     seed: int = 1
+    most_growth_kib: int = 5 * 1024
+    """After the warm-up."""
     t1_s: float = 0.1
     """Of the server."""
     slice: int = 20_000
@@ -287,7 +288,7 @@ class Siege:
             f"{end.processes - start.processes:+}, {end.descriptors - start.descriptors:+}, "
             f"{end.threads - start.threads:+}"
         )
-        if grown > MOST_GROWTH_KIB:
+        if grown > self._plan.most_growth_kib:
             self._report.broken.append(f"memory grew by {grown:,} KiB")
         if end.processes > start.processes or end.descriptors > start.descriptors + _SPARE:
             self._report.broken.append(f"{start} became {end}")

@@ -69,8 +69,9 @@ class Plan:
 
     @property
     def warm_up_s(self) -> float:
-        """Before memory is watched: a sixth, five minutes at most."""
-        return min(300.0, 10 * self.minutes)
+        """Before memory is watched: half of it, 15 minutes at most. So long it takes until what is
+        bounded is full: pages of the record, headers that were read before."""
+        return min(900.0, 30 * self.minutes)
 
 
 @dataclass
