@@ -53,7 +53,8 @@ class TrunkHealth:
         self._pinged = answer
         if answer.code is not None:
             self._has_answered, self._ignores_options = True, False
-        return self._settle(answer)
+        # while we are not registered, what counts is what the registrar said last
+        return self._settle(None if self._registers and not self.is_registered else answer)
 
     def heard(self) -> None:
         """It answered a call, be it by a refusal: whoever does that is there."""

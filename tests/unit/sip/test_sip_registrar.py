@@ -130,7 +130,7 @@ async def legs() -> list[InboundLeg]:
 @pytest.fixture
 async def near(legs: list[InboundLeg]) -> AsyncIterator[SipEndpoint]:
     listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
-    endpoint = await SipEndpoint.start(Sip(listen=listen, t1_ms=20), on_invite=legs.append)
+    endpoint = await SipEndpoint.start(Sip(listen=listen), on_invite=legs.append)
     yield endpoint
     await endpoint.close()
 
@@ -307,7 +307,7 @@ async def test_a_name_that_is_not_there(near: SipEndpoint, registrar: Registrar)
 
 
 async def test_no_listener_reaches_the_registrar(registrar: Registrar) -> None:
-    endpoint = await SipEndpoint.start(Sip(listen=["tcp:127.0.0.1:0"], t1_ms=20))
+    endpoint = await SipEndpoint.start(Sip(listen=["tcp:127.0.0.1:0"]))
     plane = plane_to(endpoint, trunk(registrar))
     await until_status(plane, "down")
     assert plane.trunk_states()[0].detail == (
@@ -319,9 +319,9 @@ async def test_no_listener_reaches_the_registrar(registrar: Registrar) -> None:
 
 async def test_each_listener_is_registered(registrar: Registrar) -> None:
     listen = ["udp:127.0.0.1:0", "udp:127.0.0.1:0", "tcp:127.0.0.1:0", "udp:[::1]:0"]
-    endpoint = await SipEndpoint.start(Sip(listen=listen, t1_ms=20))
+    endpoint = await SipEndpoint.start(Sip(listen=listen))
     plane = plane_to(endpoint, trunk(registrar))
-    await until(lambda: len(registrar.of("REGISTER")) == 2)
+    await until(lambda: len(registrar.of("REGISTER")) >= 2)
     await until_status(plane, "registered")
     shown = {one.contact for one in registrar.of("REGISTER")}
     ports = [parse_listener(one)[2] for one in endpoint.listeners[:2]]
@@ -334,12 +334,12 @@ async def test_each_listener_is_registered(registrar: Registrar) -> None:
 
 async def test_one_binding_of_two_is_enough(registrar: Registrar) -> None:
     listen = ["udp:127.0.0.1:0", "udp:127.0.0.1:0"]
-    endpoint = await SipEndpoint.start(Sip(listen=listen, t1_ms=20))
+    endpoint = await SipEndpoint.start(Sip(listen=listen))
     own = f":{parse_listener(endpoint.listeners[1])[2]}>"
 
     registrar.answer = lambda request: (403, []) if own in request["Contact"] else taken(request)
     plane = plane_to(endpoint, trunk(registrar))
-    await until(lambda: len(registrar.of("REGISTER")) == 2)
+    await until(lambda: len(registrar.of("REGISTER")) >= 2)
     await until_status(plane, "registered")
     await plane.stop()
     await endpoint.close()

@@ -117,3 +117,4 @@ def test_options_do_not_hide_that_it_is_not_registered(clock: FakeClock) -> None
     health.registration("rejected", REFUSED)
     state = health.pinged(ALIVE)
     assert (state.status, state.detail) == ("rejected", "403 Forbidden")
+    assert (state.last_code, state.last_reason) == (403, "Forbidden")

@@ -17,7 +17,7 @@ from outdial.sip.core.authorization import Credentials
 from outdial.sip.core.counts import Caps, Counters, Drop, OnDrop, Tally
 from outdial.sip.core.dialog_data import DialogData
 from outdial.sip.core.guard import Accounts, Admitted, Challenged, Guard
-from outdial.sip.core.hop import Hop
+from outdial.sip.core.hop import UNREACHABLE, Hop
 from outdial.sip.core.instant_message import InstantMessage, Sending
 from outdial.sip.core.invite_client import Invitation, OutgoingCall
 from outdial.sip.core.invite_server import IncomingCall
@@ -109,7 +109,7 @@ class Agent:
         self.credentials_of = credentials_of
         self.peer_of = peer_of
         self.now = 0.0
-        self.trouble = "Peer Unreachable"
+        self.trouble = UNREACHABLE
         """While requests fail because nothing can be sent: why, in words."""
         self.timers = TimerHeap()
         self.capabilities = capability_fields(name)
@@ -175,7 +175,7 @@ class Agent:
         With `security` only those whose hop has the same.
         """
         self.now = now
-        self.trouble = why or "Peer Unreachable"
+        self.trouble = why or UNREACHABLE
         for transaction in list(self._clients.values()):
             hop = transaction.hop
             if hop.port == port and hop.host == host and hop.security is security:

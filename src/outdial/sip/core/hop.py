@@ -6,6 +6,9 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import NamedTuple
 
+UNREACHABLE = "Peer Unreachable"
+"""Why nothing can be sent somewhere, where nothing better is known."""
+
 
 class Hop(NamedTuple):
     """Where a message goes, or where it came from, and which of our sockets carries it."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from outdial.errors import RemoteProtocolError
 from outdial.sip.core.authorization import Authorization, Credentials
 from outdial.sip.core.fields import parse_delta
-from outdial.sip.core.hop import Hop
+from outdial.sip.core.hop import UNREACHABLE, Hop
 from outdial.sip.core.message import Response
 from outdial.sip.core.outline import ALLOW, Outline, contact
 from outdial.sip.core.timers import Timer
@@ -284,10 +284,7 @@ class Registration:
         elif self._hops:
             self._send(self._hops.pop(0))
         else:
-            peer = "" if self._hop is None else self._hop.peer
-            self._fail(
-                None, f"{self._agent.trouble}: {peer}" if unreachable else f"no answer from {peer}"
-            )
+            self._fail(None, self._silence(transaction.hop, unreachable=unreachable))
 
     def _answers(self, response: Response, source: Hop) -> bool:
         """Whether the same request is worth another try: with a digest, or for longer."""
@@ -381,6 +378,12 @@ class Registration:
         """Somewhere in its upper half: whom one failure hit at once shall not come back at once
         (RFC 5626 section 4.5)."""
         return seconds * (0.5 + 0.5 * self._agent.fraction())
+
+    def _silence(self, hop: Hop, *, unreachable: bool) -> str:
+        if not unreachable:
+            return f"no answer from {hop.peer}"
+        why = self._agent.trouble
+        return f"nobody listens at {hop.peer}" + ("" if why == UNREACHABLE else f": {why}")
 
     def _in_words(self, response: Response) -> str:
         status = response.status

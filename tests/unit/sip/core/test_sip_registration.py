@@ -433,7 +433,7 @@ def test_a_refused_connection(desk: Desk) -> None:
     desk.answers(None)
     desk.agent.transport_failed("10.0.0.2", 5060, desk.now)
     desk.work()
-    assert (desk.last.status, desk.last.problem) == ("down", "Peer Unreachable: 10.0.0.2:5060")
+    assert (desk.last.status, desk.last.problem) == ("down", "nobody listens at 10.0.0.2:5060")
 
 
 def test_a_name_that_cannot_be_looked_up() -> None:
