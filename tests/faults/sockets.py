@@ -11,14 +11,15 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, cast
 
 from outdial.media.core import rtp
 from outdial.testing.carrier.carrier import Address, ScriptedCarrier
-from outdial.testing.carrier.fault import Fault
+from outdial.testing.carrier.fault import Dns, Fault
 from outdial.testing.name_server import NameServer
+from outdial.testing.rehearsal.names import SLOW_S
 
 PORT = 5060
 _PACKET_S = 0.02
@@ -36,6 +37,11 @@ class RealLine:
             f"127.{87 + way}.{place // 200}.{place % 200 + 1}"
             for way in range(2 if fault.second else 1)
         ]
+        self.servers = [
+            f"127.{90 + one}.{place // 200}.{place % 200 + 1}" for one in range(len(fault.servers))
+        ]
+        """Addresses of the servers of its domain."""
+        self.domain = "" if fault.dns == "right" and not fault.servers else f"{fault.name}.example"
         self.carriers: list[ScriptedCarrier] = []
 
     def trunks(self) -> list[dict[str, Any]]:
@@ -43,13 +49,27 @@ class RealLine:
         return [
             {
                 "name": f"{self.fault.name}-{way}",
-                "address": f"{host}:{PORT}",
+                "address": self.domain if self.domain and not way else f"{host}:{PORT}",
                 "prefixes": [self.number],
                 "options_interval_s": 0,
                 **self.fault.trunk,
             }
             for way, host in enumerate(self.hosts)
         ]
+
+    def records(self) -> Iterator[str]:
+        """What the name server knows of its domain."""
+        if self.fault.dns == "broken":
+            yield f"{self.domain}. 10 IN CNAME www.{self.domain}."
+            yield f"www.{self.domain}. 10 IN CNAME {self.domain}."
+        service = f"_sip._udp.{self.domain}. 10 IN SRV"
+        if self.fault.dns == "no service":
+            yield f"{service} 0 0 0 ."
+        if self.fault.dns == "dangling":
+            yield f"{service} 0 0 {PORT} gone.{self.domain}."
+        for place, host in enumerate(self.servers):
+            yield f"{service} {place} 1 {PORT} s{place}.{self.domain}."
+            yield f"s{place}.{self.domain}. 10 IN A {host}"
 
 
 class RealCarriers:
@@ -84,9 +104,10 @@ class RealCarriers:
     async def _start(self) -> None:
         await self.names.start()
         for line in self._lines:
+            self.names.take(line)
             transport = str(line.fault.trunk.get("transport", "udp"))
-            scripts = (line.fault.script, line.fault.second)
-            for host, script in zip(line.hosts, scripts, strict=False):
+            single = zip(line.hosts, (line.fault.script, line.fault.second), strict=False)
+            for host, script in (*zip(line.servers, line.fault.servers, strict=True), *single):
                 if script is None:
                     continue
                 carrier = ScriptedCarrier(
@@ -124,11 +145,36 @@ class RealCarriers:
 
 
 class Names(NameServer):
-    """Knows no name, and says nothing when it is asked for one that begins with ``silent``."""
+    """Knows the domains of the lines, and does to each what its fault says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._misbehaves: dict[bytes, Dns] = {}
+        """By a label that stands in the questions."""
+        self._answered: set[bytes] = set()
+
+    def take(self, line: RealLine) -> None:
+        """The line's domain is there from now on."""
+        if line.domain:
+            label = line.domain.partition(".")[0].encode()
+            self._misbehaves[bytes([len(label)]) + label] = line.fault.dns
+        for record in line.records():
+            self.add(record)
 
     def answer(self, data: bytes, transport: str) -> bytes | None:
         """See NameServer."""
-        return None if b"silent" in data else super().answer(data, transport)
+        dns = next((dns for label, dns in self._misbehaves.items() if label in data), "right")
+        question = data[12:]
+        if dns == "silent" or (dns == "lost" and question in self._answered):
+            return None
+        self._answered.add(question)
+        self.truncates = dns == "cut off"
+        return super().answer(data, transport)
+
+    def delay_of(self, data: bytes) -> float:
+        """See NameServer."""
+        slow = (label for label, dns in self._misbehaves.items() if dns == "slow")
+        return SLOW_S if any(label in data for label in slow) else 0.0
 
 
 class _Datagrams(asyncio.DatagramProtocol):

@@ -24,7 +24,7 @@ import dns.resolver
 from outdial.config_checks import host_and_port
 from outdial.sip.core.locating import Naptr, Srv
 
-_ONE_SERVER_S = 1.5
+_ONE_SERVER_S = 2.0
 """How long one server may take before the next one is asked."""
 _ALL_SERVERS_S = 4.0
 _AT_ONCE = 32
@@ -104,7 +104,7 @@ class NameServers:
 
     async def addresses(self, name: str) -> Answer[str]:
         """See Names. The file of hosts comes first."""
-        if found := self._hosts.addresses(name):
+        if found := await asyncio.to_thread(self._hosts.addresses, name):
             return Answer(found, _SYSTEM_TTL_S)
         if is_local(name):
             return await _system_addresses(name)

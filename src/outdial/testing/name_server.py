@@ -138,6 +138,10 @@ class NameServer:
             response.flags |= dns.flags.TC
             return response.to_wire()
 
+    def delay_of(self, data: bytes) -> float:
+        """Seconds before the answer to a query."""
+        return self.delay_s
+
     def _fill(
         self, response: dns.message.Message, name: dns.name.Name, kind: dns.rdatatype.RdataType
     ) -> None:
@@ -163,8 +167,7 @@ class NameServer:
 
     async def _reply(self, data: bytes, transport: asyncio.DatagramTransport, peer: object) -> None:
         reply = self.answer(data, "udp")
-        if self.delay_s:
-            await asyncio.sleep(self.delay_s)
+        await asyncio.sleep(self.delay_of(data))
         if reply is not None and not transport.is_closing():
             transport.sendto(reply, peer)  # type: ignore[arg-type]
 
@@ -172,9 +175,9 @@ class NameServer:
         with contextlib.suppress(asyncio.IncompleteReadError, OSError):
             while True:
                 (size,) = struct.unpack("!H", await reader.readexactly(2))
-                reply = self.answer(await reader.readexactly(size), "tcp")
-                if self.delay_s:
-                    await asyncio.sleep(self.delay_s)
+                data = await reader.readexactly(size)
+                reply = self.answer(data, "tcp")
+                await asyncio.sleep(self.delay_of(data))
                 if reply is not None:
                     writer.write(struct.pack("!H", len(reply)) + reply)
                     await writer.drain()

@@ -326,3 +326,20 @@ async def test_our_own_lack_of_room_is_nobodys_fault(
     plane = plane_to(near, servers[0].port, servers[1].port)
     assert await place(plane) == [Rejected(503, "Too Many Calls", local=True)]
     assert plane.trunk_states()[0].avoided == ()
+
+
+async def test_calls_towards_us_come_from_all_of_its_servers(near: SipEndpoint) -> None:
+    rows: list[SrvRow] = [(place, 1, f"s{place}.example", 5060) for place in range(3)]
+    hosts = {f"s{place}.example": [f"192.0.2.{place}", f"2001:db8::{place}"] for place in range(3)}
+    names = BookOfNames(hosts, {"_sip._udp.carrier.example": rows})
+    trunk = Trunk(name="t", address="carrier.example", options_interval_s=0)
+    plane = SipPlane(Sip(), [trunk], near, SystemClock(), Resolver(names, ["udp"]))
+    assert not plane.is_trunk("192.0.2.2")
+    line = plane.line("t")
+    assert line is not None
+    await line.hops()
+    for place in range(3):
+        assert plane.is_trunk(f"192.0.2.{place}")
+        assert plane.is_trunk(f"2001:db8::{place}"), "also where we have no listener for it"
+    assert not plane.is_trunk("192.0.2.3")
+    plane.close()

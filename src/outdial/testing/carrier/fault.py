@@ -9,9 +9,12 @@ from typing import Any, Literal
 from outdial.testing.carrier.carrier import Script, ScriptedCarrier
 from outdial.testing.carrier.registration import RegistrarScript
 
-Dns = Literal["right", "unknown", "silent", "slow", "broken", "lost", "no service", "dangling"]
+Dns = Literal[
+    "right", "unknown", "silent", "slow", "broken", "lost", "no service", "dangling", "cut off"
+]
 """unknown: there is no such name. broken: the answer is of no use. lost: one answer, then silence.
-no service: SRV says that there is none. dangling: the target of the SRV record has no address."""
+no service: SRV says that there is none. dangling: the target of the SRV record has no address.
+cut off: the whole answer comes over TCP."""
 Network = Callable[[ScriptedCarrier], None]
 
 
