@@ -38,6 +38,9 @@ from outdial.store.records import EventRecord
 
 MOST_ENDED: Final = 4096
 """Calls that are over whose context is kept, for callbacks that come later."""
+MOST_HEADER: Final = 512
+"""Characters of a header of a trace that is followed; so many everybody must pass on (section
+3.3.1.5), and more would be sent with each request of the call."""
 _CALL_ID: Final = "callSid"
 """The parameter by which requests of ours say whose they are."""
 _HEADERS: Final = (b"traceparent", b"tracestate")
@@ -213,7 +216,7 @@ class Traces:
             carrier = {
                 name.decode(): value.decode("latin-1")
                 for name, value in headers
-                if name in _HEADERS
+                if name in _HEADERS and len(value) <= MOST_HEADER
             }
             if carrier:
                 _given.set(_PROPAGATOR.extract(carrier, Context()))

@@ -216,6 +216,19 @@ async def test_what_is_no_context_begins_a_trace_of_its_own(kept: Kept, value: b
     assert next(span for span in kept.spans if span.name == "call").parent is None
 
 
+@pytest.mark.parametrize(
+    "state", [b"vendor=" + b"x" * 600, b"vendor=\x01", b"vendor=\xff", b"a\tb", b"=", b"\r\nX: y"]
+)
+async def test_a_state_that_is_none_is_not_passed_on(kept: Kept, state: bytes) -> None:
+    await _post(kept, [(b"traceparent", PARENT.encode()), (b"tracestate", state)])
+    span, headers = kept.traces.request(A, "document", "POST", "http://h/")
+    assert span is not None
+    span.end()
+    assert [name for name, _ in headers] == ["traceparent"]
+    kept.completed()
+    assert kept.trace_ids() == {TRACE}
+
+
 @pytest_asyncio.fixture
 async def client(kept: Kept) -> AsyncIterator[TracedClient]:
     made = TracedClient(AddressPolicy(["127.0.0.0/8"], []))
