@@ -37,6 +37,7 @@ PURE = [
     ),
     *(SRC / f"calls/{name}.py" for name in ("commands", "capture", "drawing", "figures", "steps")),
     *(SRC / f"tls/{name}.py" for name in ("certificate", "names", "trouble", "layer")),
+    SRC / "trunk_check/diagnoses.py",
     SRC / "api/following.py",
     SRC / "net/overrides.py",
     SRC / "net/form.py",
@@ -80,7 +81,8 @@ RANKS = {
     "keys": 4, "sip": 4, "media": 4, "speech": 4, "didml": 4, "webhooks": 4,
     "key_keeper": 5,
     "fax": 5, "nodes": 6, "testing": 6, "calls": 6, "gauges": 6, "api": 7, "console": 7, "sim": 8,
-    "preflight": 8, "traces": 7, "observers": 8, "app": 9, "demo": 10, "rehearsal": 10, "cli": 11,
+    "preflight": 8, "trunk_check": 8,
+    "traces": 7, "observers": 8, "app": 9, "demo": 10, "rehearsal": 10, "cli": 11,
 }  # fmt: skip
 REHEARSAL = ("testing.rehearsal", "testing.plugin")
 """The part of the test kit that is a whole server: nothing but tests stands on it."""

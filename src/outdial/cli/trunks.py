@@ -12,6 +12,7 @@ import typer
 
 from outdial.cli.options import Config, Json, Key, Server, print_line
 from outdial.cli.routing import trunks_route
+from outdial.cli.trunk_check import trunks_check
 
 app = typer.Typer(
     help="List the trunks and how they stand.", no_args_is_help=True, rich_markup_mode=None
@@ -69,6 +70,7 @@ def trunks_show(
 
 
 app.command("route")(trunks_route)
+app.command("check")(trunks_check)
 
 
 def _of_settings(config: Path | None) -> list[dict[str, Any]]:

@@ -222,6 +222,11 @@ class TrunkLine:
             self._registrar.start()
         self._timer = loop.call_later(interval or _LOOK_UP_AGAIN_S, self.watch)
 
+    def register(self) -> None:
+        """Registers, where that is set, without the rest of `watch`."""
+        if self._registrar is not None:
+            self._registrar.start()
+
     async def stop(self) -> None:
         """Takes the registration back."""
         if self._registrar is not None:
