@@ -187,6 +187,7 @@ class Server:
             settings.webhooks,
             on_settled=lambda delivery, elapsed_ms: journal.delivered(delivery, elapsed_ms),
             is_live=lambda sid: journal.is_open(sid),
+            keys=files.keys,
         )
         journal = Journal(self.store, self.deliverer, clock, self.observers.told)
         shown = _shown(settings)

@@ -19,7 +19,7 @@ LINES_WAIT_S: Final = 0.1
 MOST_LINES: Final = 200
 """Lines kept at most before they are written."""
 _encode = json.JSONEncoder(default=str).encode
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def escape(text: str) -> str:
@@ -34,6 +34,13 @@ def _escape_values(
         if isinstance(value, str):
             event[key] = escape(value)
     return event
+
+
+class _OneLine(logging.Formatter):
+    """What libraries log, safe for a terminal: they may quote what came from outside."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escape(super().format(record))
 
 
 def configure(level: str = "info", *, json: bool = True) -> None:
@@ -57,7 +64,9 @@ def configure(level: str = "info", *, json: bool = True) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(message)s")
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(_OneLine("%(message)s"))
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[lines])
 
 
 def get(name: str) -> Any:

@@ -21,6 +21,7 @@ import os
 import secrets
 import stat
 import struct
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -35,6 +36,9 @@ PIECE_BYTES: Final = 4096
 
 _MAGIC: Final = b"OUTDIAL\x01"
 _HEAD: Final = struct.Struct("<8s8s32sI12x")
+_HIDDEN: Final = "\x01sealed:"
+"""Nobody can give a text that begins so: control characters are refused."""
+_ID: Final = 8
 _NUMBER: Final = struct.Struct("<Q")
 _NONCE: Final = 12
 _MORE: Final = _NONCE + 16
@@ -90,6 +94,33 @@ class SealingKeys:
         """Of all keys, newest first."""
         return [name.hex() for name in self._keys]
 
+    def hide(self, text: str) -> str:
+        """A secret as it may be stored; as it is where nothing is sealed."""
+        if self._newest is None or not text:
+            return text
+        nonce = secrets.token_bytes(_NONCE)
+        cipher = _cipher(_text_key(self._keys[self._newest]))
+        sealed = cipher.encrypt(nonce, text.encode("utf-8", "surrogatepass"), self._newest)
+        return _HIDDEN + urlsafe_b64encode(self._newest + nonce + sealed).decode()
+
+    def show(self, stored: str) -> str:
+        """The secret that `hide` has made this of; what it has not made is as it is. Raises
+        KeyLost, ValueError."""
+        if not stored.startswith(_HIDDEN):
+            return stored
+        from cryptography.exceptions import InvalidTag
+
+        raw = urlsafe_b64decode(stored.removeprefix(_HIDDEN))
+        name, nonce, sealed = raw[:_ID], raw[_ID : _ID + _NONCE], raw[_ID + _NONCE :]
+        key = self._keys.get(name)
+        if key is None:
+            raise KeyLost(name.hex())
+        try:
+            shown = _cipher(_text_key(key)).decrypt(nonce, sealed, name)
+        except InvalidTag:
+            raise ValueError("the stored secret was changed") from None
+        return shown.decode("utf-8", "surrogatepass")
+
     def new(self) -> Seal | None:
         """For a new file; None: it is not sealed."""
         if self._newest is None:
@@ -108,6 +139,10 @@ class SealingKeys:
         if key is None or piece_bytes != PIECE_BYTES:
             raise KeyLost(name.hex())
         return Seal(head, _file_key(key, head))
+
+
+def _text_key(key: bytes) -> bytes:
+    return hmac.digest(key, b"outdial text", "sha256")
 
 
 def _file_key(key: bytes, head: bytes) -> bytes:

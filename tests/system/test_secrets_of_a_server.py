@@ -271,10 +271,19 @@ def _log_is_clean(outdial: OutdialServer) -> None:
 
 
 def _database_is_clean(folder: Path) -> None:
-    """What is stored in clear is what has to be sent again: `secretKey` and the URLs."""
+    """`secretKey` is encrypted too; in clear is what else has to be sent again: the URLs."""
     for path in folder.glob("outdial.db*"):
         content = path.read_bytes()
-        for secret in (KEY, PASSWORD, INBOUND, GATEWAY, HOOK, STORED, f"{CANARY}-previous"):
+        for secret in (
+            KEY,
+            PASSWORD,
+            INBOUND,
+            GATEWAY,
+            HOOK,
+            STORED,
+            SECRET_KEY,
+            f"{CANARY}-previous",
+        ):
             assert secret.encode() not in content, (path.name, secret)
 
 

@@ -147,6 +147,25 @@ def test_pieces_cannot_change_places_nor_files(tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.parametrize("text", ["s", "a secret", "ü" * 256, "\ud800", ""])
+def test_a_secret_is_hidden_and_shown(text: str) -> None:
+    hidden = KEYS.hide(text)
+    assert KEYS.show(hidden) == text
+    assert SealingKeys([OLD, NEW]).show(hidden) == text
+    assert not text or (hidden[0] == "\x01" and hidden != KEYS.hide(text))
+    assert len(text) < 8 or text not in hidden
+    assert NONE.hide(text) == text and NONE.show(text) == text
+
+
+def test_a_hidden_secret_cannot_be_had_without_its_key_nor_changed() -> None:
+    hidden = KEYS.hide("a secret")
+    for keys in (NONE, SealingKeys([OLD])):
+        with pytest.raises(KeyLost, match=key_id(NEW)):
+            keys.show(hidden)
+    with pytest.raises(ValueError, match="changed"):
+        KEYS.show(hidden[:-3] + ("A" if hidden[-3] != "A" else "B") + hidden[-2:])
+
+
 def test_a_lost_key_is_named(tmp_path: Path) -> None:
     path = made(tmp_path / "a", WORDS, SealingKeys([OLD]))
     assert read(path) == WORDS  # the newer key is there too

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from outdial import ids, log
@@ -105,6 +106,8 @@ class Registry:
         """See CallService."""
         self._check(request, key_name)
         services = self._services
+        if request.secret_key:  # in clear only where it is sent
+            request = replace(request, secret_key=services.sealing.hide(request.secret_key))
         services.policy.take(request.to, "to")
         call = CallRecord(
             sid=ids.new(ids.CALL),

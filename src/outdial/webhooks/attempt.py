@@ -11,15 +11,19 @@ from typing import Any, Protocol
 
 from outdial import log
 from outdial.clock import Clock
-from outdial.errors import FetchError
+from outdial.errors import FetchError, StoredFileError
 from outdial.net.overrides import Overrides
 from outdial.net.trace import Trace
 from outdial.store.records import DeliveryRecord
+from outdial.stored_file import SealingKeys
+from outdial.webhooks.payloads import SECRET_PARAM
 from outdial.webhooks.schedule import is_delivered
 
 _MOST_ANSWER_BYTES = 1_000_000
 """Nobody reads the answer's body, but an answer is not a failure for having one."""
 _MOST_ERROR = 500
+
+_NO_KEYS = SealingKeys()
 
 _log = log.get("webhooks")
 
@@ -98,8 +102,10 @@ async def attempt(
     url: str,
     overrides: Overrides,
     timeout_s: float,
+    keys: SealingKeys = _NO_KEYS,
 ) -> Attempt:
-    """Sends the callback once. Never raises, but when it is cancelled."""
+    """Sends the callback once, with the secret in it that `keys` may have hidden in the record.
+    Never raises, but when it is cancelled."""
     trace = Trace()
     made = Attempt(clock.now(), 0.0, trace=trace)
     started = clock.monotonic()
@@ -107,7 +113,7 @@ async def attempt(
         answer = await client.request(
             delivery.method,
             url,
-            params=delivery.params,
+            params=_shown(delivery, keys),
             timeout_s=overrides.total_s or timeout_s,
             max_bytes=_MOST_ANSWER_BYTES,
             message_id=delivery.event_id or delivery.id,
@@ -128,6 +134,23 @@ async def attempt(
         made.error = f"internal: {type(problem).__name__}"
     made.ms = (clock.monotonic() - started) * 1000.0
     return made
+
+
+def _shown(delivery: DeliveryRecord, keys: SealingKeys) -> Sequence[tuple[str, str]]:
+    """The parameters as they are sent. Without its key a secret cannot be: the receiver will
+    refuse that, or not."""
+    if not any(name == SECRET_PARAM for name, _ in delivery.params):
+        return delivery.params
+    shown = []
+    for name, value in delivery.params:
+        if name != SECRET_PARAM:
+            shown.append((name, value))
+            continue
+        try:
+            shown.append((name, keys.show(value)))
+        except (StoredFileError, ValueError) as error:
+            _log.error("secretKey cannot be sent", delivery=delivery.id, reason=str(error))
+    return shown
 
 
 def retry_after_s(text: str | None, now: float) -> float | None:

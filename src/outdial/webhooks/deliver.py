@@ -24,6 +24,7 @@ from outdial.errors import StoreUnavailable
 from outdial.histogram import Histogram
 from outdial.net import overrides
 from outdial.store.records import DeliveryRecord
+from outdial.stored_file import SealingKeys
 from outdial.webhooks.attempt import Attempt, Client, attempt
 from outdial.webhooks.schedule import next_attempt_at
 from outdial.webhooks.turns import Turn, Turns
@@ -69,7 +70,9 @@ class Deliverer:
         settings: config.Webhooks,
         on_settled: Settled = lambda delivery, elapsed_ms: None,
         is_live: Callable[[str], bool] = lambda call_sid: False,
+        keys: SealingKeys | None = None,
     ) -> None:
+        self._keys = keys or SealingKeys()
         self._store = store
         self._client = client
         self._clock = clock
@@ -201,7 +204,13 @@ class Deliverer:
         answered = False
         try:
             made = await attempt(
-                self._client, self._clock, delivery, url, wanted, self._settings.timeout_s
+                self._client,
+                self._clock,
+                delivery,
+                url,
+                wanted,
+                self._settings.timeout_s,
+                self._keys,
             )
             answered = made.answered
         finally:
