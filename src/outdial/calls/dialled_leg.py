@@ -132,6 +132,8 @@ class DialledLeg(CallLeg):
         if self._plan.uri:
             return {}
         routes = self._services.routes
+        if len(routes.names()) < 2:
+            return {}
         trunks = routes.to(self._plan.number, self._plan.trunk)
         if len(trunks) < 2 and not routes.are_set:
             return {}

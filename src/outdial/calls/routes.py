@@ -43,6 +43,8 @@ class Routes:
         self._prices = prices or {}
         self._routes = {prefix: route for route in routes for prefix in route.prefixes}
         self._longest = max(map(len, self._routes), default=0)
+        self._takers = _takers(self._trunks)
+        self._longest_of_trunks = max(map(len, self._takers), default=0)
 
     def named(self, name: str) -> Trunk | None:
         """The trunk of that name."""
@@ -80,9 +82,10 @@ class Routes:
             route = self._routes.get(number[:length])
             if route is not None:
                 return self._by_route(route, number[:length], number)
-        found = self._by_prefixes(number)
-        prefix = number[: self._match(found[0], number)] if found else ""
-        return Chosen(found, f"trunks.prefixes: {_shown(prefix)}" if found else "no prefix fits")
+        prefix = self._longest_taken(number)
+        if prefix is None:
+            return Chosen((), "no prefix fits")
+        return Chosen(self._takers[prefix], f"trunks.prefixes: {_shown(prefix)}")
 
     def _by_route(self, route: Route, prefix: str, number: str) -> Chosen:
         listed = [(one, self._by_name.get(one.name)) for one in route.trunks]
@@ -105,23 +108,23 @@ class Routes:
         return None if prices is None else prices.of(number)
 
     def _by_prefixes(self, number: str) -> tuple[Trunk, ...]:
-        lengths = [(self._match(trunk, number), trunk) for trunk in self._trunks]
-        best = max((length for length, _ in lengths), default=-1)
-        if best < 0:
-            return ()
-        return tuple(trunk for length, trunk in lengths if length == best)
+        return self._takers.get(self._longest_taken(number) or "", ())
 
-    @staticmethod
-    def _match(trunk: Trunk, number: str) -> int:
-        """Length of the trunk's longest prefix of the number, -1 for none."""
-        return max(
-            (
-                len(prefix)
-                for prefix in (p.lstrip("+") for p in trunk.prefixes)
-                if number.startswith(prefix)
-            ),
-            default=-1,
-        )
+    def _longest_taken(self, number: str) -> str | None:
+        """The longest prefix of the number that any trunk takes; None: there is none."""
+        for length in range(min(self._longest_of_trunks, len(number)), -1, -1):
+            if number[:length] in self._takers:
+                return number[:length]
+        return None
+
+
+def _takers(trunks: Sequence[Trunk]) -> dict[str, tuple[Trunk, ...]]:
+    """The trunks that take each prefix, in the order of the settings."""
+    found: dict[str, list[Trunk]] = {}
+    for trunk in trunks:
+        for prefix in dict.fromkeys(prefix.lstrip("+") for prefix in trunk.prefixes):
+            found.setdefault(prefix, []).append(trunk)
+    return {prefix: tuple(takers) for prefix, takers in found.items()}
 
 
 def _shown(prefix: str) -> str:
