@@ -115,6 +115,8 @@ class TrunkIdentity(BaseModel):
     number of ours that was called."""
     headers: Annotated[dict[str, str], AfterValidator(extra_headers)] = {}
     """Further header fields of each INVITE to the trunk, e.g. {"X-Account" = "42"}."""
+    register_headers: Annotated[dict[str, str], AfterValidator(extra_headers)] = {}
+    """The same for REGISTER."""
 
     @model_validator(mode="after")
     def _asserted_or_preferred(self) -> TrunkIdentity:

@@ -206,3 +206,26 @@ def test_what_is_shown(shown: str, local: str, sent_by: str) -> None:
     hop = Hop("udp", "10.0.0.2", 5060, local)
     assert hop.showing(shown).sent_by == sent_by
     assert hop.showing(shown).showing("") == hop
+
+
+def test_it_is_shown_behind_a_proxy_that_stays_in_the_way_too() -> None:
+    """Record-Route leads elsewhere than Contact, and what we show of ourselves is the same."""
+    link = Link()
+    hop = link.hop("A", link["B"].host).showing(PUBLIC)
+    call = invite(link, "A", "B", hop)
+    link.run(0.1)
+    request = link["B"].call.request
+    link.inject(
+        "A",
+        f"SIP/2.0 200 OK\nVia: {request.headers.get('Via')}\nFrom: {request.headers.get('From')}\n"
+        f"To: <sip:15005550001@10.0.0.2>;tag=z\nCall-ID: {call.call_id}\nCSeq: 1 INVITE\n"
+        "Record-Route: <sip:10.0.0.2:5060;lr>\nContact: <sip:b@10.9.9.9>\nContent-Length: 0\n\n",
+        "10.0.0.2",
+    )
+    call.hang_up()
+    link.run(0.1)
+    for method in ("ACK", "BYE"):
+        (raw,) = [raw for raw in link.raw if title(raw) == method]
+        assert shown_in(raw, "Via") == f"{PUBLIC}:5060"
+        assert header(raw, "Route") == "<sip:10.0.0.2:5060;lr>"
+        assert raw.split(b" ")[1] == b"sip:b@10.9.9.9"

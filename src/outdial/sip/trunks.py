@@ -309,6 +309,7 @@ class TrunkLine:
             address=f"sip:{user}@{self.domain}",
             expires_s=settings.expires_s,
             contact_user=self.contact_user,
+            headers=tuple(settings.register_headers.items()),
         )
 
     async def _way(self) -> Way:

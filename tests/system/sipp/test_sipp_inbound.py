@@ -115,7 +115,7 @@ def house() -> Iterator[House]:
                 "gateway_body": "to={to}&from={from}&text={text}",
             },
             "trunks": [
-                {"name": "carrier", "address": CARRIER, "options_interval_s": 0},
+                {"name": "carrier", "address": CARRIER, "options_interval_s": 0, "trusted": True},
                 {
                     "name": "guarded",
                     "address": "127.0.0.80",
@@ -149,6 +149,32 @@ def test_a_caller_hears_the_application_and_is_hung_up_on(house: House) -> None:
     starts = [message["text"].split("\r\n")[0][:12] for message in ladder]
     assert starts[0] == "INVITE sip:1"
     assert any(start.startswith("BYE") for start in starts)
+
+
+@pytest.mark.parametrize(
+    ("headers", "from_", "name"),
+    [
+        ('P-Asserted-Identity: "Bob" <sip:+13035550111@127.0.0.77>', "13035550111", "Bob"),
+        (
+            "P-Asserted-Identity: <tel:+13035550111>\nPrivacy: id\nX-Account: 42",
+            "anonymous",
+            "",
+        ),
+    ],
+)
+def test_who_calls_is_what_the_carrier_asserts(
+    house: House, headers: str, from_: str, name: str
+) -> None:
+    result = house.call(
+        REJECT, "caller-refused", status="603", max_forwards=f"Max-Forwards: 70\n{headers}"
+    )
+    assert (result.exit_code, result.successful) == (0, 1), result.complaints
+    call = house.ended(REJECT)
+    assert (call["from"], call["caller_name"]) == (from_, name)
+    asked = [one.params for one in house.web.wait_for("/hangup.xml", 1)]
+    (told,) = [params for params in asked if params["callSid"] == call["sid"]]
+    assert (told["From"], told["CallerName"]) == (from_, name)
+    assert told.get("SipHeader_X-Account", "") == ("42" if "X-Account" in headers else "")
 
 
 def test_a_caller_hangs_up_in_the_middle(house: House) -> None:

@@ -17,7 +17,7 @@ from outdial.calls.reception import Reception
 from outdial.calls.request import CallRequest
 from outdial.calls.session import Session
 from outdial.config import Number, Settings, Trunk
-from outdial.legs import Answered, CryptoSuite
+from outdial.legs import Answered, CryptoSuite, Rejected
 from outdial.store.records import CallRecord, NumberRecord
 from outdial.testing.legs import OFFER, FakeIncomingLeg
 
@@ -463,3 +463,26 @@ async def test_keys_that_come_in_the_clear_are_none_where_that_is_not_allowed(
     ended = await world.over()
     assert incoming.statuses[-1] == ("BYE" if is_secure else 488)
     assert ("which shows the keys" in (ended.detail or "")) is not is_secure
+
+
+@pytest.mark.parametrize(
+    ("caller", "callerid", "shown", "diverted_by"),
+    [
+        ("+12025550123", "", "12025550123", "18005550100"),
+        ("+12025550123", "18005550177", "18005550177", ""),
+        ("anonymous", "", "anonymous", "18005550100"),
+    ],
+)
+async def test_a_call_that_is_passed_on_says_which_number_was_called(
+    caller: str, callerid: str, shown: str, diverted_by: str
+) -> None:
+    """Whether a trunk is told the trunk's settings say."""
+    world = InboundWorld(f"<Dial callerid='{callerid}'>13035550111</Dial>")
+    incoming = FakeIncomingLeg("18005550100", caller_id=caller)
+    await world.called(incoming)
+    await until(lambda: incoming.answered)
+    incoming.emit(Answered(None))
+    far = await world.signalling.next_leg()
+    assert (far.target.caller_id, far.target.diverted_by) == (shown, diverted_by)
+    far.say(Rejected(486, "Busy Here"))
+    await world.over()

@@ -16,7 +16,7 @@ from outdial.sip.core.authorization import Authorization, Credentials
 from outdial.sip.core.fields import parse_delta
 from outdial.sip.core.hop import UNREACHABLE, Hop
 from outdial.sip.core.message import Response
-from outdial.sip.core.outline import ALLOW, Outline, contact
+from outdial.sip.core.outline import ALLOW, Outline, contact, field
 from outdial.sip.core.timers import Timer
 from outdial.sip.core.transaction import ClientTransaction, Event
 from outdial.sip.core.uri import Uri
@@ -54,6 +54,8 @@ class Binding:
     expires_s: int
     """Asked for."""
     contact_user: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Further header fields."""
     is_query: bool = False
     """Nothing is to be registered: the registrar is asked once whether it knows us (section
     10.2.3)."""
@@ -244,6 +246,8 @@ class Registration:
         if not binding.is_query:
             expires = 0 if self._is_ending else self._expires_s
             fields += f"Contact: {where};expires={expires}\r\nExpires: {expires}\r\n"
+        for name, value in binding.headers:
+            fields += field(name, value)
         fields += self._authorization.fields("REGISTER", outline.uri, hop)
         self._sent_at = agent.now
         data = outline.encode("REGISTER", fields)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -602,3 +602,12 @@ def test_no_answer_leaves_it_without_a_next_step(reply: Reply) -> None:
         assert due is not None
         desk.answers(ok()).run(7200)
         assert desk.last.status == "registered", "it comes to its end whatever was said"
+
+
+def test_what_goes_with_a_register_and_where_we_say_we_are() -> None:
+    binding = replace(BINDING, headers=(("X-Account", "42"),))
+    desk = Desk(binding, [HOP.showing("203.0.113.7")]).answers(ok())
+    (request,) = desk.requests
+    assert request.headers.get("X-Account") == "42"
+    assert request.top_via.sent_by == "203.0.113.7:5060"
+    assert request.contacts[0].uri.host_port == "203.0.113.7:5060"
