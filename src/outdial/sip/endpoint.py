@@ -233,7 +233,7 @@ class SipEndpoint:
         """Of each listener the transport, the address that it is bound to, and what Via and Contact
         say of it."""
         found = [("udp", udp.address[0], udp.local) for udp in self._udp.values()]
-        return found + [("tcp", pool.address[0], pool.local) for pool in self._tcp.values()]
+        return found + [(pool.transport, pool.address[0], pool.local) for pool in self._pools()]
 
     # ------------------------------------------------------------ for plane and legs
 

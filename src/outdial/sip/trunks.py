@@ -83,6 +83,11 @@ class TrunkLine:
         self._tasks: set[asyncio.Task[object]] = set()
         self._nonces = Nonces()
         self._registrar: Registrar | None = None
+        self._registrar_security: ClientSecurity | None = None
+        """Its certificate has another name where it is another host."""
+        if settings.registrar and self.security is not None:
+            host, _ = split_address(settings.registrar)
+            self._registrar_security = _security(settings, host)
         if settings.register_:
             self._registrar = Registrar(
                 settings.name, self._binding(), endpoint, self.health, clock, self._way
@@ -188,14 +193,16 @@ class TrunkLine:
         self._hops_now = self._hops(found)
         return self._hops_now
 
-    def _hops(self, targets: list[Target]) -> list[Hop]:
+    def _hops(self, targets: list[Target], security: ClientSecurity | None = None) -> list[Hop]:
+        """`security` is that of another host than calls go to."""
         self._note_hosts(targets)
+        security = security or self.security
         hops = [
             self._endpoint.hop(
                 one.transport,
                 one.host,
                 one.port,
-                self.security if one.transport == "tls" else None,
+                security if one.transport == "tls" else None,
             )
             for one in targets
         ]
@@ -318,7 +325,8 @@ class TrunkLine:
         if settings.registrar and not settings.outbound_proxy:
             host, port = split_address(settings.registrar)
             self._resolver.keep(host, port, self.transport)
-            hops = self._hops(await self._resolver.resolve(host, port, self.transport))
+            found = await self._resolver.resolve(host, port, self.transport)
+            hops = self._hops(found, self._registrar_security)
         else:
             hops = await self.hops()
         hops = self._outages.in_order(hops, self._endpoint.now) or hops

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from doubles.certificates import Authority
+from doubles.names import BookOfNames
 from outdial.clock import SystemClock
 from outdial.config import Sip, Trunk
 from outdial.legs import DialTarget, Rejected
@@ -18,14 +22,15 @@ from outdial.sip.endpoint import SipEndpoint, parse_listener
 from outdial.sip.leg import InboundLeg
 from outdial.sip.messenger import Messenger
 from outdial.sip.plane import SipPlane
+from outdial.sip.resolver import Resolver
 from outdial.testing.carrier.message import SipText, written
 
 OFFER = b"v=0\r\ns=offer\r\n"
 
-Answer = tuple[int, list[tuple[str, str]]] | None
+Said = tuple[int, list[tuple[str, str]]] | None
 
 
-def taken(request: SipText) -> Answer:
+def taken(request: SipText) -> Said:
     """A registrar without questions."""
     return 200, [("Contact", request["Contact"])] if request["Contact"] else []
 
@@ -35,7 +40,7 @@ class Registrar(asyncio.DatagramProtocol):
 
     def __init__(self) -> None:
         self.requests: list[SipText] = []
-        self.answer: Callable[[SipText], Answer] = taken
+        self.answer: Callable[[SipText], Said] = taken
         self.responses: list[SipText] = []
         self.port = 0
         self.calls = 0
@@ -44,14 +49,14 @@ class Registrar(asyncio.DatagramProtocol):
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
 
-    async def start(self, transport: str) -> None:
+    async def start(self, transport: str, secure: ssl.SSLContext | None = None) -> None:
         loop = asyncio.get_running_loop()
         if transport == "udp":
             made, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
             self._transport = made
             self.port = made.get_extra_info("sockname")[1]
         else:
-            self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+            self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=secure)
             self.port = self._server.sockets[0].getsockname()[1]
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
@@ -359,6 +364,46 @@ async def test_a_lost_connection_is_registered_over_again(near: SipEndpoint) -> 
     await until_status(plane, "registered")
     assert [one["CSeq"] for one in registrar.of("REGISTER")] == ["1 REGISTER", "2 REGISTER"]
     await plane.stop()
+    await registrar.stop()
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "detail"),
+    [
+        ("registrar.carrier.example", "registered", ""),
+        ("sip.carrier.example", "down", "registrar.carrier.example"),
+    ],
+)
+async def test_over_tls_the_certificate_is_the_registrars(
+    tmp_path: Path, name: str, status: str, detail: str
+) -> None:
+    authority = Authority(tmp_path)
+    certificate = authority.make(names=(name,))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.path, certificate.key_path)
+    registrar = Registrar()
+    await registrar.start("tls", context)
+    endpoint = await SipEndpoint.start(Sip(listen=["tls:127.0.0.1:0"]))
+
+    hosts = ("sip.carrier.example", "registrar.carrier.example")
+    names = BookOfNames({host: ["127.0.0.1"] for host in hosts})
+    settings = trunk(
+        registrar,
+        transport="tls",
+        address="sip.carrier.example:5061",
+        registrar=f"registrar.carrier.example:{registrar.port}",
+        tls_ca=str(authority.path),
+    )
+    plane = SipPlane(Sip(), [settings], endpoint, SystemClock(), Resolver(names))
+    plane.watch()
+    await until_status(plane, status)
+    assert detail in plane.trunk_states()[0].detail
+    if status == "registered":
+        (request,) = registrar.of("REGISTER")
+        assert request.start == "REGISTER sip:registrar.carrier.example;transport=tls SIP/2.0"
+        assert ";transport=tls>" in request["Contact"]
+    await plane.stop()
+    await endpoint.close()
     await registrar.stop()
 
 
