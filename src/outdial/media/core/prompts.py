@@ -15,7 +15,7 @@ from outdial.media.core import g711, rtp
 from outdial.media.core.coder import Encoder
 
 MOST_PACKETS: Final = 60_000
-"""Kept in all: twenty minutes of sound, some 8 MB."""
+"""Kept in all: twenty minutes of sound, some 12 MB."""
 MOST_PROMPTS: Final = 128
 """An encoder is kept with each: 32 KB for opus."""
 SETTLED: Final = 8
