@@ -117,6 +117,7 @@ def srtp_of(outdial: OutdialServer, sid: str) -> str | None:
     ("number", "phone", "suite", "invites"),
     [
         (MANDATORY, "srtp-mand", SUITE, ["RTP/SAVP"]),
+        (MANDATORY, "srtp", SUITE, ["RTP/SAVP"]),
         (OPTIONAL, "srtp", SUITE, ["RTP/AVP"]),
         (OPTIONAL, "", None, ["RTP/AVP"]),
         (OPTIONAL, "srtp-mand", SUITE, ["RTP/AVP", "RTP/SAVP"]),
