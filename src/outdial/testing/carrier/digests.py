@@ -27,7 +27,8 @@ def challenge(
 
 def proves(request: SipText, nonce: str, algorithm: str = "MD5") -> bool:
     """Whether the request shows the password, by that nonce and algorithm."""
-    header = request["Authorization"]
+    shown = [one for one in request.all("Authorization") if f'nonce="{nonce}"' in one]
+    header = shown[0] if shown else ""
     given = {name: quoted or plain for name, quoted, plain in _PARAMETER.findall(header)}
     if given.get("nonce") != nonce or given.get("algorithm", "MD5") != algorithm:
         return False
@@ -82,6 +83,23 @@ async def unknown_algorithm(call: CarrierCall) -> None:
 async def only_unknown_algorithm(call: CarrierCall) -> None:
     """An algorithm that nobody knows, and no other."""
     await challenged(call, challenge("n1", algorithm="WHIRL-9"))
+
+
+@DIGESTS.of("digest-two-realms", trunk=_WITH_PASSWORD)
+async def two_realms(call: CarrierCall) -> None:
+    """A 401 of one realm, then one of another; both digests must be shown together."""
+    await challenged(call, challenge("n1"))
+    invite = await challenged(call, challenge("n2", realm="behind.carrier.example"))
+    judged(call, proves(invite, "n1") and proves(invite, "n2"))
+
+
+@DIGESTS.of("digest-two-realms-at-once", trunk=_WITH_PASSWORD)
+async def two_realms_at_once(call: CarrierCall) -> None:
+    """The challenges of two realms in one 401."""
+    invite = await challenged(
+        call, challenge("n1"), challenge("n2", realm="behind.carrier.example")
+    )
+    judged(call, proves(invite, "n1") and proves(invite, "n2"))
 
 
 @DIGESTS.of("digest-stale-nonce", trunk=_WITH_PASSWORD)
