@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from outdial.testing.carrier.call import CarrierCall
 from outdial.testing.carrier.message import SipText
 from outdial.testing.carrier.registration import RegisterDesk, RegistrarScript, reply_to
+from outdial.tls.contexts import ServerSecurity
 
 Address = tuple[str, int]
 Script = Callable[[CarrierCall], Awaitable[None]]
@@ -64,6 +65,8 @@ class ScriptedCarrier:
         self.host, self.port = address
         self.audio = audio
         self.transport = transport
+        self.security: ServerSecurity | None = None
+        """What it shows over TLS."""
         self.link: Link | None = None
         """Where the last message came from."""
         self.calls: list[CarrierCall] = []

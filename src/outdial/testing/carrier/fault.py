@@ -37,6 +37,9 @@ class Fault:
     None: there is nobody at its address. Without any the trunk has an address."""
     dns: Dns = "right"
     """What the name servers make of the domain."""
+    certificates: tuple[tuple[str, str], ...] = ()
+    """PEM files of certificate and key that the carriers of first and second trunk show over
+    TLS."""
     registrar: RegistrarScript | None = None
     """What becomes of REGISTER; None: nothing."""
 

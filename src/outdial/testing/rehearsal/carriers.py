@@ -22,6 +22,7 @@ from outdial.sip.plane import SipPlane
 from outdial.sip.resolver import Resolver
 from outdial.sip.sentry import Sentry
 from outdial.sip.tcp import Broke, Far, TcpConnection, TcpPool
+from outdial.sip.tls import TlsPool
 from outdial.sip.udp import Failed, Received, UdpListener
 from outdial.speech.speech import Speech
 from outdial.testing.carrier.carrier import Address, ScriptedCarrier
@@ -30,6 +31,9 @@ from outdial.testing.rehearsal.hearing import Hearing, Stream
 from outdial.testing.rehearsal.names import CarrierNames, Domain
 from outdial.testing.rehearsal.stage import VirtualStage
 from outdial.testing.rehearsal.virtual_time import VirtualTimeLoop
+from outdial.tls.contexts import ServerSecurity
+from outdial.tls.layer import TlsLayer
+from outdial.tls.trouble import TlsFailed
 
 HERE = ("127.0.0.1", 5060)
 LATENCY_S = 0.01
@@ -83,6 +87,9 @@ class Line:
                     network=self.fault.network,
                     registrar=self.fault.registrar if host == self.hosts[0] else None,
                 )
+                if self.fault.certificates:
+                    certificate, key = self.fault.certificates[self.hosts.index(host)]
+                    carrier.security = ServerSecurity("carrier", certificate, key)
                 self.carriers.append(carrier)
                 yield host, carrier
 
@@ -153,8 +160,10 @@ class WiredEndpoint(SipEndpoint):
         """In place of binding sockets."""
         udp = _Datagrams(carriers, self._received, self._failed)
         pool = _Connections(carriers, self._received, self._failed, self.sentry)
+        secret = Secrets(carriers, self._received, self._failed, self.sentry)
         self._udp[udp.local] = udp
         self._tcp[pool.local] = pool
+        self._tls[secret.local] = secret
 
 
 class _Datagrams(UdpListener):
@@ -206,7 +215,32 @@ class _Connections(TcpPool):
         if carrier is None:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
         connection = self._dialled(far)
-        connection.connection_made(_Stream((far.host, far.port), carrier, connection))
+        connection.connection_made(CarrierStream((far.host, far.port), carrier, connection))
+
+
+class Secrets(TlsPool):
+    """A TLS listener that nobody connects to."""
+
+    def __init__(
+        self,
+        carriers: dict[str, ScriptedCarrier],
+        received: Received,
+        failed: Broke,
+        sentry: Sentry,
+    ) -> None:
+        super().__init__(received, failed, lambda host: True, sentry, None, lambda host: None)
+        self.address = (HERE[0], 5061)
+        self.local = f"{HERE[0]}:5061"
+        self._carriers = carriers
+
+    async def _open(self, far: Far) -> None:
+        await asyncio.sleep(LATENCY_S)
+        carrier = self._carriers.get(far.host)
+        if carrier is None:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+        connection = self._dialled(far)
+        stream = SecretStream((far.host, far.port), carrier, connection)
+        connection.connection_made(stream)
 
 
 class _Way:
@@ -239,7 +273,7 @@ class _Return:
         self._way.carry(self._broken)
 
 
-class _Stream(asyncio.Transport):
+class CarrierStream(asyncio.Transport):
     """Our end of a connection to a carrier. What is written at once is one message."""
 
     def __init__(self, peer: Address, carrier: ScriptedCarrier, connection: TcpConnection) -> None:
@@ -281,3 +315,39 @@ class _Stream(asyncio.Transport):
         if self._is_open:
             self._is_open = False
             asyncio.get_running_loop().call_soon(self._connection.connection_lost, error)
+
+
+class SecretStream(CarrierStream):
+    """A connection to a carrier that speaks TLS."""
+
+    def __init__(self, peer: Address, carrier: ScriptedCarrier, connection: TcpConnection) -> None:
+        super().__init__(peer, carrier, connection)
+        assert carrier.security is not None  # noqa: S101 - a fault of TLS has certificates
+        self._layer = TlsLayer(carrier.security)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """See asyncio.WriteTransport."""
+        self._way.carry(self._take, bytes(data))
+
+    def _take(self, data: bytes) -> None:
+        try:
+            plain = self._layer.receive(data)
+        except TlsFailed:
+            self._link.reset()
+            return
+        self._flush()
+        if plain:
+            self._carrier.receive(plain, self)
+
+    def send(self, data: bytes) -> None:
+        """See Link."""
+        self._layer.send(data)
+        self._flush()
+
+    def reset(self) -> None:
+        """See Link."""
+        self._link.reset()
+
+    def _flush(self) -> None:
+        if data := self._layer.outgoing():
+            self._link.send(data)
