@@ -4,6 +4,7 @@ the call. And two carriers, of which the cheaper one is full."""
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,8 @@ from system.sipp.sockets import SilentHost
 pytestmark = pytest.mark.skipif(program() is None, reason="dnsmasq is not installed")
 
 MANY, POINTED, CHEAP = "12025550111", "12025550112", "12025550113"
+RINGS = "12025550114"
+_SETTLED_S = 0.8
 FULL = "503 Service Unavailable\nRetry-After: 300"
 
 
@@ -28,6 +31,7 @@ class Carriers:
         self.dead = free_port(socket.SOCK_DGRAM)
         self.silent = SilentHost("127.0.0.1")
         self.alive = Sipp(scenario("reject", status="486 Busy Here"), calls=9)
+        self.rings = Sipp(scenario("no-answer"), calls=1, trace_messages=True)
         self.full = Sipp(scenario("reject", status=FULL), calls=9, trace_messages=True)
 
     @property
@@ -39,6 +43,8 @@ class Carriers:
             f"--srv-host=_sip._udp.many.test,s1.test,{self.dead},10,50",
             f"--srv-host=_sip._udp.many.test,s1.test,{silent},20,50",
             f"--srv-host=_sip._udp.many.test,s1.test,{alive},30,50",
+            f"--srv-host=_sip._udp.rings.test,s1.test,{silent},10,50",
+            f"--srv-host=_sip._udp.rings.test,s1.test,{self.rings.port},20,50",
             "--naptr-record=pointed.test,10,10,S,SIP+D2T,,_sip._tcp.else.test",
             "--naptr-record=pointed.test,20,10,S,SIP+D2U,,_sip._udp.else.test",
             f"--srv-host=_sip._udp.else.test,s2.test,{alive},1,1",
@@ -55,6 +61,7 @@ class Carriers:
             "trunks": [
                 trunk("many", "many.test", MANY),
                 trunk("pointed", "pointed.test", POINTED),
+                trunk("rings", "rings.test", RINGS),
                 trunk("dear", f"127.0.0.1:{self.alive.port}"),
                 trunk("cheap", f"127.0.0.1:{self.full.port}"),
             ],
@@ -70,7 +77,7 @@ class Carriers:
 @pytest.fixture(scope="module")
 def carriers() -> Iterator[Carriers]:
     one = Carriers()
-    with one.silent, one.alive, one.full:
+    with one.silent, one.alive, one.full, one.rings:
         yield one
 
 
@@ -127,3 +134,23 @@ def test_the_cheaper_carrier_is_full_and_gets_no_further_call(
     assert second["state.dialling"]["trunks"] == ["dear", "cheap"]
     assert "trunk.failed" not in second
     assert outdial.get("/v1/trunks/cheap")["paused_until"] is not None
+
+
+def test_killed_while_the_second_server_rings_that_one_is_cancelled(
+    outdial: OutdialServer, carriers: Carriers
+) -> None:
+    """What is kept of the call is the INVITE that is under way, not the one that was given up."""
+    url = "http://127.0.0.1:9/x"
+    sid = outdial.place_call(**{"to": RINGS, "from": "12025550100", "url": url})
+    deadline = time.monotonic() + 15
+    while outdial.get(f"/v1/calls/{sid}")["state"] != "ringing":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(_SETTLED_S)
+    outdial.kill()
+    outdial.start()
+    assert outdial.wait_until_over(sid)["cause"] == "server-restart"
+    result = carriers.rings.wait(15)
+    assert result.successful == 1, result.complaints
+    assert result.messages.count("INVITE sip:") == 1, "nothing is dialled twice"
+    assert result.messages.count("CANCEL sip:") == 1
