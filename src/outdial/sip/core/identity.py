@@ -6,6 +6,7 @@ Privacy (RFC 3323), Diversion (RFC 5806).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from outdial.errors import RemoteProtocolError
 from outdial.legs import Caller
@@ -40,8 +41,7 @@ def is_withheld(number: str) -> bool:
 # ---------------------------------------------------------------------- what we say
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """A caller as a request shows him."""
 
     from_: str
@@ -68,10 +68,12 @@ class Presentation:
         """The caller with that number ("" or "anonymous": withheld) and name. `host` is our own;
         `diverted_by` the number that was called before the call was passed on."""
         domain = self.domain or host
-        if number.lower() in ("", WITHHELD):
+        if not number or number.lower() == WITHHELD:
             return Shown(NOBODY, self._withheld(domain))
         name = name if self.names else ""
         address = f"sip:{user_part(number)}@{domain}"
+        if not (self.user or self.headers or self.diversion):
+            return Shown(name_addr(name, address))
         from_ = f"sip:{user_part(self.user)}@{domain}" if self.user else address
         fields = [
             (header, name_addr(name, address) + _draft_params(header, "off"))
