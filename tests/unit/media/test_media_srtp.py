@@ -12,7 +12,7 @@ from typing import Any
 import pylibsrtp
 import pytest
 
-from doubles.far_end import FarEnd, Listener, tone
+from doubles.far_end import FarEnd, Listener, power_at, tone
 from outdial.legs import (
     Clip,
     Codec,
@@ -26,7 +26,8 @@ from outdial.legs import (
     RecordingPlan,
 )
 from outdial.media import wire
-from outdial.media.core import dtmf, rtcp, rtp
+from outdial.media.coders import coders
+from outdial.media.core import dtmf, g711, rtcp, rtp
 from outdial.media.plane import WorkerPool
 from outdial.media.worker import srtp
 from outdial.media.worker.srtp import Context
@@ -434,3 +435,35 @@ async def test_an_encrypted_leg_plays_and_meets_plain_ones_in_a_room(
     await far.until(lambda _, heard: heard.strip(b"\xff") != b"")
     await secure_far.sound()
     room.close()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_encrypted_leg_of_opus_and_a_plain_one_of_g711(
+    pool: WorkerPool, far: FarEnd, secure_far: SecureFar
+) -> None:
+    """Decrypted, then decoded; encoded, then encrypted."""
+    secure = pool.open("CA1", Listener())
+    plain = pool.open("CA2", Listener(), near=secure)
+    secure.start(replace(secure_far.secured(), codec=Codec.OPUS))
+    plain.start(far.params())
+    secure.bridge(plain)
+    await pool.stats()
+    made, said = coders(Codec.OPUS), tone(700, 400)
+    encoder, decoder = made.encoder(), made.decoder()
+    there, back = b"", b""
+    for at in range(0, len(said), 320):
+        secure_far.timestamp += 800  # and what `say` adds
+        secure_far.say(secure, encoder.encode(said[at : at + 320]), Codec.OPUS.value)
+        far.send(plain, g711.encode(said[at : at + 320], 0))
+        await asyncio.sleep(0.02)
+    for _, payload in far.drain():
+        there += g711.decode(payload, 0)
+    while True:
+        try:
+            packet = secure_far.context.unprotect(secure_far.socket.recv(2048))
+        except BlockingIOError:
+            break
+        assert packet and packet[1] & 0x7F == Codec.OPUS.value
+        back += decoder.decode(packet[12:])
+    for heard in (there, back):
+        assert power_at(heard[-320 * 15 : -320 * 2], 700) == pytest.approx(8000, rel=0.15)

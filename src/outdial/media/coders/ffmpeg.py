@@ -62,6 +62,8 @@ class FfmpegEncoder:
         self.reset()
 
     def encode(self, samples: bytes) -> bytes:
+        if not samples:
+            return b""
         wide = self._resampler.feed(samples)
         payload = b""
         try:
