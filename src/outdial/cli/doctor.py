@@ -51,9 +51,25 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     async for finding in examine_store(settings):
         yield finding
     yield _folder("recordings", "storage.recordings", Path(settings.storage.recordings))
+    yield _encryption(settings)
     yield await asyncio.to_thread(_fax)
     yield await asyncio.to_thread(_codecs, settings)
     yield _signatures(settings)
+
+
+def _encryption(settings: Settings) -> Finding:
+    from outdial import recording_keys
+
+    try:
+        keys = recording_keys.of_settings(settings.storage)
+    except ConfigError as problem:
+        return Finding("encryption", False, f"{problem.key}: {problem.problem}", problem.remedy)
+    if not keys.seals:
+        return Finding("encryption", True, "recordings are not encrypted: no keys are set")
+    older = f", {len(keys.ids) - 1} older ones decrypt" if len(keys.ids) > 1 else ""
+    return Finding(
+        "encryption", True, f"recordings are encrypted with the key {keys.ids[0]}{older}"
+    )
 
 
 def _fax() -> Finding:
