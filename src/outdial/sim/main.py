@@ -22,6 +22,7 @@ from outdial.sim.carrier import SimulatedCarrier
 from outdial.sim.http import heard_router
 from outdial.sim.personas import PASSWORD, PERSON, PERSONAS, USERNAME
 from outdial.sim.steps import Persona
+from outdial.sip.core.locating import TRANSPORTS
 from outdial.sip.endpoint import SipEndpoint, parse_listener
 from outdial.speech.cache import ClipCache
 from outdial.speech.pool import HelperPool
@@ -65,13 +66,20 @@ def codecs_of(settings: Settings) -> list[Codec]:
 
 
 def beside(sip: Sip) -> tuple[str, tuple[str, ...]]:
-    """Where phones listen that a server with these settings reaches, and who may call them.
+    """Where phones listen that a server with these settings reaches, and who may call them. Raises
+    ConfigError.
 
     They are on its first listener's address (the loopback for one on every address), because a
     socket that is bound to one address sends from no other, and speak its transport.
     """
     listeners = [parse_listener(listener) for listener in sip.listen]
-    transport, host, _ = min(listeners, key=lambda listener: listener[0] != "udp")
+    transport, host, _ = min(listeners, key=lambda listener: TRANSPORTS.index(listener[0]))
+    if transport == "tls":
+        raise ConfigError(
+            "sip.listen",
+            "has TLS alone, which simulated phones do not speak",
+            'add e.g. "udp:127.0.0.1:5060"',
+        )
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"{transport}:{f'[{host}]' if ':' in host else host}:0", (*LOOPBACK, host)
 

@@ -252,3 +252,9 @@ async def test_the_trunk_that_is_printed_leads_to_the_phones(
     async with standalone(Settings(media=Media(workers=1)), [listen]) as carrier:
         assert re.fullmatch(address, carrier.trunk.address)
         assert carrier.trunk.transport == transport
+
+
+def test_phones_beside_a_server_that_speaks_tls_alone_are_refused() -> None:
+    assert beside(Sip(listen=["tls:127.0.0.1:0", "tcp:127.0.0.1:0"]))[0] == "tcp:127.0.0.1:0"
+    with pytest.raises(ConfigError, match=r"^sip\.listen: has TLS alone"):
+        beside(Sip(listen=["tls:127.0.0.1:0"]))
