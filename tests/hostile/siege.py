@@ -83,7 +83,7 @@ class Report:
         return [*self.figures.items(), ("promises broken", str(len(self.broken)))]
 
     def __str__(self) -> str:
-        lines = [f"{what:<44}{value}" for what, value in self.rows()]
+        lines = [f"{what:<60}{value}" for what, value in self.rows()]
         return "\n".join([*lines, *(f"BROKEN: {one}" for one in self.broken)])
 
 
