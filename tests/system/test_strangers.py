@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from doubles.memory import own_kib
 from outdial.testing.server import OutdialServer, free_port
 
 pytestmark = pytest.mark.system
@@ -103,7 +104,7 @@ def test_a_flood_gets_less_than_it_sends_and_leaves_nothing_and_its_source_is_le
     server: OutdialServer,
 ) -> None:
     command(server, "bans", "ls")  # connections that are kept are there from now on
-    before, memory_kib = held(server), server.usage().memory_kib
+    before, memory_kib = held(server), own_kib(server.pids)
     with Peer(TRUNK, server) as trunk, Peer(STRANGER, server) as stranger:
         for number in range(FLOOD):
             stranger.send(METHODS[number % len(METHODS)], number, padding=number % 300)
@@ -117,7 +118,7 @@ def test_a_flood_gets_less_than_it_sends_and_leaves_nothing_and_its_source_is_le
             assert answer.startswith(b"SIP/2.0 403 ")
         assert 0 < answers <= AFTER
         assert stranger.got <= stranger.sent
-        assert server.usage().memory_kib - memory_kib < 4096
+        assert own_kib(server.pids) - memory_kib < 4096
         (ban,) = server.get("/v1/bans")["bans"]
         assert (ban["address"], ban["offences"]) == (STRANGER, AFTER)
         assert server.gauges()['outdial_sip_dropped_total{reason="banned"}'] >= FLOOD - AFTER - 600
