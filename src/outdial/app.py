@@ -307,7 +307,10 @@ class Server:
     async def _start_media(self) -> MediaSystem:
         encrypts = any(trunk.encryption != "off" for trunk in self.settings.trunks)
         media, sealed = _media_settings(self.settings), self.files.keys.seals
-        return await WorkerPool.start(media, self.clock, encrypts=encrypts, sealed=sealed)
+        codecs = {codec for trunk in self.settings.trunks for codec in trunk.codecs}
+        return await WorkerPool.start(
+            media, self.clock, encrypts=encrypts, sealed=sealed, codecs=codecs
+        )
 
     async def _start_signalling(self, take: Callable[[IncomingLeg], None]) -> Trunking:
         """`take` gets the calls towards us."""

@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from outdial import log
@@ -433,15 +433,21 @@ class WorkerPool:
 
     @classmethod
     async def start(
-        cls, settings: Media, clock: Clock, *, encrypts: bool = False, sealed: bool = False
+        cls,
+        settings: Media,
+        clock: Clock,
+        *,
+        encrypts: bool = False,
+        sealed: bool = False,
+        codecs: Iterable[str] = (),
     ) -> WorkerPool:
         """Starts the workers; with SRTP loaded beforehand (`encrypts`), and what seals recordings
-        (`sealed`).
+        (`sealed`), and the `codecs` of trunks besides those of the settings.
 
         Raises ConfigError for the settings, else MediaUnavailable.
         """
         ports = parse_ports(settings.ports)
-        more = ["srtp"] * encrypts + ["sealed"] * sealed
+        more = ["srtp"] * encrypts + ["sealed"] * sealed + sorted({*settings.codecs, *codecs})
         pool = cls([Worker(n, settings, ports, clock, more) for n in range(worker_count(settings))])
         try:
             await asyncio.gather(*(worker.start() for worker in pool._workers))

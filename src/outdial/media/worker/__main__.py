@@ -1,12 +1,13 @@
 """The worker process: ``python -m outdial.media.worker DESCRIPTOR ADDRESS FIRST LAST COUNTRY``.
 
 Started by `outdial.media.plane`; DESCRIPTOR is its end of the socket pair. With further arguments
-``srtp`` and ``sealed`` it loads now what encrypts audio and recordings, rather than let all streams
-wait 20 ms when the first needs it.
+``srtp`` and ``sealed`` it loads now what encrypts audio and recordings, and with names of codecs
+what codes those, rather than let all streams wait 20 ms, or 100, when the first needs it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import resource
@@ -14,6 +15,9 @@ import signal
 import socket
 import sys
 
+from outdial.errors import CodecUnavailable
+from outdial.legs import Codec
+from outdial.media.coders import coders
 from outdial.media.worker.loop import Worker
 from outdial.media.worker.ports import Ports
 from outdial.stored_file import warm_up
@@ -41,6 +45,10 @@ def main(arguments: list[str]) -> None:
         warm_up()
     if "srtp" in more:
         import outdial.media.worker.srtp  # noqa: F401
+    for codec in Codec:
+        if codec.encoding in more and not codec.is_g711:
+            with contextlib.suppress(CodecUnavailable):
+                coders(codec).encoder()
     worker = Worker(control, Ports(address, int(first), int(last)), country)
     # The few cycles are broken by hand (`Stream.close`); a collection would delay a tick.
     gc.collect()
