@@ -15,10 +15,7 @@ Any range can be read, and what is appended is on the disk when `append` returns
 from __future__ import annotations
 
 import errno
-import hashlib
-import hmac
 import os
-import secrets
 import stat
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -73,6 +70,8 @@ NO_SEAL = Seal(b"", b"")
 
 def key_id(key: bytes) -> str:
     """What a key is called: it tells nothing of it."""
+    import hashlib
+
     return hashlib.sha256(b"outdial key id" + key).hexdigest()[:16]
 
 
@@ -98,7 +97,7 @@ class SealingKeys:
         """A secret as it may be stored; as it is where nothing is sealed."""
         if self._newest is None or not text:
             return text
-        nonce = secrets.token_bytes(_NONCE)
+        nonce = _drawn(_NONCE)
         cipher = _cipher(_text_key(self._keys[self._newest]))
         sealed = cipher.encrypt(nonce, text.encode("utf-8", "surrogatepass"), self._newest)
         return _HIDDEN + urlsafe_b64encode(self._newest + nonce + sealed).decode()
@@ -125,7 +124,7 @@ class SealingKeys:
         """For a new file; None: it is not sealed."""
         if self._newest is None:
             return None
-        salt = secrets.token_bytes(32)
+        salt = _drawn(32)
         head = _HEAD.pack(_MAGIC, self._newest, salt, PIECE_BYTES)
         return Seal(head, _file_key(self._keys[self._newest], head))
 
@@ -142,11 +141,26 @@ class SealingKeys:
 
 
 def _text_key(key: bytes) -> bytes:
-    return hmac.digest(key, b"outdial text", "sha256")
+    return _digest(key, b"outdial text")
 
 
 def _file_key(key: bytes, head: bytes) -> bytes:
-    return hmac.digest(key, b"outdial file" + head, "sha256")
+    return _digest(key, b"outdial file" + head)
+
+
+# Imported here, because media workers import this file and few need what OpenSSL weighs: 2 MB each.
+
+
+def _digest(key: bytes, text: bytes) -> bytes:
+    import hmac
+
+    return hmac.digest(key, text, "sha256")
+
+
+def _drawn(count: int) -> bytes:
+    import secrets
+
+    return secrets.token_bytes(count)
 
 
 class PlainFile:
@@ -270,7 +284,7 @@ class SealedFile(PlainFile):
         self._size, self._last = number * PIECE_BYTES + rest, kept
 
     def _close_piece(self, number: int, piece: bytes | memoryview) -> None:
-        nonce = secrets.token_bytes(_NONCE)
+        nonce = _drawn(_NONCE)
         sealed = nonce + self._cipher.encrypt(nonce, piece, self._bound(number))
         at, view = _HEAD.size + number * _WHOLE, memoryview(sealed)
         while view:
@@ -306,7 +320,7 @@ def _cipher(key: bytes) -> AESGCM:
 
 def warm_up() -> None:
     """Imports what sealing needs. Raises ImportError where it is not installed."""
-    _cipher(bytes(KEY_BYTES))
+    _cipher(_digest(_drawn(KEY_BYTES), b""))
 
 
 def create(path: str | os.PathLike[str], seal: Seal | None) -> PlainFile:
