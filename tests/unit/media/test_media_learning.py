@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any, cast
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from outdial.legs import Codec, MediaParams
 from outdial.media.core import rtp
 from outdial.media.worker.learning import WINDOW_S, Learning
+from outdial.media.worker.stream import Stream
 
 Place = tuple[str, int]
 STATED, BEHIND, OTHER = ("192.0.2.10", 4000), ("192.0.2.77", 31000), ("192.0.2.78", 32000)
@@ -218,3 +220,21 @@ def test_strangers_are_not_heard_after_the_answer_either(early: bool) -> None:
     assert not line.hears(STRANGER)
     assert line.hears(OTHER)
     assert line.stream.refused == 1
+
+
+def test_where_nothing_can_be_sent_nobody_else_is_heard() -> None:
+    """An address that the system has no way to leaves no socket open to everybody."""
+    ours, control, stranger = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3))
+    try:
+        for one in (ours, control):
+            one.setblocking(False)
+            one.bind(("127.0.0.1", 0))
+        stream = Stream(1, 0, ours, control, lambda *event: None)
+        stream.configure(MediaParams("255.255.255.255", 4000, Codec.PCMU, 101), 0.0)
+        assert stream.send_errors == 1
+        stranger.sendto(rtp.build(0, 1, 160, 7, b"\xff" * 160), ours.getsockname())
+        with pytest.raises(BlockingIOError):
+            ours.recv(2048)
+    finally:
+        for one in (ours, control, stranger):
+            one.close()

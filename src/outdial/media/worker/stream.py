@@ -5,6 +5,7 @@ The two hot functions are `tick` and `receive`; everything else happens a few ti
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 from collections.abc import Callable
@@ -268,9 +269,12 @@ class Stream:
         try:
             self.rtp.connect(address)
         except OSError:
-            # No route, or the hold address: nothing can be sent there.
+            # No route: nothing can be sent there, and nobody else may be heard in its place. A
+            # socket that is connected to its own machine's discard port hears nobody.
             self.send_errors += 1
             self.sends = False
+            with contextlib.suppress(OSError):
+                self.rtp.connect((self.rtp.getsockname()[0], 9))
         self.reports.aim(address[0], rtcp_port, now)
         self._drain(address, now)
 
