@@ -18,7 +18,7 @@ from faults.sockets import RealCarriers, RealLine
 from faults.test_carrier_faults import PROMISES, SEEN
 from outdial.testing.carrier.call import CarrierCall
 from outdial.testing.carrier.faults import FAULTS
-from outdial.testing.server import OutdialServer
+from outdial.testing.server import OutdialServer, free_port
 from outdial.testing.web import WebServer
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
@@ -60,7 +60,7 @@ def happened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Happened]:
     with RealCarriers(lines.values()) as carriers, WebServer() as web:
         settings["sip"] = {"nameservers": [carriers.names.address]}
         server = OutdialServer(settings, folder, ready_within_s=60.0)
-        listen = [f"udp:127.0.0.1:{server.sip_port}", f"tcp:127.0.0.1:{server.sip_port}"]
+        listen = [f"udp:127.0.0.1:{server.sip_port}", f"tcp:127.0.0.1:{free_port()}"]
         server.settings["sip"]["listen"] = listen
         with server:
             yield _run(server, web, lines)
