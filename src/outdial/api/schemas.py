@@ -157,8 +157,7 @@ class Call(BaseModel):
         request = {_POSTED_AS.get(name, name): value for name, value in record.request.items()}
         if request.get("secret_key"):
             request["secret_key"] = _MASK
-        if "sip_headers" in request:
-            request["sip_headers"] = dict(request["sip_headers"])
+        request["sip_headers"] = dict(request.get("sip_headers", ()))
         return cls.model_validate(
             {
                 "sid": record.sid,
