@@ -11,25 +11,21 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from outdial import (
-    config,
-    config_encryption,
-    config_keys,
-    config_registration,
-    config_routes,
-    config_tls,
-    config_trunk,
+from outdial import config
+from outdial.config import (
+    encryption,
+    peering,
+    registration,
+    routes,
+    settings,
+    tls,
+    trunk,
+)
+from outdial.config import (
+    key as key_module,
 )
 
-_MODULES = (
-    config,
-    config_trunk,
-    config_keys,
-    config_registration,
-    config_encryption,
-    config_tls,
-    config_routes,
-)
+_MODULES = (settings, trunk, peering, key_module, registration, encryption, tls, routes)
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 
 _HEAD = """# Settings

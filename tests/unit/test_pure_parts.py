@@ -72,11 +72,7 @@ RANKS = {
     # a part sees only parts of a lower rank
     "errors": 0, "clock": 0, "ids": 0, "log": 0, "legs": 0, "messages": 1, "template": 1,
     "histogram": 0, "trunk_state": 0,
-    "config_checks": 0, "config_trunk": 1, "config_registration": 1, "config_routes": 1,
-    "config_file": 1,
-    "config_encryption": 1, "config_tls": 1,
-    "key_rules": 1,
-    "config_keys": 1, "stored_file": 1, "recording_keys": 3,
+    "key_rules": 1, "stored_file": 1, "recording_keys": 3,
     "config": 2, "tls": 2, "sdp": 3, "net": 3, "store": 3,
     "keys": 4, "sip": 4, "media": 4, "speech": 4, "didml": 4, "webhooks": 4,
     "key_keeper": 5,

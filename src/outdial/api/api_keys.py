@@ -8,12 +8,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from outdial import config_checks
 from outdial.api import problems
 from outdial.api.models import json_body, read_model
 from outdial.calls import codes
 from outdial.clock import iso8601
-from outdial.config import Key
+from outdial.config import Key, checks
 from outdial.errors import Refused
 from outdial.key_keeper import GRACE_S, LONGEST_GRACE_S, LONGEST_NAME, KeyKeeper, KeyProblem
 from outdial.key_rules import SCOPES, KeyRules
@@ -50,7 +49,7 @@ class NewKey(BaseModel):
     scopes: list[_Scope] = Field(
         ["call", "read", "admin"], min_length=1, max_length=8, description="What it may; else all."
     )
-    from_: list[Annotated[str, AfterValidator(config_checks.caller)]] | None = Field(
+    from_: list[Annotated[str, AfterValidator(checks.caller)]] | None = Field(
         None,
         alias="from",
         max_length=_MOST,
@@ -58,7 +57,7 @@ class NewKey(BaseModel):
         "behind; null: any.",
         json_schema_extra=lambda schema: _pattern(schema, r"^([0-9]{3,15}|[0-9]{1,15}\*)$"),
     )
-    destinations: list[Annotated[str, AfterValidator(config_checks.prefix)]] | None = Field(
+    destinations: list[Annotated[str, AfterValidator(checks.prefix)]] | None = Field(
         None,
         max_length=_MOST,
         description="Prefixes that its calls may go to, of those that the settings allow; null: "

@@ -15,7 +15,7 @@ from outdial.api.models import json_body, read_model
 from outdial.calls import checks, codes
 from outdial.calls.called_numbers import CalledNumbers, OurNumber, written_as
 from outdial.clock import iso8601
-from outdial.config_checks import number as checked
+from outdial.config.checks import number as checked
 from outdial.errors import Refused
 from outdial.store.records import NumberRecord
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from outdial import sdp
 from outdial.config import Settings, Trunk
-from outdial.config_checks import host_and_port
+from outdial.config.checks import host_and_port
 from outdial.legs import Codec, CryptoSuite, MediaLeg, MediaParams
 
 SUITES = (

@@ -16,7 +16,7 @@ from outdial.calls import codes
 from outdial.calls.numbers import normalise
 from outdial.clock import Clock
 from outdial.config import Number
-from outdial.config_checks import number as checked
+from outdial.config.checks import number as checked
 from outdial.errors import Refused, StoreConflict
 from outdial.store.records import NumberRecord
 

@@ -32,7 +32,7 @@ class Hours:
 
     @classmethod
     def of(cls, text: str) -> Hours:
-        """Of ``09:00-20:00``, as `config_checks.optional_hours` has checked it."""
+        """Of ``09:00-20:00``, as `config.checks.optional_hours` has checked it."""
         first, _, last = text.partition("-")
         return cls(_minutes(first), _minutes(last))
 

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 
 from outdial.calls import codes
 from outdial.config import Trunk
-from outdial.config_checks import host_and_port
+from outdial.config.checks import host_and_port
 from outdial.errors import Refused, RemoteProtocolError
 from outdial.sip.core.uri import Uri
 

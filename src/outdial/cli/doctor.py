@@ -20,7 +20,7 @@ from outdial.cli.files import database_is_missing
 from outdial.cli.finding import Finding as Finding
 from outdial.clock import SystemClock
 from outdial.config import Http, Settings, Trunk
-from outdial.config_checks import host_and_port
+from outdial.config.checks import host_and_port
 from outdial.errors import ConfigError, OutdialError
 from outdial.legs import Codec
 from outdial.media.plane import parse_ports

@@ -53,9 +53,9 @@ def add(
 
     Only its hash is stored. A running server takes it within a second.
     """
-    from outdial import config_checks
     from outdial.cli import keyring
     from outdial.cli.files import settings_of
+    from outdial.config import checks
     from outdial.store.records import KeyRecord
 
     wanted = KeyRecord(
@@ -65,8 +65,8 @@ def add(
         "",
         0.0,
         scopes=_each(scope, _scope, "--scope"),
-        callers=_each(from_, config_checks.caller, "--from"),
-        destinations=_each(destination, config_checks.prefix, "--destination"),
+        callers=_each(from_, checks.caller, "--from"),
+        destinations=_each(destination, checks.prefix, "--destination"),
         calls_per_second=calls_per_second,
         concurrent_calls=concurrent_calls,
         minutes_per_day=minutes_per_day,
@@ -204,13 +204,13 @@ def _scope(word: str) -> str:
 
 def _moment(text: str) -> float | None:
     """When a key expires. Raises BadParameter."""
-    from outdial import config_checks
     from outdial.clock import SystemClock
+    from outdial.config import checks
 
     if _SPAN.fullmatch(text):
         return SystemClock().now() + _span(text, "--expires")
     try:
-        return config_checks.optional_moment(text)
+        return checks.optional_moment(text)
     except ValueError as problem:
         raise typer.BadParameter(f"{problem}, or 90d", param_hint="--expires") from None
 

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 
 from outdial import config, log
 from outdial.cli.callback_lines import param_lines
-from outdial.config_checks import webhook_key
+from outdial.config.checks import webhook_key
 from outdial.errors import ConfigError
 from outdial.webhooks import secret_file
 from outdial.webhooks.sign import SignatureError, verify

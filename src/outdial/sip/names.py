@@ -21,7 +21,7 @@ import dns.nameserver
 import dns.rdatatype
 import dns.resolver
 
-from outdial.config_checks import host_and_port
+from outdial.config.checks import host_and_port
 from outdial.sip.core.locating import Naptr, Srv
 
 _ONE_SERVER_S = 2.0

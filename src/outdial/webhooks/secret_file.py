@@ -17,7 +17,7 @@ from pathlib import Path
 
 from outdial import config, log
 from outdial.clock import Clock
-from outdial.config_checks import webhook_key
+from outdial.config.checks import webhook_key
 from outdial.errors import ConfigError
 from outdial.webhooks.sign import Signer, new_secret
 

@@ -16,7 +16,7 @@ import hmac
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 
-from outdial.config_checks import SECRET_PREFIX, webhook_key
+from outdial.config.checks import SECRET_PREFIX, webhook_key
 
 TOLERANCE_S = 300
 """A signature that is older, or younger, is not taken: somebody may have kept the request."""

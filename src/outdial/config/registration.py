@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from outdial import config_checks as checks
+from outdial.config import checks
 
 
 class TrunkRegistration(BaseModel):

@@ -1,7 +1,4 @@
-"""Settings: a TOML file, then the environment (``OUTDIAL_SECTION__KEY``), then defaults.
-
-`load` returns a frozen `Settings` or raises ConfigError naming the key and what would be right.
-"""
+"""The tables of the settings, and how they are read."""
 
 from __future__ import annotations
 
@@ -19,22 +16,17 @@ from pydantic import (
     model_validator,
 )
 
-from outdial import config_checks as checks
-from outdial import config_file, template
-from outdial.config_encryption import TrunkEncryption
-from outdial.config_keys import Key as Key
-from outdial.config_registration import TrunkRegistration
-from outdial.config_routes import Route as Route
-from outdial.config_routes import check as check_routes
-from outdial.config_tls import ListenerSecrecy, Shown, TrunkSecrecy
-from outdial.config_trunk import TrunkIdentity, TrunkPath, TrunkTransfers
+from outdial import template
+from outdial.config import checks, file
+from outdial.config.key import Key
+from outdial.config.routes import Route
+from outdial.config.routes import check as check_routes
+from outdial.config.section import Codecs, Section
+from outdial.config.tls import ListenerSecrecy, Shown
+from outdial.config.trunk import Trunk
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Http(Shown, _Section):
+class Http(Shown, Section):
     """Where the API listens."""
 
     listen: Annotated[str, AfterValidator(checks.listen_address)] = "127.0.0.1:8080"
@@ -45,7 +37,7 @@ class Http(Shown, _Section):
     """Largest request body taken; larger ones get 413."""
 
 
-class Sip(ListenerSecrecy, _Section):
+class Sip(ListenerSecrecy, Section):
     """The SIP user agent."""
 
     listen: Annotated[
@@ -73,10 +65,7 @@ class Sip(ListenerSecrecy, _Section):
     """Session-Expires offered (RFC 4028)."""
 
 
-Codecs = Annotated[list[Literal["PCMU", "PCMA", "G722", "opus"]], AfterValidator(checks.each_once)]
-
-
-class Media(_Section):
+class Media(Section):
     """RTP."""
 
     address: Annotated[str, AfterValidator(checks.address)] = "127.0.0.1"
@@ -104,14 +93,14 @@ class Media(_Section):
         return self
 
 
-class Store(_Section):
+class Store(Section):
     """The record."""
 
     url: str = "sqlite:///outdial.db"
     """sqlite:///path, or postgresql://user@host/database, which several servers may share."""
 
 
-class Node(_Section):
+class Node(Section):
     """This server among those that share a PostgreSQL database."""
 
     name: str = ""
@@ -121,7 +110,7 @@ class Node(_Section):
     """Others take over what a server has when nothing was heard of it for so long."""
 
 
-class Storage(_Section):
+class Storage(Section):
     """Files."""
 
     recordings: str = "recordings"
@@ -137,7 +126,7 @@ class Storage(_Section):
     """The oldest prompts go when the cache is larger."""
 
 
-class Speech(_Section):
+class Speech(Section):
     """Text to speech."""
 
     engine: Literal["auto", "espeak-ng", "espeakng-loader"] = "auto"
@@ -150,7 +139,7 @@ class Speech(_Section):
     """Words a minute."""
 
 
-class Didml(_Section):
+class Didml(Section):
     """The voice application."""
 
     fetch_timeout_s: float = Field(10.0, gt=0)
@@ -165,7 +154,7 @@ class Didml(_Section):
     """Spoken when the application fails; empty: hang up without a word."""
 
 
-class Webhooks(_Section):
+class Webhooks(Section):
     """Requests to applications and callback URLs."""
 
     allow_private: list[Annotated[str, AfterValidator(checks.network)]] = []
@@ -184,7 +173,7 @@ class Webhooks(_Section):
     """The secrets, one a line, newest first; made at the first start, and read when it changes."""
 
 
-class Calls(_Section):
+class Calls(Section):
     """How calls behave."""
 
     bridge_caller_id: Literal["to", "from"] = "to"
@@ -195,7 +184,7 @@ class Calls(_Section):
     """On SIGTERM live calls may go on for so long; a second SIGTERM ends them at once."""
 
 
-class Retention(_Section):
+class Retention(Section):
     """How long the record is kept, from a call's end on. Days may be fractions; 0: for ever."""
 
     calls_days: float = Field(0, ge=0)
@@ -208,7 +197,7 @@ class Retention(_Section):
     """The Idempotency-Key of a post."""
 
 
-class Limits(_Section):
+class Limits(Section):
     """What may be dialled, and how much."""
 
     calls_per_second: float = Field(10.0, gt=0)
@@ -251,7 +240,7 @@ class Limits(_Section):
         return self.premium if self.satellite is None else self.satellite
 
 
-class Policy(_Section):
+class Policy(Section):
     """Whom one may call, and when."""
 
     calling_hours: Annotated[str, AfterValidator(checks.optional_hours)] = ""
@@ -264,80 +253,7 @@ class Policy(_Section):
     """
 
 
-class Trunk(
-    TrunkIdentity,
-    TrunkPath,
-    TrunkTransfers,
-    TrunkRegistration,
-    TrunkEncryption,
-    TrunkSecrecy,
-    _Section,
-):
-    """A SIP trunk."""
-
-    name: Annotated[str, Field(min_length=1)]
-    """What the trunk is called in requests, logs and listings."""
-    address: Annotated[str, AfterValidator(checks.host_maybe_port)]
-    """host[:port]; without a port SRV records say where its servers are."""
-    transport: Literal["udp", "tcp", "tls"] = "udp"
-    """How SIP goes to the trunk. Where neither it nor a port is set, the NAPTR records of `address`
-    say so, if there are any, and else its SRV records."""
-    username: Annotated[str, AfterValidator(checks.plain)] = ""
-    """For digest authentication, when the trunk asks for it."""
-    password: SecretStr = SecretStr("")
-    """For digest authentication."""
-    inbound_username: str = ""
-    """User name that its calls to us must show by digest; empty: its address is enough."""
-    inbound_password: SecretStr = SecretStr("")
-    """The password for that."""
-    inbound_algorithms: Annotated[list[Literal["SHA-256", "MD5"]], Field(min_length=1)] = [
-        "SHA-256",
-        "MD5",
-    ]
-    """Offered for that, the preferred first; ["MD5"] for a peer that stumbles over SHA-256."""
-    inbound_addresses: list[Annotated[str, AfterValidator(checks.network)]] = []
-    """Address ranges that its calls to us come from, besides the addresses of `address`."""
-    prefixes: list[Annotated[str, AfterValidator(checks.prefix)]] = [""]
-    """Longest matching prefix wins; several trunks of one length: in order, next on failure."""
-    rates: str = ""
-    """File of what a minute costs on the trunk: a prefix and a price in each line, with a comma
-    between. For `[[routes]]` that go by cost; read at the start. Empty: none."""
-    number_format: Literal["e164", "+e164", "national"] = "e164"
-    """How numbers are written to the trunk."""
-    codecs: Codecs = []
-    """Offered to it and taken from it, best first; empty: `media.codecs`."""
-    nat: bool = False
-    """Whether its far ends are behind NAT: requests inside a call go to where theirs come from, and
-    the far RTP address is learnt once, within 500 ms of the answer."""
-    target_timeout_s: float = Field(4.0, ge=0.5, le=32)
-    """Seconds after which a server that says nothing to an INVITE is given up, where there is
-    another one, or another trunk, to try. The last one gets 64 times `sip.t1_ms`."""
-    options_interval_s: float = Field(30.0, ge=0)
-    """Seconds between OPTIONS pings; 0: none."""
-    calls_per_second: float = Field(0, ge=0)
-    """Calls dialled on it a second; more go to the next trunk or wait as `queued`. 0: no limit."""
-    concurrent_calls: int = Field(0, ge=0)
-    """Calls on it at once, second legs included; more go to the next trunk or wait as `queued`.
-    0: no limit."""
-    minutes_per_day: float = Field(0, ge=0)
-    """As `limits.minutes_per_day`, for the legs on it; others go to the next trunk. 0: no limit."""
-
-    @model_validator(mode="after")
-    def _digest_is_whole(self) -> Trunk:
-        if bool(self.inbound_username) != bool(self.inbound_password.get_secret_value()):
-            raise ValueError(
-                "inbound_username and inbound_password must be set both, or neither of them"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _knows_what_to_register(self) -> Trunk:
-        if self.register_ and not (self.register_user or self.username):
-            raise ValueError("register needs a username, or else a register_user: who registers")
-        return self
-
-
-class Number(_Section):
+class Number(Section):
     """A number of ours that others call."""
 
     number: Annotated[str, AfterValidator(checks.number)]
@@ -356,7 +272,7 @@ class Number(_Section):
     """Whether the calls are recorded from the answer on."""
 
 
-class Sms(_Section):
+class Sms(Section):
     """Short messages of the Sms verb: over the trunks by SIP MESSAGE, or through a gateway."""
 
     gateway_url: Annotated[str, AfterValidator(checks.optional_url)] = ""
@@ -402,7 +318,7 @@ class Sms(_Section):
         return self
 
 
-class Fax(_Section):
+class Fax(Section):
     """Faxes that are received."""
 
     concurrent: int = Field(8, ge=0, le=256)
@@ -411,14 +327,14 @@ class Fax(_Section):
     """A fax that takes longer is ended, with the pages that are there."""
 
 
-class Sim(_Section):
+class Sim(Section):
     """The simulated phones."""
 
     enabled: bool = False
     """Answer every number with simulated phones; no trunk is needed or used."""
 
 
-class Log(_Section):
+class Log(Section):
     """Logs, on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -430,7 +346,7 @@ class Log(_Section):
     """One JSON object a line; false: coloured text."""
 
 
-class Traces(_Section):
+class Traces(Section):
     """OpenTelemetry traces, one a call."""
 
     enabled: bool = False
@@ -519,9 +435,9 @@ def load(
     the settings are relative to the current folder. Raises ConfigError that names what is wrong;
     values of keys and passwords are never in it.
     """
-    tree = config_file.read_file(path) if path is not None else {}
+    tree = file.read_file(path) if path is not None else {}
     given = os.environ if environment is None else environment
-    tree = config_file.merge(tree, config_file.read_environment(given, Settings))
+    tree = file.merge(tree, file.read_environment(given, Settings))
     for name, value in (overrides or {}).items():
-        config_file.put(tree, name.split("."), value)
-    return config_file.validate(Settings, tree, str(path or "settings"))
+        file.put(tree, name.split("."), value)
+    return file.validate(Settings, tree, str(path or "settings"))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from outdial import config_checks as checks
+from outdial.config import checks
 
 
 class Key(BaseModel):

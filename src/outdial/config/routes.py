@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from outdial import config_checks as checks
+from outdial.config import checks
 
 
 class RoutedTrunk(BaseModel):

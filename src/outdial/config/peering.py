@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from outdial import config_checks as checks
+from outdial.config import checks
 
 MOST_HEADERS = 16
 LONGEST_NAME = 64

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from outdial import config
 from outdial.config import Trunk
-from outdial.config_trunk import LONGEST_NAME, LONGEST_VALUE, MOST_HEADERS
+from outdial.config.peering import LONGEST_NAME, LONGEST_VALUE, MOST_HEADERS
 from outdial.sip.core.identity import PLAIN
 from outdial.sip.trunks import presentation_of
 
