@@ -24,10 +24,10 @@ test-programs: ## Install the SIP programs that the system tests talk to (Debian
 demo: setup ## Place a call to a simulated phone and watch it happen
 	@$(BIN)/outdial demo $(ARGS)
 
-# Two at a time, on every machine alike: the system tests wait most of their time, but each runs
+# Three at a time, on every machine alike: the system tests wait most of their time, but each runs
 # several servers, and more of them beside each other would be late on two cores.
 test: setup test-programs ## Run the tests
-	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -m "not soak" -n 3 --dist loadgroup $(ARGS)
 
 unit: setup ## Run the unit tests only, on every core
 	$(BIN)/python -m pytest -n auto tests/unit $(ARGS)

@@ -14,7 +14,7 @@ from conformance.cases import Case  # noqa: E402
 from conformance.documents import Whole  # noqa: E402
 from outdial.testing.sipp import is_installed  # noqa: E402
 
-AT_ONCE = 24
+AT_ONCE = 16
 """Cases that are played at the same time: as many as two cores bear."""
 
 
