@@ -52,7 +52,7 @@ PATIENCE_S = 0.005
 PATIENT = frozenset({wire.OPEN, wire.START, wire.WATCH, wire.CLOSE})
 """The port is bound before OPEN, and START is mostly followed by a QUEUE, whose clip is then in the
 first packet. Each command that wakes the worker took 55 µs there."""
-FEW_PORTS = 64
+FEW_PORTS = 128
 """With fewer left OPEN is urgent: it makes the worker bind more."""
 MAX_BACKLOG_BYTES = 4 * 1024 * 1024
 """A worker that reads nothing for so many bytes of commands is taken for dead."""

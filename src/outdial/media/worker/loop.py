@@ -22,8 +22,9 @@ from outdial.media.worker.slots import SLOT_S, Slots
 from outdial.media.worker.slots import Stream as OnTheWheel
 from outdial.media.worker.stream import NEVER, Stream
 
-READY_PORTS = 128
-LOW_PORTS = 64
+READY_PORTS = 256
+"""Bound ahead: a burst of calls must find enough, also while this process gets no processor."""
+LOW_PORTS = 128
 """So few are left that more must come now; else they come with the next CLOSED, which wakes the
 control process anyway."""
 RELAY_SLICE_S = 0.004
