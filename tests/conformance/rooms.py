@@ -37,7 +37,7 @@ JOINS = '<Gather numDigits="1" timeout="30" tries="1"/>'
 """The caller joins when a key is pressed, with the others there already."""
 
 
-def _room(attributes: str = "", limit_s: int = 3) -> str:
+def _room(attributes: str = "", limit_s: int = 5) -> str:
     """What a caller dials. `action` is asked when it is over."""
     room = f"<Conference {attributes}>$name</Conference>"
     return f'{JOINS}<Dial action="after" timelimit="{limit_s}">{room}</Dial>'
@@ -209,7 +209,7 @@ ROWS = [
     ),
     _conference(
         "endConferenceOnExit",
-        act=_meets(_guest(limit_s=6) + NEXT),
+        act=_meets(_guest(limit_s=9) + NEXT),
         default=Try(sees=_left_because("time-limit"), takes_s=8),
         right={
             "true": Try(sees=_left_because("ended"), takes_s=8),
