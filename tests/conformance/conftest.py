@@ -14,8 +14,8 @@ from conformance.cases import Case  # noqa: E402
 from conformance.documents import Whole  # noqa: E402
 from outdial.testing.sipp import is_installed  # noqa: E402
 
-AT_ONCE = 16
-"""Cases that are played at the same time: as many as two cores bear."""
+AT_ONCE = 12
+"""Cases that are played at the same time: as many as two cores bear beside other tests."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
