@@ -294,6 +294,7 @@ async def answering() -> AsyncIterator[tuple[str, dict[str, float]]]:
     server.close()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("receivers", [3, 30, 100])
 async def test_receivers_that_hang_delay_nobody_else(
     receivers: int, record_property: Callable[[str, object], None]

@@ -293,6 +293,7 @@ def test_callbacks_left_by_a_crash_arrive_in_order_after_the_start(tmp_path: Pat
             verify(read(outdial.secret_path)[0], mine[0].headers, signed_payload(mine[0]))
 
 
+@pytest.mark.alone
 def test_receivers_that_hang_delay_no_event_of_other_calls(
     outdial: OutdialServer, web: WebServer, record_property: Callable[[str, object], None]
 ) -> None:
