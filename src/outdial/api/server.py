@@ -121,7 +121,8 @@ class _Server(uvicorn.Server):
         while not self.should_exit:
             await self.on_tick(0)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._leaving.wait(), 1)
+                async with asyncio.timeout(1):  # no task of its own, so that their number stays
+                    await self._leaving.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
