@@ -6,13 +6,16 @@ What comes in is decoded before the stream sees it, and what it sends is encoded
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
+from outdial.errors import CodecUnavailable
 from outdial.legs import Codec, MediaParams
 from outdial.media.coders import coders
 from outdial.media.core import g711
+from outdial.media.core.coder import Decoder, Encoder
 from outdial.media.core.playlist import Playlist
 from outdial.media.core.prompts import Prompts
 from outdial.media.core.transcoding import NOT_TAKEN, Inward, Outward
@@ -37,10 +40,44 @@ def coding_of(params: MediaParams) -> tuple[object, ...]:
     return (params.codec, params.payload_type, params.telephone_event, params.telephone_event_hz)
 
 
-class Edge:
-    """Both directions of one stream. Raises CodecUnavailable."""
+class Missing:
+    """Encodes and decodes nothing: `Encoder` and `Decoder` where there is no library."""
 
-    __slots__ = ("codec", "inward", "outward", "scale", "transmit")
+    def encode(self, samples: bytes) -> bytes:
+        return b""
+
+    def takes(self, samples: int) -> bool:
+        return True
+
+    def reset(self) -> None:
+        return None
+
+    def decode(self, payload: bytes) -> bytes:
+        return b""
+
+    def conceal(self, samples: int, following: bytes) -> bytes:
+        return b""
+
+
+def _made(codec: Codec) -> tuple[Encoder, Decoder, Prompts | None]:
+    """Whatever codes one stream.
+
+    What the settings offer is tried when the server starts. If the library has gone since then,
+    nothing is sent rather than a codec that nobody has agreed on; events, and what a stream of the
+    same codec says, need no library.
+    """
+    try:
+        made = coders(codec)
+        return made.encoder(), made.decoder(), prompts_of(codec)
+    except CodecUnavailable:
+        missing = Missing()
+        return missing, missing, None
+
+
+class Edge:
+    """Both directions of one stream."""
+
+    __slots__ = ("codec", "inward", "is_mute", "outward", "scale", "transmit")
 
     def __init__(self, params: MediaParams, playlist: Playlist) -> None:
         self.codec = codec = params.codec
@@ -48,21 +85,27 @@ class Edge:
         """Units of the codec's timestamps in one of ours."""
         theirs = codec.value if params.payload_type is None else params.payload_type
         event_hz = params.telephone_event_hz
-        made = coders(codec)
+        encoder, decoder, prompts = _made(codec)
+        self.is_mute = isinstance(encoder, Missing)
+        """The codec's library is missing."""
         self.inward = Inward(
             codec,
             frozenset((codec.value, theirs)),
             params.telephone_event,
             event_hz,
-            made.decoder(),
+            decoder,
         )
-        self.outward = Outward(codec, theirs, event_hz, made.encoder(), playlist, prompts_of(codec))
+        self.outward = Outward(codec, theirs, event_hz, encoder, playlist, prompts)
         self.transmit: Callable[[bytes], int] = len
         """Puts a packet on its way; set by the stream."""
 
     def send(self, packet: bytes | bytearray | memoryview) -> int:
-        """Encodes and sends a packet of G.711, or an event. Raises OSError as the socket does."""
-        return sum(map(self.transmit, self.outward.packets(packet)))
+        """Encodes and sends a packet of G.711, or an event. Raises OSError as the socket does, and
+        where there is nothing to encode it with: it counts as not sent."""
+        packets = self.outward.packets(packet)
+        if self.is_mute and not packets:
+            raise OSError(errno.ENOPKG, f"no library for {self.codec.encoding}")
+        return sum(map(self.transmit, packets))
 
     def _is_wanted(self, stream: Stream, through: Edge | None) -> bool:
         """Whether anybody hears what is said as samples.

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from outdial.errors import CodecUnavailable
 from outdial.legs import Direction, MediaKeys, MediaParams, MediaStats
 from outdial.media import wire
 from outdial.media.core import g711, reception, rtp, tones
@@ -206,12 +205,7 @@ class Stream:
         """What stands between G.711 and the codec that was agreed on."""
         if before is not None and coding_of(before) == coding_of(params):
             return
-        try:
-            self.edge = None if params.codec.is_g711 else Edge(params, self.playlist)
-        except CodecUnavailable:
-            # The settings are checked for this at the start; the library has gone since then.
-            self.edge = None
-            self.send_errors += 1
+        self.edge = None if params.codec.is_g711 else Edge(params, self.playlist)
         self.events.longest = EVENT_UNITS // (params.telephone_event_hz // g711.RATE_HZ)
 
     def _bind(self) -> None:
