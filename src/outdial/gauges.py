@@ -94,6 +94,7 @@ class Gauges(Collector):
         held = self._agent.counters()
         yield _gauge("sip_client_transactions", "Requests of ours.", held.client_transactions)
         yield _gauge("sip_server_transactions", "Requests to us.", held.server_transactions)
+        yield _gauge("sip_transaction_bytes", "What requests to us hold.", held.transaction_bytes)
         yield _gauge("sip_calls", "Calls of the SIP user agent.", held.calls)
         yield _gauge("sip_dialogs", "Confirmed dialogs.", held.dialogs)
         yield _gauge("sip_early_dialogs", "Dialogs before the answer.", held.early_dialogs)

@@ -488,3 +488,48 @@ def test_ringing_comes_as_told(link: Link) -> None:
     assert link["A"].events == [Ringing(181, "Call Is Being Forwarded", None)]
     call.hang_up()
     link.assert_clean()
+
+
+# ------------------------------------------------------------ what lingers
+
+LONG_VIAS = "".join(
+    f"Via: SIP/2.0/UDP 10.9.{n}.1;branch=z9hG4bK{n}{'v' * 900}\n" for n in range(60)
+)
+"""55 KiB that each answer repeats."""
+
+
+def test_answers_that_linger_are_bounded_by_what_they_hold() -> None:
+    """20,000 of the longest would be 1.3 GB: long before that there is no room for another, and
+    64*T1 later there is again. What is answered without state is answered all the while."""
+    link = Link(caps=Caps(transaction_bytes=500_000))
+    agent = link["A"].agent
+    contact = "Contact: <sip:x@10.0.0.77>\n"
+    refused = 0
+    for n in range(40):
+        replies = inject(link, "INVITE", branch=f"long{n}", fields=LONG_VIAS + contact)
+        if replies:
+            assert status_of(replies) == 503
+            refused += 1
+        else:
+            link["A"].call.hang_up(486)
+        assert agent.counters().transaction_bytes < 500_000 + 66_000
+    assert refused >= 25
+    assert agent.tally().overload == refused
+    assert status_of(inject(link, "OPTIONS", branch="o")) == 200
+    link.run(33)
+    assert agent.counters().transaction_bytes == 0
+    assert inject(link, "INVITE", branch="later", fields=contact) == [], "there is room again"
+    link["A"].call.hang_up(486)
+    link.assert_clean()
+
+
+def test_an_ordinary_peer_never_comes_near_that() -> None:
+    """As many answers as may linger at once fit, with their kilobyte each."""
+    link = Link()
+    contact = "Contact: <sip:x@10.0.0.77>\n"
+    inject(link, "INVITE", branch="one", fields=contact)
+    link["A"].call.hang_up(486)
+    link.settle()
+    one = link["A"].agent.counters().transaction_bytes
+    assert 0 < one * Caps().transactions < Caps().transaction_bytes
+    link.assert_clean()

@@ -289,8 +289,75 @@ def test_a_call_that_is_not_answered_is_not_replaced() -> None:
     call = link.dial(policy=TRUSTED)
     link.run(0.1)
     early = next(iter(call.early.values())).dialog
-    value = f"Replaces: call-1;to-tag={early.local_tag};from-tag={early.remote_tag}\n"
+    value = f"Replaces: call-1;to-tag={early.local_tag};from-tag={early.remote_tag}"
+    for more in ("", ";early-only"):
+        assert replacing(link, f"{value}{more}\n", host="10.0.0.2") == "603 INVITE", (
+            "ours: by policy"
+        )
+        link.run(33)
+    value = f"Replaces: call-1;to-tag={early.local_tag};from-tag=another\n"
     assert replacing(link, value, host="10.0.0.2") == "481 INVITE"
+    assert call.early, "it goes on ringing"
+    call.hang_up()
+    link.run(1)
+    assert link["A"].last.status == 487
+
+
+def test_a_call_that_the_peer_began_and_nobody_answered_is_not_there() -> None:
+    """Section 3: an early dialog that this side did not begin gets 481."""
+    link = Link("BA")
+    link["A"].agent.peer_of = lambda host, account: TRUSTED
+    link["A"].on_event = lambda owner, event: owner.ring(180, None)
+    host = link["B"].host
+    text = (
+        f"INVITE sip:a@10.0.0.2 SIP/2.0\nVia: SIP/2.0/UDP {host};branch=z9hG4bKold\n"
+        "From: <sip:b@x>;tag=theirs\nTo: <sip:a@x>\nCall-ID: old\nCSeq: 1 INVITE\n"
+        f"Contact: <sip:b@{host}>\nMax-Forwards: 70\nContent-Length: 0\n\n"
+    )
+    link.inject("A", text, host)
+    (call,) = link["A"].invited
+    value = f"Replaces: old;to-tag={call.local_tag};from-tag=theirs"
+    for more in ("", ";early-only"):
+        assert replacing(link, f"{value}{more}\n", host=host) == "481 INVITE"
+        link.run(33)
+    assert call.early
+
+
+@pytest.mark.parametrize("more", ["Join: x;to-tag=1;from-tag=2\n", "Join: \n"])
+def test_joining_and_replacing_at_once_makes_no_sense(more: str) -> None:
+    link, call = connected()
+    assert replacing(link, naming(call) + more, host="10.0.0.2") == "400 INVITE"
+    assert call.session.is_open
+
+
+@pytest.mark.parametrize("method", ["INFO", "UPDATE", "OPTIONS"])
+def test_it_belongs_into_an_invite(method: str) -> None:
+    link, call = connected()
+    peer: Any = link["B"].call
+    outline = peer.session.dialog.outline(peer._agent.branch())
+    peer._agent.send(outline.encode(method, naming(call).replace("\n", "\r\n")), outline.hop, None)
+    link.run(0.1)
+    assert link.flow()[-1] == f"A>B 400 {method}"
+    assert call.session.is_open
+    outline = peer.session.dialog.outline(peer._agent.branch())
+    peer._agent.send(outline.encode("BYE", "Replaces: x;to-tag=1\r\n"), outline.hop, None)
+    link.run(0.1)
+    assert isinstance(link["A"].last, Released), "whoever wants to hang up may"
+
+
+@pytest.mark.parametrize(("policy", "status"), [(TRUSTED, 400), (SOMEBODY, 200)])
+def test_options_with_replaces(policy: Peer, status: int) -> None:
+    """Who does not know the field does not see it."""
+    link = Link()
+    link["A"].agent.peer_of = lambda host, account: policy
+    link.inject(
+        "A",
+        "OPTIONS sip:a@10.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK1\n"
+        "From: <sip:b@x>;tag=1\nTo: <sip:a@x>\nCall-ID: o\nCSeq: 1 OPTIONS\n"
+        "Replaces: x;to-tag=1;from-tag=2\nMax-Forwards: 70\nContent-Length: 0\n\n",
+        "10.0.0.2",
+    )
+    assert link.flow() == [f"A>B {status} OPTIONS"]
 
 
 def test_a_call_that_is_being_hung_up_is_declined() -> None:

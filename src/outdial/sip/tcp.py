@@ -10,11 +10,11 @@ from typing import NamedTuple, cast
 from outdial.errors import RemoteProtocolError
 from outdial.sip.core.hop import Hop, host_port
 from outdial.sip.core.stream import PONG_BYTES, KeepAlive, StreamFramer
+from outdial.sip.core.unsent import MOST_BYTES_EACH, Unsent
 from outdial.sip.sentry import Sentry
 from outdial.sip.udp import Received, shown_address
 
 _MAX_UNSENT_BYTES = 1 << 18
-_MAX_WAITING = 256
 _SWEEP_S = 5.0
 _CONNECT_S = 5.0
 
@@ -90,7 +90,9 @@ class TcpConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
+        # What waited for a connection of ours was written at once.
+        most = _MAX_UNSENT_BYTES + (0 if self.inbound else MOST_BYTES_EACH)
+        if transport.get_write_buffer_size() > most:
             transport.abort()
             return
         self.used_at = asyncio.get_running_loop().time()
@@ -125,7 +127,8 @@ class TcpPool:
         max_connections: int = 1000,
         max_unknown: int = 50,
     ) -> None:
-        """Peers that `accepts` does not know share `max_unknown` connections."""
+        """Peers that `accepts` does not know share `max_unknown` connections. Of those that we
+        make there may be `max_connections`, too."""
         self._received = received
         self._failed = failed
         self._accepts = accepts
@@ -134,7 +137,11 @@ class TcpPool:
         self._max = max_connections
         self._max_unknown = max_unknown
         self._connections: dict[Far, TcpConnection] = {}
-        self._waiting: dict[Far, list[bytes]] = {}
+        self._unsent: Unsent[Far] = Unsent()
+        self._refused: set[Far] = set()
+        """Those whose requests fail in a moment: nothing more could wait for them."""
+        self._ours = 0
+        """Connections that we have made."""
         self._dialling: set[asyncio.Task[None]] = set()
         self._unknown = 0
         self._server: asyncio.Server | None = None
@@ -168,11 +175,12 @@ class TcpPool:
             return
         connection.unknown = unknown
         self._unknown += unknown
+        self._ours += not connection.inbound
         self._connections[connection.far] = connection
 
     def ready(self, connection: TcpConnection) -> None:
         """Messages can be sent on it: those that wait for it leave."""
-        for data in self._waiting.pop(connection.far, ()):
+        if data := self._unsent.take(connection.far):
             connection.send(data)
 
     def closed(self, connection: TcpConnection) -> None:
@@ -182,6 +190,7 @@ class TcpPool:
             del self._connections[far]
             self._unknown -= connection.unknown
             if not connection.inbound:
+                self._ours -= 1
                 self._give_up(far, connection.why)
 
     def turns_away(self, connection: TcpConnection) -> bool:
@@ -200,19 +209,40 @@ class TcpPool:
     def send(self, data: bytes, hop: Hop) -> None:
         """Sends on the connection to that peer, which is opened if there is none."""
         far = Far(hop.host, hop.port, hop.security)
-        waiting = self._waiting.get(far)
-        if waiting is not None:
-            if len(waiting) < _MAX_WAITING:
-                waiting.append(data)
+        if far in self._refused:
             return
-        connection = self._connections.get(far)
-        if connection is not None:
-            connection.send(data)
-            return
-        self._waiting[far] = [data]
+        if far not in self._unsent:
+            connection = self._connections.get(far)
+            if connection is not None:
+                connection.send(data)
+                return
+            if not self._begin(far):
+                return
+        if why := self._unsent.add(far, data):
+            self._refuse(far, why)
+
+    def _begin(self, far: Far) -> bool:
+        """Opens a connection, unless there are too many."""
+        full = f"{self._max} connections of ours are open" if self._ours >= self._max else ""
+        if why := full or self._unsent.begin(far):
+            self._refuse(far, why)
+            return False
         task = asyncio.get_running_loop().create_task(self._connect(far))
         self._dialling.add(task)
         task.add_done_callback(self._dialling.discard)
+        return True
+
+    def _refuse(self, far: Far, why: str) -> None:
+        """What is under way there fails in a moment, and what waits is not sent any more: whoever
+        is told that a call has failed must not have placed it."""
+        self._refused.add(far)
+        self._unsent.drop(far)
+        peer = host_port(far.host, far.port)
+        asyncio.get_running_loop().call_soon(self._fail, far, f"no connection to {peer}: {why}")
+
+    def _fail(self, far: Far, why: str) -> None:
+        self._refused.discard(far)
+        self._failed(far.host, far.port, why, far.security)
 
     async def _connect(self, far: Far) -> None:
         peer = host_port(far.host, far.port)
@@ -231,7 +261,7 @@ class TcpPool:
         await loop.create_connection(lambda: self._dialled(far), far.host, far.port)
 
     def _give_up(self, far: Far, why: str) -> None:
-        self._waiting.pop(far, None)
+        self._unsent.take(far)
         self._failed(far.host, far.port, why, far.security)
 
     def _accepted(self) -> TcpConnection:

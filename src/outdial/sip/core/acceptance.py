@@ -51,7 +51,7 @@ class Acceptance:
 
     def stop(self) -> None:
         """No more repeats, nobody is told. The 2xx need not be kept for the rest of 64*T1."""
-        self._transaction.data = b""
+        self._transaction.let_go()
         self._layer.timers.stop(self._repeat)
         self._layer.timers.stop(self._end)
 

@@ -28,7 +28,7 @@ from outdial.sip.core.parser import parse_message, salvage_request
 from outdial.sip.core.peer import SOMEBODY, Peer
 from outdial.sip.core.probe import Probe, ProbeResult
 from outdial.sip.core.registration import Due, Registration, Registrations, Standing
-from outdial.sip.core.replacing import to_replace
+from outdial.sip.core.replacing import is_misplaced, to_replace
 from outdial.sip.core.requirements import Refusal, unmet
 from outdial.sip.core.response import ResponseHead, response_hop, sent_by
 from outdial.sip.core.session import capability_fields
@@ -109,6 +109,7 @@ class Agent:
         self.credentials_of = credentials_of
         self.peer_of = peer_of
         self.now = 0.0
+        self.held_bytes = 0
         self.trouble = UNREACHABLE
         """While requests fail because nothing can be sent: why, in words."""
         self.timers = TimerHeap()
@@ -195,6 +196,7 @@ class Agent:
             dialogs=sum(call.session is not None for call in calls),
             early_dialogs=early,
             timers=self.timers.live,
+            transaction_bytes=self.held_bytes,
         )
 
     def tally(self) -> Tally:
@@ -256,6 +258,12 @@ class Agent:
         """Whether one more call can be held."""
         return len(self._calls) < self.caps.calls and len(self._clients) < self.caps.transactions
 
+    @property
+    def _is_full(self) -> bool:
+        """Whether no further request to us can be held."""
+        caps = self.caps
+        return len(self._servers) >= caps.transactions or self.held_bytes >= caps.transaction_bytes
+
     def is_peer(self, host: str) -> bool:
         """Whether requests outside calls may come from there."""
         return self.accepts is not None and self.accepts(host)
@@ -304,6 +312,8 @@ class Agent:
             self._clients.pop(transaction.key, None)
         elif isinstance(transaction, ServerTransaction):
             self._servers.pop(transaction.key, None)
+            self.held_bytes -= transaction.held_bytes
+            transaction.held_bytes = 0
             if transaction.merge_key is not None:
                 self._invites.pop(transaction.merge_key, None)
 
@@ -373,12 +383,19 @@ class Agent:
             self._reply(request, source, 481)
         elif method == "INVITE":
             self._on_invite(key, request, source, data)
-        elif method == "OPTIONS" and (refusal := unmet(request)) is not None:
-            self._reply(request, source, *refusal)
         elif method == "OPTIONS":
-            self._reply(request, source, 200, self.capabilities)
+            self._on_options(request, source)
         else:
             self._reply(request, source, _refusal(method), f"Allow: {ALLOW}\r\n")
+
+    def _on_options(self, request: Request, source: Hop) -> None:
+        policy = self.peer_of(source.host, "")
+        if (refusal := unmet(request, policy)) is not None:
+            self._reply(request, source, *refusal)
+        elif is_misplaced(request, policy):
+            self._reply(request, source, 400)
+        else:
+            self._reply(request, source, 200, self.capabilities)
 
     def _on_ack(self, call: Call | None, request: Request, source: Hop, data: bytes) -> None:
         if call is None or call.call_id != request.call_id:
@@ -402,7 +419,7 @@ class Agent:
         if invite.trace is not None:
             invite.trace(False, source, data)
         user = invite.user
-        if len(self._servers) < self.caps.transactions:
+        if not self._is_full:
             cancel = self._serve(_server_key(request, "CANCEL"), request, source, invite.trace)
             tag = user.local_tag if isinstance(user, IncomingCall) else ""
             cancel.respond(200, "", f"Server: {self.name}\r\n", tag=tag)
@@ -414,14 +431,17 @@ class Agent:
     def _on_dialog_request(
         self, call: Call, key: TransactionKey, request: Request, source: Hop, data: bytes
     ) -> None:
-        if len(self._servers) >= self.caps.transactions:
+        if self._is_full:
             self._overload(request, source)
             return
         if call.trace is not None:
             call.trace(False, source, data)
         source = source.showing(call.peer.shown)
         transaction = self._serve(key, request, source, call.trace)
-        call.on_request(transaction, request, source)
+        if is_misplaced(request, call.policy):
+            transaction.respond(400)
+        else:
+            call.on_request(transaction, request, source)
 
     def _serve(
         self, key: TransactionKey, request: Request, source: Hop, trace: Trace | None
@@ -447,7 +467,7 @@ class Agent:
             self._reply(request, source, 482)
         elif isinstance(replaced := to_replace(request, policy, self._calls.get), Refusal):
             self._reply(request, source, *replaced)
-        elif len(self._calls) >= self.caps.calls or len(self._servers) >= self.caps.transactions:
+        elif len(self._calls) >= self.caps.calls or self._is_full:
             self._overload(request, source)
         else:
             self._take_invite(key, request, source, data, admission, policy, replaced)

@@ -92,8 +92,8 @@ class Authorization:
         self._known = {} if nonces is None else nonces.all()
         self._is_fresh = not self._known
         """Whether every answer so far was to a challenge of this call's own."""
-        self._tries: dict[Space, int] = {}
-        """Of the request under way."""
+        self._tries: dict[str, dict[Space, int]] = {}
+        """Of the request of each method that is under way."""
 
     def takes(self, response: Response, source: Hop) -> bool:
         """Whether the request is worth repeating with the `fields` that follow from this response.
@@ -107,25 +107,34 @@ class Authorization:
             return False
         challenges = digest.strongest_of_each_realm(response.headers.get_all(names[0]))
         taken = {(names[1], one.realm): one for one in challenges[:_MAX_REALMS]}
-        if not taken or sum(self._tries.values()) >= MAX_TRIES:
+        if not taken:
             return False
-        if any(not self._may_try(space, challenge) for space, challenge in taken.items()):
+        tries = self._tries.setdefault(response.cseq.method, {})
+        if sum(tries.values()) >= MAX_TRIES:
+            return False
+        if any(not _may_try(tries.get(space, 0), one) for space, one in taken.items()):
             return False
         for space, challenge in taken.items():
-            self._tries[space] = self._tries.get(space, 0) + 1
-            known = self._known[space] = Known(challenge)
+            tries[space] = tries.get(space, 0) + 1
+            known = self._learn(space, challenge)
             if credentials.nonces is not None:
                 credentials.nonces.learn(space, known)
         self._is_fresh = True
         return True
 
-    def _may_try(self, space: Space, challenge: digest.Challenge) -> bool:
-        tries = self._tries.get(space, 0)
-        return not tries or (challenge.stale and tries < _MAX_TRIES_A_REALM)
+    def _learn(self, space: Space, challenge: digest.Challenge) -> Known:
+        """The oldest make room: a registration lives for months, and each realm that it was ever
+        challenged with would be one more line of every refresh."""
+        known = Known(challenge)
+        self._known.pop(space, None)
+        while len(self._known) >= _MAX_REALMS:
+            del self._known[next(iter(self._known))]
+        self._known[space] = known
+        return known
 
-    def succeeded(self) -> None:
-        """The request was accepted: the next one may be challenged anew."""
-        self._tries.clear()
+    def settled(self, method: str) -> None:
+        """The request has its answer: the next one of the method may be challenged anew."""
+        self._tries.pop(method, None)
 
     def refused(self) -> None:
         """The request was refused without a challenge. If that was for an old nonce, which it
@@ -148,3 +157,7 @@ class Authorization:
             )  # fmt: skip
             lines += f"{name}: {value}\r\n"
         return lines
+
+
+def _may_try(tries: int, challenge: digest.Challenge) -> bool:
+    return not tries or (challenge.stale and tries < _MAX_TRIES_A_REALM)

@@ -19,6 +19,9 @@ class Caps:
     """How much state the network can make us hold."""
 
     transactions: int = 20_000
+    transaction_bytes: int = 64 << 20
+    """What requests to us may make us keep for their answers, all together: an answer repeats the
+    Vias of its request, and lingers for 64*T1. An ordinary one has a kilobyte."""
     calls: int = 5_000
 
 
@@ -32,6 +35,8 @@ class Counters:
     dialogs: int
     early_dialogs: int
     timers: int
+    transaction_bytes: int = 0
+    """Of server transactions: what their answers are made of, or the answers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from outdial.errors import RemoteProtocolError
 from outdial.sip.core.hop import Hop, is_literal
 from outdial.sip.core.message import Request, Response
-from outdial.sip.core.outline import Outline
+from outdial.sip.core.outline import Outline, contact, is_sips
 from outdial.sip.core.uri import Uri
 
 
@@ -13,8 +13,9 @@ class Dialog:
     """The state of one dialog. Each early dialog of a forked call has its own."""
 
     __slots__ = (
-        "_source", "call_id", "contact_user", "hop", "local", "local_cseq", "local_tag",
-        "peer_allows", "remote", "remote_cseq", "remote_tag", "routes", "symmetric", "target",
+        "_source", "call_id", "contact_user", "hop", "is_sips", "local", "local_cseq",
+        "local_tag", "peer_allows", "remote", "remote_cseq", "remote_tag", "routes", "symmetric",
+        "target",
     )  # fmt: skip
 
     def __init__(
@@ -31,6 +32,7 @@ class Dialog:
         target: str,
         source: Hop,
         symmetric: bool,
+        is_sips: bool = False,
     ) -> None:
         self.call_id = call_id
         self.local = local
@@ -49,6 +51,8 @@ class Dialog:
         """Requests go to where the peer's messages come from, whatever its Contact says (NAT)."""
         self.contact_user = ""
         """The user part of our Contact, where we are registered with one."""
+        self.is_sips = is_sips
+        """It was asked for with a SIPS URI: the Contact that we gave is one, and stays one."""
         self.peer_allows: frozenset[str] = frozenset()
         """Methods in the peer's Allow; empty when it never said."""
         self._source = source
@@ -71,6 +75,7 @@ class Dialog:
             target=contact_uri(response) or outline.uri,
             source=source.showing(outline.hop.shown),
             symmetric=symmetric,
+            is_sips=is_secured(outline.uri, outline.routes),
         )
         dialog.learn(response)
         return dialog
@@ -84,6 +89,7 @@ class Dialog:
         if not target:
             raise RemoteProtocolError("INVITE without a usable Contact")
         headers = request.headers
+        routes = _route_set(request)
         dialog = cls(
             call_id=request.call_id,
             local=f"{headers.get('To')};tag={local_tag}",
@@ -92,10 +98,11 @@ class Dialog:
             remote_tag=request.from_.tag or "",
             local_cseq=0,
             remote_cseq=request.cseq.number,
-            routes=_route_set(request),
+            routes=routes,
             target=target,
             source=source,
             symmetric=symmetric,
+            is_sips=request.uri.scheme == "sips" or is_sips(routes[0] if routes else target),
         )
         dialog.learn(request)
         return dialog
@@ -124,6 +131,12 @@ class Dialog:
             cseq = self.local_cseq
         uri, routes = self._uri_and_routes()
         return Outline(uri, self.hop, branch, routes, self.local, self.remote, self.call_id, cseq)
+
+    def contact(self, hop: Hop) -> str:
+        """Our Contact value inside the dialog, for what goes that way. A target that became a SIPS
+        URI since asks for one, too (section 8.1.1.8)."""
+        sips = self.is_sips or is_secured(self.target, self.routes)
+        return contact(hop, self.contact_user, sips=sips)
 
     def in_order(self, request: Request) -> bool:
         """Whether the peer's CSeq is higher than the last one; notes it (section 12.2.2)."""
@@ -175,6 +188,11 @@ class Dialog:
         if source.security is None or (host, port) == (source.host, source.port):
             return source
         return source._replace(host=host, port=port)
+
+
+def is_secured(uri: str, routes: tuple[str, ...]) -> bool:
+    """Whether a request to that URI by these routes must have a SIPS Contact: section 8.1.1.8."""
+    return is_sips(uri) or (bool(routes) and is_sips(routes[0]))
 
 
 def contact_uri(message: Request | Response) -> str:

@@ -17,7 +17,7 @@ class Cancelled(Protocol):
 
 
 class Farewell:
-    """Who sends a request whose answer changes nothing: CANCEL, PRACK."""
+    """Who sends a request whose answer changes nothing: CANCEL."""
 
     __slots__ = ()
 

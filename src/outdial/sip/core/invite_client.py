@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from outdial.legs import Answered, Rejected, Ringing, SignallingEvent
 from outdial.sip.core.authorization import Authorization, Credentials
-from outdial.sip.core.dialog import Dialog
+from outdial.sip.core.dialog import Dialog, is_secured
 from outdial.sip.core.dialog_data import DialogData
+from outdial.sip.core.dialog_request import DialogRequest, goodbye
 from outdial.sip.core.farewell import Farewell, TooLate
-from outdial.sip.core.goodbye import Goodbye
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.invitation import Invitation as Invitation
 from outdial.sip.core.message import Request, Response
@@ -185,7 +185,8 @@ class OutgoingCall:
 
     def _fields(self, outline: Outline) -> str:
         agent, invitation = self._agent, self._invitation
-        where = contact(outline.hop, invitation.contact_user)
+        sips = is_secured(outline.uri, outline.routes)
+        where = contact(outline.hop, invitation.contact_user, sips=sips)
         fields = (
             f"Contact: {where}\r\nAllow: {self.policy.allow}\r\n"
             f"Supported: {self.policy.supported}\r\nUser-Agent: {agent.name}\r\n"
@@ -282,11 +283,9 @@ class OutgoingCall:
         early.last_rseq = rseq
         if sdp is not None:
             early.sdp = sdp
-        agent = self._agent
-        outline = early.dialog.outline(agent.branch())
-        fields = f"RAck: {rseq} {self._cseq} INVITE\r\nUser-Agent: {agent.name}\r\n"
-        fields += self.authorization.fields("PRACK", outline.uri, outline.hop)
-        agent.request(outline, "PRACK", outline.encode("PRACK", fields), Farewell(), self.trace)
+        fields = f"RAck: {rseq} {self._cseq} INVITE\r\n"
+        agent, dialog = self._agent, early.dialog
+        DialogRequest(agent, dialog, self.authorization, self.trace, "PRACK", fields).send()
         return True
 
     # ------------------------------------------------------------ 2xx
@@ -312,7 +311,7 @@ class OutgoingCall:
                 symmetric=self._invitation.symmetric,
             )
             dialog.contact_user = self._invitation.contact_user
-        self.authorization.succeeded()
+        self.authorization.settled("INVITE")
         cseq = transaction.outline.cseq
         if self._phase is not _Phase.INVITING:
             if self._is_orphan:
@@ -361,7 +360,7 @@ class OutgoingCall:
     def _release_unwanted(self, dialog: Dialog) -> None:
         """A 2xx that lost the race with CANCEL, or of a second branch: acknowledged, then BYE."""
         reason = reason_fields(self._cancel_reason)
-        Goodbye(self._agent, dialog, self.authorization, self.trace, reason).send()
+        goodbye(self._agent, dialog, self.authorization, self.trace, reason).send()
         if self._phase is _Phase.CANCELLING:
             self._reject(Rejected(487, "Request Terminated", local=True))
 
@@ -451,7 +450,7 @@ class OutgoingCall:
         dialog, self._fallback = self._fallback, None
         if dialog is not None and self._phase is _Phase.CANCELLING:
             reason = reason_fields(self._cancel_reason)
-            Goodbye(self._agent, dialog, self.authorization, self.trace, reason).send()
+            goodbye(self._agent, dialog, self.authorization, self.trace, reason).send()
 
     # ------------------------------------------------------------ requests of the peer
 
@@ -479,9 +478,7 @@ class OutgoingCall:
         elif request.method == "OPTIONS":
             transaction.respond(200, "", self._agent.capabilities)
         elif request.method == "UPDATE" and sdp_of(request) is None:
-            transaction.respond(
-                200, "", f"Contact: {contact(transaction.hop, self._invitation.contact_user)}\r\n"
-            )
+            transaction.respond(200, "", f"Contact: {early.dialog.contact(transaction.hop)}\r\n")
         elif request.method == "UPDATE":
             transaction.respond(491)
         elif request.method == "INFO":

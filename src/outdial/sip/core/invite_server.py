@@ -12,7 +12,7 @@ from outdial.sip.core.dialog_data import DialogData
 from outdial.sip.core.fields import RAck
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.message import Request, reason_phrase
-from outdial.sip.core.outline import contact, field
+from outdial.sip.core.outline import field
 from outdial.sip.core.peer import SOMEBODY, Peer
 from outdial.sip.core.session import Session
 from outdial.sip.core.session_timer import answer_to
@@ -176,7 +176,7 @@ class IncomingCall:
 
     def _fields(self, sdp: bytes | None) -> str:
         lines = (
-            f"Contact: {contact(self.source)}\r\nAllow: {self.policy.allow}\r\n"
+            f"Contact: {self._dialog.contact(self.source)}\r\nAllow: {self.policy.allow}\r\n"
             f"Supported: {self.policy.supported}\r\n"
             f"Server: {self._agent.name}\r\n"
         )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from outdial.sip.core.authorization import Authorization, Credentials
 from outdial.sip.core.dialog import Dialog
 from outdial.sip.core.dialog_data import DialogData
-from outdial.sip.core.goodbye import Goodbye
+from outdial.sip.core.dialog_request import goodbye
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.invite_client import OutgoingCall
 from outdial.sip.core.message import Response
@@ -120,7 +120,7 @@ class Orphans:
         reason: str = REASON,
     ) -> None:
         fields = reason_fields(reason, TEMPORARY_FAILURE)
-        Goodbye(self._agent, dialog, authorization, trace, fields).send()
+        goodbye(self._agent, dialog, authorization, trace, fields).send()
 
     # ------------------------------------------------------------ for 64*T1
 

@@ -66,11 +66,28 @@ def field(name: str, value: str) -> str:
     return f"{name}: {value}\r\n"
 
 
-def contact(hop: Hop, user: str = "") -> str:
-    """Our Contact value on the socket that the hop uses, with that user part."""
+def contact(hop: Hop, user: str = "", *, sips: bool = False) -> str:
+    """Our Contact value on the socket that the hop uses, with that user part; as a SIPS URI where
+    the peer must not reach us otherwise (RFC 3261 sections 8.1.1.8 and 12.1.1).
+
+    SIPS is TLS without saying so. Where it came over something else, by a proxy that is secure on
+    its other side, the port of that socket speaks no TLS: the default one is left to be tried.
+    """
     at = f"{user_part(user)}@" if user else ""
+    if sips:
+        return f"<sips:{at}{hop.sent_by if hop.is_secure else _host(hop.sent_by)}>"
     transport = "" if hop.transport == "udp" else f";transport={hop.transport}"
     return f"<sip:{at}{hop.sent_by}{transport}>"
+
+
+def is_sips(uri: str) -> bool:
+    """Whether the URI, or the one inside a Route value, asks for TLS on all of the way."""
+    return uri[uri.find("<") + 1 :][:5].lower() == "sips:"
+
+
+def _host(address: str) -> str:
+    """The host of ``host:port``, with its brackets."""
+    return address if address.endswith("]") else address.rpartition(":")[0] or address
 
 
 _USER_SAFE = frozenset(

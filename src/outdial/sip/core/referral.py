@@ -14,7 +14,6 @@ from outdial.legs import Referred
 from outdial.sip.core.address import Address
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.message import Request, Response, reason_phrase
-from outdial.sip.core.outline import contact
 from outdial.sip.core.transaction import ClientTransaction, ServerTransaction
 
 if TYPE_CHECKING:
@@ -44,7 +43,8 @@ class Referral:
     """One REFER, from its arrival until its last NOTIFY."""
 
     __slots__ = (
-        "_agent", "_event", "_is_accepted", "_session", "_transaction", "_wants_no_news",
+        "_agent", "_event", "_is_accepted", "_news", "_notify", "_session", "_transaction",
+        "_wants_no_news",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +63,10 @@ class Referral:
         self._session = session
         self._transaction = transaction
         self._is_accepted = False
+        self._notify: ClientTransaction | None = None
+        """The last NOTIFY."""
+        self._news = ("", b"")
+        """What it says: the state of the subscription, and the status line."""
         self._wants_no_news = (request.headers.get("Refer-Sub") or "").strip().lower() == "false"
 
     def accept(self) -> None:
@@ -85,14 +89,18 @@ class Referral:
 
     def tell(self, status: int, reason: str = "") -> None:
         """NOTIFY with the status of our INVITE; a final one is the last."""
-        agent, session = self._agent, self._session
+        session = self._session
         if status >= 200 and session.referral is self:
             session.referral = None
         if self._wants_no_news or not self._is_accepted or not session.is_open:
             return
         state = f"active;expires={_EXPIRES_S}" if status < 200 else "terminated;reason=noresource"
         printable = "".join([c if c.isprintable() else " " for c in reason])
-        body = f"SIP/2.0 {status} {printable or reason_phrase(status)}\r\n".encode()
+        self._news = state, f"SIP/2.0 {status} {printable or reason_phrase(status)}\r\n".encode()
+        self._send_notify()
+
+    def _send_notify(self) -> None:
+        (state, body), agent, session = self._news, self._agent, self._session
         outline = session.dialog.outline(agent.branch())
         fields = (
             f"Contact: {self._contact(outline.hop)}\r\nEvent: {self._event}\r\n"
@@ -100,15 +108,23 @@ class Referral:
             f"User-Agent: {agent.name}\r\n"
         )
         fields += session.authorization.fields("NOTIFY", outline.uri, outline.hop, body)
-        agent.request(
+        self._notify = agent.request(
             outline, "NOTIFY", outline.encode("NOTIFY", fields, body), self, session.trace
         )
 
     def _contact(self, hop: Hop) -> str:
-        return contact(hop, self._session.dialog.contact_user)
+        return self._session.dialog.contact(hop)
 
     def on_response(self, transaction: ClientTransaction, response: Response, source: Hop) -> None:
-        """What the peer thinks of the news changes nothing."""
+        """What the peer thinks of the news changes nothing, but it may want to know from whom they
+        are. Older ones than the last it need not be told any more."""
+        if response.status < 200 or transaction is not self._notify:
+            return
+        session = self._session
+        if not session.authorization.takes(response, source):
+            session.authorization.settled("NOTIFY")
+        elif session.is_open:
+            self._send_notify()
 
     def on_no_response(self, transaction: ClientTransaction, *, unreachable: bool) -> None:
         """Nor does its silence: whether it is there the call itself finds out."""

@@ -157,7 +157,7 @@ class Registration:
         self._authorization.credentials = credentials
         self._routes = routes
         self._longer = 0
-        self._authorization.succeeded()
+        self._authorization.settled("REGISTER")
         self._hops = list(hops[1:])
         self._send(hops[0])
 
@@ -201,7 +201,7 @@ class Registration:
         else:
             self._hops = []
             self._longer = 0
-            self._authorization.succeeded()
+            self._authorization.settled("REGISTER")
             self._send(self._hop)
 
     def on_timer(self, what: int) -> None:
@@ -317,7 +317,7 @@ class Registration:
         if granted <= 0:
             self._fail(response, "the registrar took the REGISTER and keeps no binding of it")
             return
-        self._authorization.succeeded()
+        self._authorization.settled("REGISTER")
         self._failures = 0
         self._is_registered = True
         agent.timers.stop(self._expiry)

@@ -10,7 +10,6 @@ from outdial.legs import Reanswered, Reoffer
 from outdial.sip.core.acceptance import Acceptance
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.message import Request, Response
-from outdial.sip.core.outline import contact
 from outdial.sip.core.reason import RECOVERY_ON_TIMER_EXPIRY
 from outdial.sip.core.session_description import sdp_of
 from outdial.sip.core.session_timer import (
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from outdial.sip.core.session import Session
 
 
+_MAX_UNACKNOWLEDGED = 8
+"""Offers of the peer that were answered and whose ACK is not here; each is repeated for 64*T1."""
 _MAX_LONGER = 2
 """How often a longer session interval is offered after 422: one carrier and one behind it."""
 
@@ -107,7 +108,7 @@ class Renegotiation:
         """A re-INVITE or UPDATE whose CSeq is in order."""
         offer = sdp_of(request)
         bare_update = request.method == "UPDATE" and offer is None
-        if self._theirs is not None:
+        if self._theirs is not None or len(self._acceptances) >= _MAX_UNACKNOWLEDGED:
             seconds = int(10 * self._agent.fraction())
             transaction.respond(500, "", f"Retry-After: {seconds}\r\n")
         elif not bare_update and (self._ours is not None or self._offerless):
@@ -196,7 +197,7 @@ class Renegotiation:
 
     def _success_fields(self, hop: Hop) -> str:
         fields, self._timer_fields = self._timer_fields, ""
-        where, policy = contact(hop, self._session.dialog.contact_user), self._session.policy
+        where, policy = self._session.dialog.contact(hop), self._session.policy
         return (
             f"Contact: {where}\r\nAllow: {policy.allow}\r\nSupported: {policy.supported}\r\n"
             f"Server: {self._agent.name}\r\n{fields}"
@@ -231,7 +232,7 @@ class Renegotiation:
         self._offered = sdp
         agent, session = self._agent, self._session
         outline = session.dialog.outline(agent.branch())
-        where, policy = contact(outline.hop, session.dialog.contact_user), session.policy
+        where, policy = session.dialog.contact(outline.hop), session.policy
         fields = (
             f"Contact: {where}\r\nAllow: {policy.allow}\r\nSupported: {policy.supported}\r\n"
             f"User-Agent: {agent.name}\r\n"
@@ -273,7 +274,7 @@ class Renegotiation:
             self._acknowledge(transaction, first=current)
         if not current:
             return
-        session.authorization.succeeded()
+        session.authorization.settled(transaction.method)
         session.dialog.refresh_target(response, source)
         self._agent.timers.stop(self._give_up)
         if not session.is_open:
@@ -305,8 +306,10 @@ class Renegotiation:
         elif session.authorization.takes(response, source) or self._raise_min_se(response):
             self._send(transaction.method, self._offered)
         elif transaction.method == "UPDATE":
+            session.authorization.settled("UPDATE")
             self._send_invite(self._local_sdp)
         else:
+            session.authorization.settled("INVITE")
             if self._wanted is self._offered:
                 self._wanted = None
             self._go_on()

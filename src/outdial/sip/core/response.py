@@ -22,6 +22,11 @@ class ResponseHead:
         routes = headers.lines("Record-Route")
         self._record_routes = "".join([f"Record-Route: {route}\r\n" for route in routes])
 
+    @property
+    def size_bytes(self) -> int:
+        """What it holds of the request."""
+        return len(self._before_to) + len(self._after_to) + len(self._record_routes)
+
     def encode(
         self, status: int, reason: str = "", fields: str = "", body: bytes = b"", tag: str = ""
     ) -> bytes:

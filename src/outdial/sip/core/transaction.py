@@ -235,6 +235,8 @@ class Layer(Protocol):
     now: float
     timers: TimerHeap
     timings: Timings
+    held_bytes: int
+    """What all server transactions hold of messages."""
 
     def send(self, data: bytes, hop: Hop, trace: Trace | None) -> None:
         """Puts the message on the way."""
@@ -441,7 +443,7 @@ class ClientTransaction(Transaction):
 class ServerTransaction(Transaction):
     """A request of the peer until it can no longer be repeated."""
 
-    __slots__ = ("cseq", "head", "merge_key", "method", "user")
+    __slots__ = ("_head", "cseq", "held_bytes", "merge_key", "method", "user")
 
     def __init__(
         self,
@@ -458,7 +460,10 @@ class ServerTransaction(Transaction):
         self.cseq = request.cseq.number
         self.merge_key: MergeKey | None = None
         """Under which the agent knows the INVITE, if it began a call."""
-        self.head = head
+        self._head: ResponseHead | None = head
+        """Until the final response: from then on that is repeated, and nothing else is sent."""
+        self.held_bytes = head.size_bytes
+        layer.held_bytes += self.held_bytes
         self.user: ServerUser | None = None
         """Who hears of the ACK, once somebody answers for the request."""
         if self.method == "INVITE":
@@ -471,8 +476,20 @@ class ServerTransaction(Transaction):
 
     def ack(self, request: Request) -> None:
         """An ACK with the branch of the INVITE."""
-        if self.fire(Event.ACK) and self.user is not None:
+        wanted = self.fire(Event.ACK)
+        if self.state is State.CONFIRMED:
+            self.let_go()
+        if wanted and self.user is not None:
             self.user.on_ack(request)
+
+    def let_go(self) -> None:
+        """The response has arrived, and is not sent again."""
+        self.data = b""
+        self._hold(0)
+
+    def _hold(self, size_bytes: int) -> None:
+        self.layer.held_bytes += size_bytes - self.held_bytes
+        self.held_bytes = size_bytes
 
     def respond(
         self, status: int, reason: str = "", fields: str = "", body: bytes = b"", tag: str = ""
@@ -481,14 +498,19 @@ class ServerTransaction(Transaction):
 
         Raises LocalProtocolError when a final response was sent before.
         """
-        self.data = self.head.encode(status, reason, fields, body, tag)
+        head = self._head
+        if head is not None:
+            self.data = head.encode(status, reason, fields, body, tag)
+            if status >= 200:
+                self._head = None
+                self._hold(len(self.data))
         self.fire(
             Event.PROVISIONAL if status < 200 else Event.SUCCESS if status < 300 else Event.FAILURE
         )
 
     def _special(self, action: Action) -> None:
-        if action is Action.SEND_100:
-            self.data = self.head.encode(100, "Trying")
+        if action is Action.SEND_100 and self._head is not None:
+            self.data = self._head.encode(100, "Trying")
             self.layer.send(self.data, self.hop, self.trace)
 
 

@@ -265,3 +265,105 @@ def test_extra_fields_are_checked() -> None:
     for name, value in [("X-A", "b\r\nc"), ("X A", "b"), ("", "b"), ("X:", "b"), ("X", "\x00")]:
         with pytest.raises(LocalProtocolError):
             field(name, value)
+
+
+# ------------------------------------------------------------ SIPS
+
+PLAIN_TARGET = "Contact: <sip:a@10.0.0.2>"
+SIPS_TARGET = "Contact: <sips:a@10.0.0.2>"
+OURS = "<sips:10.0.0.1:5061>"
+
+
+def secure_invite(uri: str, *fields: str) -> Request:
+    text = (
+        f"INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/TLS 10.0.0.2:5070;branch=z9hG4bK1\r\n"
+        "Max-Forwards: 70\r\nFrom: <sip:a@x>;tag=a\r\nTo: <sip:b@x>\r\nCall-ID: c\r\n"
+        "CSeq: 5 INVITE\r\n" + "".join(f"{line}\r\n" for line in fields) + "\r\n"
+    )
+    message = parse_message(text.encode())
+    assert isinstance(message, Request)
+    return message
+
+
+@pytest.mark.parametrize(
+    ("uri", "fields", "is_sips"),
+    [
+        ("sips:b@10.0.0.1", [PLAIN_TARGET], True),
+        ("SIPS:b@10.0.0.1", [PLAIN_TARGET], True),
+        ("sip:b@10.0.0.1;transport=tls", [PLAIN_TARGET], False),
+        ("sip:b@10.0.0.1", [SIPS_TARGET], True),
+        ("sip:b@10.0.0.1", [PLAIN_TARGET, "Record-Route: <sips:10.0.0.9;lr>"], True),
+        (
+            "sip:b@10.0.0.1",
+            [PLAIN_TARGET, 'Record-Route: "p" <sips:10.0.0.9;lr>, <sip:q;lr>'],
+            True,
+        ),
+        ("sip:b@10.0.0.1", [PLAIN_TARGET, "Record-Route: <sip:q;lr>, <sips:10.0.0.9;lr>"], False),
+        ("sip:b@10.0.0.1", [PLAIN_TARGET, "Record-Route: <sip:sips:9@10.0.0.9;lr>"], False),
+    ],
+)
+def test_who_asks_for_sips_gets_a_sips_contact(uri: str, fields: list[str], is_sips: bool) -> None:
+    """RFC 3261 section 12.1.1: by the Request-URI, the top Record-Route, or without one Contact."""
+    dialog = Dialog.as_server(secure_invite(uri, *fields), "mine", SECURE)
+    assert dialog.is_sips is is_sips
+    expected = OURS if is_sips else "<sip:10.0.0.1:5061;transport=tls>"
+    assert dialog.contact(SECURE) == expected
+
+
+def test_a_sips_contact_behind_a_sips_route_does_not_count() -> None:
+    """Section 12.1.1 again: with a Record-Route the Contact says nothing of the way to us; our own
+    requests have it in their Request-URI all the same, and must (section 8.1.1.8)."""
+    fields = [SIPS_TARGET, "Record-Route: <sip:10.0.0.9;lr>"]
+    dialog = Dialog.as_server(secure_invite("sip:b@10.0.0.1", *fields), "mine", SECURE)
+    assert not dialog.is_sips
+    assert dialog.contact(SECURE) == OURS
+
+
+@pytest.mark.parametrize(
+    ("uri", "routes", "is_sips"),
+    [
+        ("sips:b@x", (), True),
+        ("sip:b@x;transport=tls", (), False),
+        ("sip:b@x", ("<sips:10.0.0.9;lr>",), True),
+        ("sip:b@x", ("<sip:10.0.0.9;lr>", "<sips:10.0.0.8;lr>"), False),
+    ],
+)
+def test_a_call_to_a_sips_uri_has_a_sips_contact(
+    uri: str, routes: tuple[str, ...], is_sips: bool
+) -> None:
+    outline = Outline(uri, SECURE, "z9hG4bK1", routes, "<sip:a@x>;tag=a", "<sip:b@x>", "c", 1)
+    found = response("Contact: <sip:b@10.0.0.2>")
+    dialog = Dialog.as_client(outline, "a", found, SECURE, symmetric=False)
+    assert dialog.is_sips is is_sips
+    assert dialog.contact(SECURE).startswith("<sips:" if is_sips else "<sip:")
+
+
+def test_a_target_that_becomes_sips_is_met_with_sips() -> None:
+    found = response("Contact: <sip:b@10.0.0.2>")
+    dialog = Dialog.as_client(OUTLINE, "a", found, SECURE, symmetric=False)
+    assert dialog.contact(SECURE).startswith("<sip:")
+    dialog.refresh_target(response("Contact: <sips:b@10.0.0.2>"), SECURE)
+    assert dialog.contact(SECURE) == OURS
+
+
+def test_what_was_sips_stays_so() -> None:
+    """Section 12.2.1.1: with the secure flag the Contact of a target refresh is SIPS."""
+    dialog = Dialog.as_server(secure_invite("sips:b@10.0.0.1", SIPS_TARGET), "mine", SECURE)
+    dialog.refresh_target(secure_invite("sips:b@10.0.0.1", PLAIN_TARGET), SECURE)
+    assert dialog.contact(SECURE) == OURS
+
+
+@pytest.mark.parametrize(
+    ("hop", "says"),
+    [
+        (SECURE, "<sips:desk@10.0.0.1:5061>"),
+        (SECURE.showing("198.51.100.7"), "<sips:desk@198.51.100.7:5061>"),
+        (SECURE._replace(local="[2001:db8::1]:5061"), "<sips:desk@[2001:db8::1]:5061>"),
+        (SOURCE, "<sips:desk@10.0.0.1>"),
+        (SOURCE._replace(local="[2001:db8::1]:5060"), "<sips:desk@[2001:db8::1]>"),
+        (SOURCE._replace(transport="tcp"), "<sips:desk@10.0.0.1>"),
+    ],
+)
+def test_a_sips_contact_names_no_port_that_speaks_no_tls(hop: Hop, says: str) -> None:
+    """Nor a transport: SIPS is TLS (RFC 3261 section 26.2.2, RFC 5630 section 3.1.4)."""
+    assert contact(hop, "desk", sips=True) == says

@@ -36,6 +36,7 @@ class Recorder:
         self.now = 0.0
         self.timers = TimerHeap()
         self.timings = Timings()
+        self.held_bytes = 0
         self.sent: list[tuple[float, bytes]] = []
         self.told: list[str] = []
         self.forgotten: list[Transaction] = []
@@ -45,6 +46,9 @@ class Recorder:
 
     def forget(self, transaction: Transaction) -> None:
         self.forgotten.append(transaction)
+        if isinstance(transaction, ServerTransaction):
+            self.held_bytes -= transaction.held_bytes
+            transaction.held_bytes = 0
 
     def on_response(self, transaction: ClientTransaction, response: Response, source: Hop) -> None:
         self.told.append(str(response.status))
@@ -482,3 +486,65 @@ def test_actions_are_all_used() -> None:
         for action in actions
     }
     assert used == set(Action)
+
+
+# ------------------------------------------------------------ what a server holds
+
+
+@pytest.mark.parametrize("method", ["INVITE", "INFO"])
+def test_behind_its_final_response_only_that_is_held(method: str) -> None:
+    """What further ones would be made of goes: thousands of answers linger under attack."""
+    layer = Recorder()
+    transaction = server(layer, method)
+    transaction.respond(180)
+    assert 0 < layer.held_bytes < 500
+    assert transaction._head
+    transaction.respond(486)
+    assert not transaction._head
+    assert layer.held_bytes == transaction.held_bytes == len(transaction.data) > 0
+    transaction.repeated()
+    assert layer.sent[-1][1].startswith(b"SIP/2.0 486")
+    layer.run(33)
+    assert layer.forgotten == [transaction]
+    assert layer.held_bytes == 0
+
+
+def test_an_acknowledged_failure_is_not_sent_again_and_not_held() -> None:
+    layer = Recorder()
+    transaction = server(layer, "INVITE")
+    transaction.respond(486)
+    transaction.ack(request("ACK"))
+    assert (transaction.state, transaction.data, layer.held_bytes) == (S.CONFIRMED, b"", 0)
+    count = len(layer.sent)
+    transaction.repeated()
+    layer.run(33)
+    assert len(layer.sent) == count
+    assert layer.held_bytes == 0
+
+
+@pytest.mark.parametrize("method", ["INVITE", "INFO"])
+def test_on_a_reliable_transport_nothing_lingers(method: str) -> None:
+    layer = Recorder()
+    transaction = server(layer, method, "tcp")
+    transaction.respond(486)
+    if method == "INVITE":
+        assert layer.held_bytes == len(transaction.data)
+        transaction.ack(request("ACK"))
+    assert layer.forgotten == [transaction]
+    assert layer.held_bytes == 0
+
+
+def test_a_2xx_that_is_sent_again_is_the_same() -> None:
+    layer = Recorder()
+    transaction = server(layer, "INVITE")
+    transaction.respond(200, body=b"answer")
+    transaction.respond(200, body=b"another")
+    first, second = (data for _, data in layer.sent)
+    assert first == second
+    assert layer.held_bytes == len(first)
+    transaction.let_go()
+    transaction.let_go()
+    assert layer.held_bytes == 0
+    layer.run(33)
+    transaction.let_go()
+    assert layer.held_bytes == 0
