@@ -19,6 +19,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections import Counter
 from typing import Final
 
@@ -38,6 +39,8 @@ _OUTGOING = 4
 _ALL = 3
 """ETH_P_ALL: nothing less sees what leaves."""
 _BURST = 3
+_OVER_S = 4.0
+"""No pause within a call lasts so long, and SIPp keeps a port longer behind a call."""
 
 
 def main() -> None:
@@ -56,10 +59,11 @@ def main() -> None:
 
 
 class Stream:
-    """The RTP of one SSRC that arrived."""
+    """The RTP of one SSRC that arrived, until there was none for a while."""
 
     def __init__(self) -> None:
         self.packets = self.looked = self.right = 0
+        self.latest_s = 0.0
 
 
 class Line:
@@ -72,7 +76,10 @@ class Line:
         self._burst = {near: 0, far: 0}
         self.carried = self.lost = 0
         self._streams: dict[tuple[int, int, int, int], Stream] = {}
-        """By descriptor that it went to, ports and SSRC."""
+        """By descriptor that it went to, ports and SSRC. All three come again: SIPp gives its
+        streams few numbers."""
+        self._ended: list[tuple[int, Stream]] = []
+        """Streams before those, by descriptor."""
         self._latest: dict[tuple[int, int], tuple[int, float]] = {}
         self._errors: Counter[int] = Counter()
         """Packets by tenths of a millisecond between their time and 20 ms after the one before."""
@@ -124,9 +131,14 @@ class Line:
             return
         ports, ssrc, _, payload = found
         key = (target, *ports, ssrc)
+        now = time.monotonic()
         stream = self._streams.get(key)
+        if stream is not None and now - stream.latest_s > _OVER_S:
+            self._ended.append((target, stream))
+            stream = None
         if stream is None:
             stream = self._streams[key] = Stream()
+        stream.latest_s = now
         stream.packets += 1
         if stream.packets % LOOKED_AT == 0:
             stream.looked += 1
@@ -155,7 +167,8 @@ class Line:
     def report(self) -> dict[str, object]:
         """What was seen."""
         streams: dict[str, list[list[int]]] = {"to the far end": [], "to the near end": []}
-        for (target, *_), one in self._streams.items():
+        last = [(key[0], one) for key, one in self._streams.items()]
+        for target, one in (*self._ended, *last):
             where = "to the far end" if target == self._far else "to the near end"
             streams[where].append([one.packets, one.looked, one.right])
         return {

@@ -181,9 +181,9 @@ class Soak:
         with self._lock:
             self._over[ended] += 1
         if call["outcome"] == "completed":
-            self._listen(sid)
+            self._listen(sid, call.get("media") or {})
 
-    def _listen(self, sid: str) -> None:
+    def _listen(self, sid: str, media: dict[str, Any]) -> None:
         rows: list[dict[str, Any]] = []
         deadline = time.monotonic() + 20
         while not rows and time.monotonic() < deadline:
@@ -198,7 +198,11 @@ class Soak:
         with self._lock:
             self._heard.append(heard)
             if min(heard) < self._least:
-                self._report.broken.append(f"{sid} heard {heard[0]:.0%}, played {heard[1]:.0%}")
+                came, lost = (media.get(f"packets_{what}") for what in ("received", "lost"))
+                self._report.broken.append(
+                    f"{sid} heard {heard[0]:.0%}, played {heard[1]:.0%} of {far.duration_s:.1f} s; "
+                    f"{came} packets came, {lost} were lost"
+                )
 
     @property
     def _least(self) -> float:

@@ -134,11 +134,17 @@ class PostgresqlServer:
             self._process = None
 
     def kill(self) -> None:
-        """Ends all its processes at once, as a power failure would."""
+        """Ends all its processes at once, as a power failure would, and waits until they are gone:
+        the next one does not start while one of them still has the memory they share."""
         if self._process is not None:
+            self._signal(signal.SIGSTOP)  # none begins while the others are being counted
+            pids = family(self._process.pid)
             self._signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+            deadline = time.monotonic() + _READY_WITHIN_S
+            while any(map(_runs, pids)) and time.monotonic() < deadline:
+                time.sleep(0.01)
 
     def pause(self) -> None:
         """It holds its breath: connections stay, nothing is answered."""
@@ -218,3 +224,12 @@ def _user() -> int | None:
 def _version(path: Path) -> tuple[int, ...]:
     text = path.parts[-3]
     return tuple(int(part) for part in text.split(".") if part.isdigit())
+
+
+def _runs(pid: int) -> bool:
+    """Whether the process is there, and more than the record of its end (proc(5))."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
