@@ -305,12 +305,17 @@ class Server:
         return self.observers.client(policy, Signing.open(self.settings.webhooks, self.clock))
 
     async def _start_media(self) -> MediaSystem:
-        encrypts = any(trunk.encryption != "off" for trunk in self.settings.trunks)
+        encrypts = any(self._may_encrypt(trunk) for trunk in self.settings.trunks)
         media, sealed = _media_settings(self.settings), self.files.keys.seals
         codecs = {codec for trunk in self.settings.trunks for codec in trunk.codecs}
         return await WorkerPool.start(
             media, self.clock, encrypts=encrypts, sealed=sealed, codecs=codecs
         )
+
+    def _may_encrypt(self, trunk: Trunk) -> bool:
+        """Whether SRTP has to be at hand for its calls, which DNS may move to TLS."""
+        speaks_tls = any(one.startswith("tls:") for one in self.settings.sip.listen)
+        return trunk.encryption_over(tls=speaks_tls and trunk.finds_transport) != "off"
 
     async def _start_signalling(self, take: Callable[[IncomingLeg], None]) -> Trunking:
         """`take` gets the calls towards us."""

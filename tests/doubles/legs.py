@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -133,6 +133,15 @@ class FakeSignalling:
         self.legs: list[FakeSignallingLeg] = []
         self.dialled = asyncio.Event()
         self.released: list[Mapping[str, Any]] = []
+        self.secure: set[str] = set()
+        """Trunks whose records lead to TLS."""
+        self.before_records: Callable[[], Awaitable[None]] | None = None
+        """What happens while they are looked up."""
+
+    async def goes_over_tls(self, trunk: str) -> bool:
+        if self.before_records is not None:
+            await self.before_records()
+        return trunk in self.secure
 
     def dial(
         self,

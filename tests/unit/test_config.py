@@ -321,3 +321,24 @@ def test_audio_is_encrypted_where_it_may_be_expected(
 ) -> None:
     settings = {"name": "a", "address": "h", "transport": transport, "srtp": srtp}
     assert config.Trunk.model_validate(settings).encryption == encryption
+
+
+@pytest.mark.parametrize(
+    ("more", "finds", "over_tls"),
+    [
+        ({}, True, "optional"),
+        ({"srtp": "off"}, True, "off"),
+        ({"transport": "udp"}, False, "optional"),
+        ({"address": "carrier.example:5061"}, False, "optional"),
+        ({"address": "192.0.2.1"}, False, "optional"),
+        ({"address": "[2001:db8::1]"}, False, "optional"),
+        ({"outbound_proxy": "192.0.2.9"}, False, "optional"),
+    ],
+)
+def test_a_trunk_whose_records_say_how_sip_goes_there(
+    more: dict[str, Any], finds: bool, over_tls: str
+) -> None:
+    trunk = config.Trunk.model_validate({"name": "a", "address": "carrier.example", **more})
+    assert trunk.finds_transport is finds
+    assert trunk.encryption == "off"
+    assert trunk.encryption_over(tls=True) == over_tls

@@ -120,9 +120,12 @@ class AnsweringLeg(CallLeg):
     def _secure(self, audio: Audio) -> None:
         """As the trunk's settings say. Raises NegotiationError."""
         trunk = self._trunk()
-        if trunk is None or trunk.encryption == "off":
+        if trunk is None:
             return
-        audio.secure(is_required=trunk.encryption == "mandatory")
+        encryption = trunk.encryption_over(tls=self._incoming.is_secure)
+        if encryption == "off":
+            return
+        audio.secure(is_required=encryption == "mandatory")
         if trunk.demands_secrecy and not self._incoming.is_secure:
             raise NegotiationError(
                 "the call came without TLS, which shows the keys: srtp is mandatory for the trunk"

@@ -252,6 +252,10 @@ class DialledLeg(CallLeg):
         """Rings on the trunk, or (None) at the URI, which may be at a trunk's host."""
         settings, at = self._services.settings, trunk or host
         codecs, srtp = codecs_of(settings, at), "off" if at is None else at.encryption
+        if at is not None and srtp == "off" and await self._goes_over_tls(trunk, at):
+            srtp = at.encryption_over(tls=True)
+            if self.is_over or self._decided is not None:
+                return Rejected(487, "Request Terminated", local=True)
         result = await self._invite(trunk, codecs, srtp)
         if srtp != "optional" or isinstance(result, Answered) or self._decided is not None:
             return result
@@ -260,6 +264,15 @@ class DialledLeg(CallLeg):
         # It may be one that takes encrypted audio alone, and in the strict form.
         self.note("trunk.insisted", trunk=self.call.trunk, status=result.status)
         return await self._invite(trunk, codecs, srtp, insists=True)
+
+    async def _goes_over_tls(self, trunk: Trunk | None, at: Trunk) -> bool:
+        """Whether the way turns out to be secret, though the settings do not say so: where audio is
+        encrypted when it is, the records of the trunk have to be known before the offer is made."""
+        if at.srtp != "auto":
+            return False
+        if trunk is None:
+            return is_over_tls(self._plan.uri)
+        return trunk.finds_transport and await self._services.signalling.goes_over_tls(trunk.name)
 
     async def _invite(
         self, trunk: Trunk | None, codecs: list[Codec], srtp: str, *, insists: bool = False

@@ -25,7 +25,7 @@ def host_and_port(text: str) -> tuple[str, int | None]:
     bracketed = _BRACKETED.fullmatch(text)
     if bracketed:
         host, port = bracketed.group(1), bracketed.group(2)
-        if ":" not in host or not _is_address(host):
+        if ":" not in host or not is_address(host):
             raise ValueError(f"{host!r} is not an IPv6 address")
     else:
         host, colon, rest = text.partition(":")
@@ -53,7 +53,7 @@ def sip_listen(text: str) -> str:
     host, port = host_and_port(address)
     if port is None:
         raise ValueError(f"{text!r} has no port; write transport:host:port")
-    if not _is_address(host):
+    if not is_address(host):
         raise ValueError(f"{host!r} is not an IP address; SIP listens on an address")
     return text
 
@@ -73,7 +73,7 @@ def name_server(text: str) -> str:
     """An IP address, with a port or without."""
     bare = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text
     host, port = host_and_port(bare)
-    if not _is_address(host):
+    if not is_address(host):
         raise ValueError(f"{host!r} is not an IP address; a name server is named by its address")
     if port == 0:
         raise ValueError(f"{text!r}: 0 is not the port of a name server; 53 is what most have")
@@ -82,7 +82,7 @@ def name_server(text: str) -> str:
 
 def address(text: str) -> str:
     """An IPv4 or IPv6 address that can stand in an SDP."""
-    if not _is_address(text):
+    if not is_address(text):
         raise ValueError(f"{text!r} is not an IP address")
     if ip_address(text).is_unspecified:
         raise ValueError(f"{text} cannot be sent to; give the address that trunks can reach")
@@ -269,7 +269,7 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
     try:
         ip_address(text)
     except ValueError:

@@ -6,13 +6,15 @@ from typing import Literal
 
 from pydantic import BaseModel, model_validator
 
+Encryption = Literal["off", "optional", "mandatory"]
+
 
 class TrunkEncryption(BaseModel):
     """SRTP with keys in the session descriptions."""
 
     srtp: Literal["auto", "off", "optional", "mandatory"] = "auto"
     """Whether its audio is encrypted (SRTP, with keys in the SDP): never, where the far end takes
-    it, or always. auto: optional over TLS, else off."""
+    it, or always. auto: optional over TLS, be it that the trunk's records say so, else off."""
     srtp_keys_in_clear: bool = False
     """Allows `srtp` to be mandatory where SIP itself is not encrypted and shows the keys: in a VPN.
     """
@@ -28,10 +30,14 @@ class TrunkEncryption(BaseModel):
         return self
 
     @property
-    def encryption(self) -> Literal["off", "optional", "mandatory"]:
-        """What `srtp` comes to."""
+    def encryption(self) -> Encryption:
+        """What `srtp` comes to by the settings alone."""
+        return self.encryption_over(tls=False)
+
+    def encryption_over(self, *, tls: bool) -> Encryption:
+        """What `srtp` comes to for a call whose SIP goes over TLS, or does not."""
         if self.srtp == "auto":
-            return "optional" if self._transport == "tls" else "off"
+            return "optional" if tls or self._transport == "tls" else "off"
         return self.srtp
 
     @property

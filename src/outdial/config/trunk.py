@@ -72,6 +72,14 @@ class Trunk(
     minutes_per_day: float = Field(0, ge=0)
     """As `limits.minutes_per_day`, for the legs on it; others go to the next trunk. 0: no limit."""
 
+    @property
+    def finds_transport(self) -> bool:
+        """Whether the records of its domain say over what SIP goes to it."""
+        if "transport" in self.model_fields_set:
+            return False
+        host, port = checks.host_and_port(self.outbound_proxy or self.address)
+        return port is None and not checks.is_address(host)
+
     @model_validator(mode="after")
     def _digest_is_whole(self) -> Trunk:
         if bool(self.inbound_username) != bool(self.inbound_password.get_secret_value()):

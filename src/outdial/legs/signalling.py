@@ -317,6 +317,10 @@ class SignallingPlane(Protocol):
         after this method has returned.
         """
 
+    async def goes_over_tls(self, trunk: str) -> bool:
+        """Whether calls on the trunk go over TLS, where its settings leave that to the records of
+        its domain: they are looked up, if they are not known. False while they cannot be."""
+
     def release(self, dialog_data: Mapping[str, Any], trace: TraceListener | None = None) -> None:
         """Ends a leg of an earlier process: BYE, or CANCEL if it was not answered then.
 

@@ -233,6 +233,19 @@ class SipPlane:
             self._spawn(self._resolve_trunk(leg, trunk, target, offer))
         return leg
 
+    async def goes_over_tls(self, trunk: str) -> bool:
+        """See `outdial.legs.SignallingPlane`. All servers of one answer are reached alike."""
+        line = self._trunks.get(trunk)
+        if line is None:
+            return False
+        hops = line.hops_known()
+        if hops is None:
+            try:
+                hops = await line.hops()
+            except ResolutionFailed:
+                return False
+        return bool(hops) and all(hop.is_secure for hop in hops)
+
     def release(self, dialog_data: Mapping[str, Any], trace: TraceListener | None = None) -> None:
         """Ends a leg of an earlier process; if its trunk's name must be looked up, after that."""
         trunk = self._trunks.get(str(dialog_data.get("trunk", "")))

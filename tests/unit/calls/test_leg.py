@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -409,3 +410,90 @@ async def test_an_address_of_a_secret_trunk_is_dialled_over_tls_only(uri: str) -
     call = await world.over()
     assert call.cause == ("user-busy" if uri.startswith("sips") else "incompatible-destination")
     assert bool(world.signalling.legs) is uri.startswith("sips")
+
+
+# ------------------------------------------------------------ where DNS says how SIP goes
+
+BY_RECORDS = Trunk(name="a", address="carrier.example")
+
+
+async def test_a_trunk_that_its_records_move_to_tls_is_offered_encryption() -> None:
+    """As one whose settings say `tls`: keys in RTP/AVP, and after 488 the strict form."""
+    world = LegWorld(BY_RECORDS)
+    world.signalling.secure = {"a"}
+    placing = asyncio.ensure_future(world.leg.place())
+    first = await world.signalling.next_leg()
+    assert b" RTP/AVP " in first.offer and b"a=crypto:" in first.offer
+    first.say(Rejected(488, "Not Acceptable Here"))
+    second = await world.signalling.next_leg(2)
+    assert b" RTP/SAVP " in second.offer and b"a=crypto:" in second.offer
+    second.say(Rejected(486, "Busy Here"))
+    assert not await placing
+    await world.over()
+
+
+@pytest.mark.parametrize(
+    ("more", "has_keys"),
+    [
+        ({}, False),
+        ({"srtp": "off"}, False),
+        ({"srtp": "optional"}, True),
+        ({"transport": "udp"}, False),
+        ({"address": "carrier.example:5060"}, False),
+        ({"address": "192.0.2.1"}, False),
+        ({"transport": "tls"}, True),
+    ],
+)
+async def test_elsewhere_the_records_are_not_waited_for(
+    more: dict[str, Any], has_keys: bool
+) -> None:
+    trunk = Trunk.model_validate({"name": "a", "address": "carrier.example", **more})
+    world = LegWorld(trunk)
+    asked: list[str] = []
+
+    async def note() -> None:
+        asked.append(trunk.name)
+
+    world.signalling.before_records = note
+    placing = asyncio.ensure_future(world.leg.place())
+    far = await world.signalling.next_leg()
+    assert (b"a=crypto:" in far.offer) is has_keys
+    assert asked == ([] if more else ["a"])
+    far.say(Rejected(486, "Busy Here"))
+    assert not await placing
+    await world.over()
+
+
+async def test_hanging_up_while_the_records_are_looked_up() -> None:
+    world = LegWorld(BY_RECORDS)
+    looking, found = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> None:
+        looking.set()
+        await found.wait()
+
+    world.signalling.before_records = slowly
+    world.signalling.secure = {"a"}
+    placing = asyncio.ensure_future(world.leg.place())
+    await looking.wait()
+    world.leg.hang_up(HANG_UP)
+    found.set()
+    assert not await placing
+    assert world.signalling.legs == []
+    await world.over()
+
+
+@pytest.mark.parametrize(
+    ("uri", "has_keys"), [("sips:bob@192.0.2.1", True), ("sip:bob@192.0.2.1", False)]
+)
+async def test_an_address_at_a_trunk_is_encrypted_by_the_way_it_names(
+    uri: str, has_keys: bool
+) -> None:
+    world = LegWorld(Trunk(name="a", address="192.0.2.1"))
+    world.leg._plan = replace(world.leg._plan, number="", uri=uri)
+    placing = asyncio.ensure_future(world.leg.place())
+    far = await world.signalling.next_leg()
+    assert (b"a=crypto:" in far.offer) is has_keys
+    far.say(Rejected(486, "Busy Here"))
+    assert not await placing
+    await world.over()

@@ -437,6 +437,23 @@ async def test_an_encrypted_call_is_answered_encrypted_and_the_timeline_says_so(
     assert KEY.decode() not in kept and answer.split(b"inline:")[1].decode().strip() not in kept
 
 
+@pytest.mark.parametrize("is_secure", [False, True])
+async def test_a_call_over_tls_is_encrypted_though_the_settings_name_no_transport(
+    is_secure: bool,
+) -> None:
+    """`auto`: the trunk was found by its records, and its calls may come over TLS."""
+    world = InboundWorld("<Say>Hello</Say>", [Trunk(name="carrier", address="127.0.0.1")])
+    incoming = a_call(offer=ENCRYPTED)
+    incoming.is_secure = is_secure
+    await world.called(incoming)
+    if is_secure:
+        await until(lambda: incoming.answered)
+        incoming.emit(Answered(None))
+    ended = await world.over()
+    assert incoming.statuses[-1] == ("BYE" if is_secure else 488)
+    assert ("srtp is off for the trunk" in (ended.detail or "")) is not is_secure
+
+
 async def test_a_plain_call_is_refused_where_encryption_is_mandatory() -> None:
     world = InboundWorld("<Say>Hello</Say>", [INSISTS])
     incoming = a_call()

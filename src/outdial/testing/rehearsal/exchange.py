@@ -53,6 +53,10 @@ class ExchangePlane:
         call.loop.call_soon(self._arrive, call)
         return call.outgoing
 
+    async def goes_over_tls(self, trunk: str) -> bool:
+        """See SignallingPlane: it goes over nothing."""
+        return False
+
     def release(self, dialog_data: Mapping[str, Any], trace: TraceListener | None = None) -> None:
         """See SignallingPlane: no call outlives the process."""
 
