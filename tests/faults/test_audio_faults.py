@@ -21,6 +21,7 @@ from outdial.media.coders import coders
 from outdial.media.core import g711, rtp
 from outdial.media.core.dtmf import DIGITS, EventSender
 from outdial.media.wire import RecordOrder
+from outdial.media.worker.housekeeping import do_what_is_due
 from outdial.media.worker.recorder import Recorder
 from outdial.media.worker.stream import Stream
 
@@ -172,11 +173,11 @@ class Ear:
         for at, packet in packets:
             now = START_S + at
             if now >= self.stream.due:
-                self.stream.housekeeping(now)
+                do_what_is_due(self.stream, now)
             data = bytearray(rtp.MAX_PACKET)
             data[: len(packet)] = packet
             self.stream.arrive(data, memoryview(data), len(packet), now, int(now * 8000))
-        self.stream.housekeeping(START_S + packets[-1][0] + 0.5)
+        do_what_is_due(self.stream, START_S + packets[-1][0] + 0.5)
 
     def sounded_s(self) -> float:
         """How much of the recording is tone, once it has ended."""

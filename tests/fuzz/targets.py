@@ -33,6 +33,7 @@ from outdial.media.core import rtcp, rtp
 from outdial.media.core.dtmf import EventReceiver
 from outdial.media.core.jitter import JitterBuffer
 from outdial.media.core.transcoding import Inward
+from outdial.media.worker.housekeeping import do_what_is_due
 from outdial.media.worker.srtp import Context
 from outdial.media.worker.stream import Stream
 from outdial.net.addresses import MAX_URL_LENGTH, AddressPolicy, parse_target
@@ -181,7 +182,7 @@ def rtp_stream(data: bytes) -> None:
         raw = bytearray(packet)
         stream.take(raw, memoryview(raw), len(raw), now, int(now * 8000))
         if now >= stream.due:
-            stream.housekeeping(now)
+            do_what_is_due(stream, now)
         read = rtp.parse(packet, len(packet))
         if read is None:
             continue

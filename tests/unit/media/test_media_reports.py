@@ -13,6 +13,7 @@ from outdial.legs import Codec, MediaParams, MediaStats
 from outdial.media import wire
 from outdial.media.core import rtcp, rtp
 from outdial.media.plane import WorkerPool
+from outdial.media.worker.housekeeping import watch
 from outdial.media.worker.stream import Stream
 
 
@@ -116,7 +117,7 @@ def test_who_is_mute_but_reports_is_no_dead_line(
     told: list[int] = []
     stream.emit = lambda opcode, number, payload: told.append(opcode)
     address = ("127.0.0.1", stream.reports._socket.getsockname()[1])
-    stream.watch(2.0, 100.0)
+    watch(stream, 2.0, 100.0)
     far_rtcp.sendto(rtcp.receiver_report(9, []), address)
     stream.tick(102.1)
     assert told == []

@@ -14,14 +14,18 @@ from typing import TYPE_CHECKING
 from outdial.errors import CodecUnavailable
 from outdial.legs import Codec, MediaParams
 from outdial.media.coders import coders
-from outdial.media.core import g711
+from outdial.media.core import g711, reception, rtp
 from outdial.media.core.coder import Decoder, Encoder
+from outdial.media.core.dtmf import EVENT_UNITS
 from outdial.media.core.playlist import Playlist
 from outdial.media.core.prompts import Prompts
 from outdial.media.core.transcoding import NOT_TAKEN, Inward, Outward
+from outdial.media.worker.hearing import attend, is_attended
 
 if TYPE_CHECKING:
     from outdial.media.worker.stream import Stream
+
+_UNPACK = rtp.HEADER.unpack_from
 
 
 @cache
@@ -38,6 +42,14 @@ def prompts_of(codec: Codec) -> Prompts | None:
 def coding_of(params: MediaParams) -> tuple[object, ...]:
     """What an edge is made for."""
     return (params.codec, params.payload_type, params.telephone_event, params.telephone_event_hz)
+
+
+def fit_edge(stream: Stream, params: MediaParams, before: MediaParams | None) -> None:
+    """What stands between G.711 and the codec that was agreed on."""
+    if before is not None and coding_of(before) == coding_of(params):
+        return
+    stream.edge = None if params.codec.is_g711 else Edge(params, stream.playlist)
+    stream.events.longest = EVENT_UNITS // (params.telephone_event_hz // g711.RATE_HZ)
 
 
 class Missing:
@@ -113,7 +125,7 @@ class Edge:
         While nobody does, opus need not be decoded; G.722 must be, or it would be far off for a
         moment when somebody begins to listen.
         """
-        if stream.attends:
+        if is_attended(stream):
             return True
         peer = stream.peer
         if peer is None:
@@ -137,13 +149,13 @@ class Edge:
         size = inward.take(data, size, decode=self._is_wanted(stream, through))
         if size == NOT_TAKEN:
             stream.refused += inward.garbled
-            stream.miss(data, now, arrival)
+            _miss(stream, data, now, arrival)
             return False
         if inward.lost:
             whole = bytes(data[:size])
             for packet in inward.lost:
                 data[: len(packet)] = packet
-                stream.fill(data, view, len(packet), now, relay=through is None)
+                _fill(stream, data, view, len(packet), now, relay=through is None)
             data[:size] = whole
         if through is None:
             return stream.take(data, view, size, now, arrival)
@@ -151,3 +163,28 @@ class Edge:
         relayed = stream.take(data, view, size, now, arrival)
         through.outward.passing = None
         return relayed
+
+
+def _fill(
+    stream: Stream, data: bytearray, view: memoryview, size: int, now: float, *, relay: bool
+) -> None:
+    """A packet of G.711 in place of one that did not come; it counts as lost all the same."""
+    _, second, sequence, timestamp, _ = _UNPACK(data)
+    payload = bytes(data[rtp.HEADER_BYTES : size])
+    if stream.listening:
+        attend(stream, payload, stream.pt, timestamp, now, newest=True)
+    if stream.member is not None and stream.heard:
+        stream.member.buffer.put(timestamp, stream.pt, payload)
+    peer = stream.peer
+    if not relay or peer is None or not (peer.sends and stream.heard):
+        return
+    if peer.playlist.current is None or peer.gives_way():
+        peer.relay(data, view, size, second, sequence, timestamp, now)
+
+
+def _miss(stream: Stream, data: bytearray, now: float, arrival: int) -> None:
+    """A packet that came, and is of no use: late, or nothing that can be decoded."""
+    _, _, sequence, timestamp, ssrc = _UNPACK(data)
+    stream.arrived_at = now
+    if stream.reception.packet(sequence, timestamp, ssrc, arrival) == reception.RESTART:
+        stream.restarted()

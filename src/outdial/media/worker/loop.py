@@ -15,12 +15,13 @@ from outdial.media.core.dtmf import EventSender
 from outdial.media.core.endpointing import Endpointer
 from outdial.media.core.playlist import Sound
 from outdial.media.worker.clips import Clips
+from outdial.media.worker.housekeeping import NEVER, plan, watch
 from outdial.media.worker.ports import Ports
 from outdial.media.worker.recorder import Recorder
 from outdial.media.worker.rooms import Room
 from outdial.media.worker.slots import SLOT_S, Slots
 from outdial.media.worker.slots import Stream as OnTheWheel
-from outdial.media.worker.stream import NEVER, Stream
+from outdial.media.worker.stream import Stream
 
 READY_PORTS = 256
 """Bound ahead: a burst of calls must find enough, also while this process gets no processor."""
@@ -368,7 +369,7 @@ class Worker:
         stream.recordings.append(self._recorder.begin(number, wire.unpack_record(payload), now))
         self._unwritten[number] = self._unwritten.get(number, 0) + 1
         if isinstance(stream, Stream):
-            stream.plan(now)
+            plan(stream, now)
 
     def _holder(self, number: int) -> Stream | Room:
         """Who has recordings under this number."""
@@ -398,7 +399,7 @@ class Worker:
                     self._emit(wire.CLOSED, number, wire.pack_stats(stats))
 
     def _watch(self, number: int, payload: bytes) -> None:
-        self._streams[number].watch(wire.unpack_seconds(payload), time.monotonic())
+        watch(self._streams[number], wire.unpack_seconds(payload), time.monotonic())
 
     def _listen(self, number: int, payload: bytes) -> None:
         self._streams[number].endpointer = Endpointer(wire.unpack_seconds(payload))
