@@ -29,8 +29,9 @@ def trunks_check(
 ) -> None:
     """Walk a trunk step by step: settings, DNS, connection, certificate, OPTIONS or REGISTER.
 
-    With --call also an actual call of a few seconds, with sound both ways. Says what is wrong and
-    what to change. Free ports are used: a server may run beside it.
+    With --call also an actual call of a few seconds, with sound both ways, to a number that the
+    settings let be called now. Says what is wrong and what to change. Free ports are used: a server
+    may run beside it.
 
     Exit status: 0 well, 1 something is wrong.
     """
@@ -75,15 +76,15 @@ def _address_of(name: str, config: Config, server: str, key: str) -> str:
 
 
 async def steps(settings: Settings, trunk: Trunk, call: str, caller_id: str) -> AsyncIterator[Step]:
-    """All steps; the call only where nothing before it failed."""
+    """All steps; the call only where it may succeed."""
     from outdial.trunk_check.call import Trial
-    from outdial.trunk_check.walk import walk
+    from outdial.trunk_check.walk import may_call, walk
 
-    well = True
+    before = []
     async for step in walk(settings, trunk):
-        well = well and step.ok
+        before.append(step)
         yield step
-    if call and well:
+    if call and may_call(before):
         async for step in Trial(settings, trunk, call, caller_id or call).steps():
             yield step
 

@@ -193,6 +193,10 @@ class TrunkLine:
         self._hops_now = self._hops(found)
         return self._hops_now
 
+    def hops_at(self, targets: list[Target]) -> list[Hop]:
+        """The ways to these of its servers, for whoever has looked them up."""
+        return self._hops(targets)
+
     def _hops(self, targets: list[Target], security: ClientSecurity | None = None) -> list[Hop]:
         """`security` is that of another host than calls go to."""
         self._note_hosts(targets)

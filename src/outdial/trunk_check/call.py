@@ -12,12 +12,22 @@ import time
 from collections.abc import AsyncIterator
 
 from outdial.calls.audio import Audio, codecs_of
+from outdial.calls.calling_policy import CallingPolicy
 from outdial.calls.numbers import check_destination, for_trunk, normalise
-from outdial.clock import SystemClock
+from outdial.clock import Clock, SystemClock
 from outdial.config import Settings, Trunk
-from outdial.errors import MediaUnavailable, NegotiationError, OutdialError, Refused
+from outdial.errors import ConfigError, MediaUnavailable, NegotiationError, OutdialError, Refused
 from outdial.ids import new_call
-from outdial.legs import Answered, DialTarget, MediaStats, Rejected, Ringing, SignallingEvent
+from outdial.legs import (
+    Answered,
+    DialTarget,
+    MediaStats,
+    OutgoingLeg,
+    Rejected,
+    Ringing,
+    SignallingEvent,
+    TargetFailed,
+)
 from outdial.media.plane import WorkerPool
 from outdial.sip.endpoint import SipEndpoint
 from outdial.sip.plane import SipPlane
@@ -27,6 +37,28 @@ from outdial.trunk_check.walk import Step, own_sip
 
 RING_S = 30.0
 TALK_S = 3.0
+
+
+_INSISTS = (488, 606)
+"""What an offer with keys in RTP/AVP may get where encryption is optional: see `DialledLeg`."""
+
+
+def allowed(settings: Settings, text: str, clock: Clock) -> str:
+    """The number, if the settings let it be called now: by the rules of every call that is placed.
+    Only what is counted (minutes, calls to one number) is not, because a server counts it. Raises
+    Refused, whose message names the rule, and ConfigError for a list that cannot be read."""
+    number = normalise(text, "--call")
+    check_destination(number, settings.limits, "--call", sim=settings.sim.enabled)
+    policy = CallingPolicy(settings.policy, clock)
+    policy.check_listed(number, "--call")
+    policy.check_hours(number, "--call")
+    return number
+
+
+async def encryption_of(trunk: Trunk, plane: SipPlane) -> str:
+    """As `DialledLeg` decides it: the records of the trunk may lead to TLS."""
+    tls = trunk.finds_transport and await plane.goes_over_tls(trunk.name)
+    return trunk.encryption_over(tls=tls)
 
 
 class Trial:
@@ -39,7 +71,8 @@ class Trial:
         self._caller_id = caller_id
         self._began = time.monotonic()
         self._rang_at: float | None = None
-        self._statuses: list[int] = []
+        self._statuses: list[str] = []
+        """Provisional ones, and servers that were given up."""
         self._early_answer: bytes | None = None
         self._ended: asyncio.Future[Rejected | Answered] | None = None
         self._stats: asyncio.Future[MediaStats] | None = None
@@ -47,18 +80,22 @@ class Trial:
     async def steps(self) -> AsyncIterator[Step]:
         """What became of the call, and then of its audio."""
         settings, trunk = self._settings, self._trunk
+        clock = SystemClock()
         try:
-            number = normalise(self._number, "--call")
-            check_destination(number, settings.limits, "--call", sim=settings.sim.enabled)
+            number = allowed(settings, self._number, clock)
         except Refused as refused:
             yield Step("call", "not-allowed", refused.message)
             return
-        clock = SystemClock()
+        except ConfigError as error:
+            yield Step("call", "files-wrong", str(error))
+            return
         transports = {transport_of(trunk)} if transport_of(trunk) else {"udp", "tcp", "tls"}
         own = own_sip(settings.sip, transports)
         few = settings.media.model_copy(update={"workers": 1})
         try:
-            media = await WorkerPool.start(few, clock, encrypts=trunk.encryption != "off")
+            media = await WorkerPool.start(
+                few, clock, encrypts=trunk.encryption_over(tls=True) != "off"
+            )
         except (MediaUnavailable, OutdialError) as error:
             yield Step("call", "call-unreachable", str(error))
             return
@@ -77,34 +114,30 @@ class Trial:
             await media.stop()
 
     async def _place(self, plane: SipPlane, media: WorkerPool, number: str) -> AsyncIterator[Step]:
-        loop = asyncio.get_running_loop()
-        self._ended, self._stats = loop.create_future(), loop.create_future()
+        self._stats = asyncio.get_running_loop().create_future()
         trunk = self._trunk
         leg_id = new_call()
         stream = media.open(leg_id, self._on_media)
         audio = Audio(stream, codecs_of(self._settings, trunk), secrets.randbits(62))
         audio.suit(trunk)
-        if trunk.encryption != "off":
-            audio.secure(is_required=trunk.encryption == "mandatory")
+        encryption = await encryption_of(trunk, plane)
+        if encryption != "off":
+            audio.secure(is_required=encryption == "mandatory")
         target = DialTarget(
             leg_id=leg_id,
             trunk=trunk.name,
             number=for_trunk(number, trunk.number_format),
-            caller_id=for_trunk(self._caller_id, trunk.number_format),
+            caller_id=for_trunk(self._caller_id, trunk.caller_id_format or trunk.number_format),
         )
-        self._began = time.monotonic()
-        leg = plane.dial(target, audio.offer(), self._on_signalling)
-        try:
-            async with asyncio.timeout(RING_S):
-                result = await asyncio.shield(self._ended)
-        except TimeoutError:
-            leg.hang_up()
-            result = await self._ended
+        leg, result = await self._ring(plane, target, audio)
+        if encryption == "optional" and isinstance(result, Rejected) and result.status in _INSISTS:
+            yield Step("call", "call-insisted", self._refusal(result), self._since())
+            audio.secure(is_required=False, insists=True)
+            leg, result = await self._ring(plane, target, audio)
         if isinstance(result, Rejected):
             stream.close()
             row = of_rejection(result.status, local=result.local)
-            said = " ".join([self._heard(), f"{result.status} {result.reason}"]).strip()
-            yield Step("call", row, said, self._since())
+            yield Step("call", row, self._refusal(result), self._since())
             return
         problem = ""
         try:
@@ -114,9 +147,7 @@ class Trial:
         except (NegotiationError, OutdialError) as error:
             problem = str(error)
         leg.acknowledge()
-        said = " ".join(
-            [self._heard(), f"200, {audio.codec.encoding if audio.codec else 'no codec'}"]
-        )
+        said = " ".join([self._heard(), f"200, {self._agreed(audio, encryption)}"])
         row = "call-answer-useless" if problem else "call-answered"
         yield Step("call", row, f"{said}{', ' if problem else ''}{problem}".strip(), self._since())
         if not problem:
@@ -129,6 +160,34 @@ class Trial:
         if not problem:
             yield await self._audio_step(audio)
         await asyncio.sleep(0.2)  # the BYE's answer
+
+    async def _ring(
+        self, plane: SipPlane, target: DialTarget, audio: Audio
+    ) -> tuple[OutgoingLeg, Rejected | Answered]:
+        """One INVITE, and what came of it."""
+        self._ended = asyncio.get_running_loop().create_future()
+        self._began = time.monotonic()
+        self._rang_at, self._early_answer = None, None
+        self._statuses.clear()
+        leg = plane.dial(target, audio.offer(), self._on_signalling)
+        try:
+            async with asyncio.timeout(RING_S):
+                return leg, await asyncio.shield(self._ended)
+        except TimeoutError:
+            leg.hang_up()
+            return leg, await self._ended
+
+    def _refusal(self, result: Rejected) -> str:
+        return " ".join([self._heard(), f"{result.status} {result.reason}"]).strip()
+
+    @staticmethod
+    def _agreed(audio: Audio, encryption: str) -> str:
+        """The codec, and how it is encrypted where that was offered."""
+        agreed = audio.agreed()
+        codec = agreed.get("codec", "no codec")
+        if encryption == "off" or not agreed:
+            return codec
+        return f"{codec}, encrypted by {agreed['srtp']}" if "srtp" in agreed else f"{codec}, plain"
 
     async def _audio_step(self, audio: Audio) -> Step:
         assert self._stats is not None  # noqa: S101 - made before the stream
@@ -155,7 +214,7 @@ class Trial:
 
     def _heard(self) -> str:
         """The provisional responses, and how long it rang."""
-        said = ", ".join(str(status) for status in dict.fromkeys(self._statuses))
+        said = ", ".join(dict.fromkeys(self._statuses))
         if self._rang_at is None:
             return said
         return f"{said}, rang for {time.monotonic() - self._rang_at:.1f} s,"
@@ -165,10 +224,12 @@ class Trial:
 
     def _on_signalling(self, event: SignallingEvent) -> None:
         if isinstance(event, Ringing):
-            self._statuses.append(event.status)
+            self._statuses.append(str(event.status))
             self._early_answer = event.sdp or self._early_answer
             if self._rang_at is None:
                 self._rang_at = time.monotonic()
+        elif isinstance(event, TargetFailed):
+            self._statuses.append(f"{event.target} {event.status} {event.reason}")
         elif (
             isinstance(event, (Rejected, Answered))
             and self._ended is not None

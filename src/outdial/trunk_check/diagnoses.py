@@ -36,6 +36,11 @@ DIAGNOSES: dict[str, Diagnosis] = {
         "media.address is this machine only: the trunk cannot send audio there",
         "set media.address to an address of this machine that leads outside",
     ),
+    "codec-missing": Diagnosis(
+        False,
+        "a codec that is offered to it cannot be run here",
+        "install what is named, or leave the codec out of codecs",
+    ),
     "password-missing": Diagnosis(
         False, "the trunk has a username and no password", "set its password"
     ),
@@ -164,10 +169,16 @@ DIAGNOSES: dict[str, Diagnosis] = {
     ),
     "not-allowed": Diagnosis(
         False,
-        "the settings do not let this number be called",
-        "limits.destinations, or the switch that is named",
+        "the settings do not let this number be called now",
+        "the rule that is named, of limits or policy, or another number",
     ),
     "call-answered": Diagnosis(True, "the call was answered"),
+    "call-insisted": Diagnosis(
+        True,
+        "it refuses keys in RTP/AVP, and is asked once more with RTP/SAVP, as by every call",
+        'srtp = "mandatory" spares each call the first INVITE; "off", where the second is refused '
+        "too, takes plain audio",
+    ),
     "call-busy": Diagnosis(True, "the trunk works, and the number is busy", "try another number"),
     "call-declined": Diagnosis(
         True, "the trunk works, and whoever was called declined", "try another number"

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from outdial.calls.audio import codecs_of
 from outdial.clock import SystemClock
 from outdial.config import Settings, Sip, Trunk
 from outdial.errors import ConfigError, OutdialError
-from outdial.sip.core.hop import host_port, is_literal
+from outdial.media.coders import available
+from outdial.sip.core.hop import Hop, host_port, is_literal
 from outdial.sip.core.locating import TRANSPORTS, Naptr, Srv, Target
 from outdial.sip.core.probe import ProbeResult
 from outdial.sip.endpoint import SipEndpoint, parse_listener
@@ -79,6 +81,10 @@ def settings_steps(settings: Settings, trunk: Trunk) -> Iterator[Step]:
         if _is_here(settings.media.address):
             found = True
             yield Step("settings", "media-loopback", settings.media.address)
+    missing = available.problem(codecs_of(settings, trunk))
+    if missing:
+        found = True
+        yield Step("settings", "codec-missing", missing)
     if trunk.username and not trunk.password.get_secret_value():
         found = True
         yield Step("settings", "password-missing", trunk.username)
@@ -257,7 +263,7 @@ async def walk(settings: Settings, trunk: Trunk, names: Names | None = None) -> 
     steps, targets = await find(settings.sip, trunk, names)
     for step in steps:
         yield step
-    well = False
+    taken = []
     for target in targets:
         security = None
         try:
@@ -271,10 +277,19 @@ async def walk(settings: Settings, trunk: Trunk, names: Names | None = None) -> 
             async for step in connect(target, security):
                 yield step
                 good = good and step.ok
-        well = well or good
-    if well:
-        async for step in ask(settings.sip, trunk, targets):
+        if good:
+            taken.append(target)
+    if taken:
+        async for step in ask(settings.sip, trunk, taken):
             yield step
+
+
+def may_call(steps: Sequence[Step]) -> bool:
+    """Whether a call is worth a try behind these steps: one server that answers is enough, because
+    calls go to the next one where a server does not."""
+    wrong = {step.name for step in steps if not step.ok}
+    answers = any(step.ok for step in steps if step.name == "options")
+    return answers and wrong <= {"connect", "tls", "options"}
 
 
 def own_sip(sip: Sip, transports: set[str]) -> Sip:
@@ -303,7 +318,11 @@ async def ask(sip: Sip, trunk: Trunk, targets: list[Target]) -> AsyncIterator[St
         line = plane.line(trunk.name)
         if line is None:
             return
-        yield await _options(endpoint, line)
+        asked = [_options(endpoint, line, hop) for hop in line.hops_at(targets)]
+        for step in await asyncio.gather(*asked):
+            yield step
+        if not asked:
+            yield Step("options", "no-listener")
         if trunk.register_:
             yield await _register(plane, line)
         await plane.stop()
@@ -313,13 +332,10 @@ async def ask(sip: Sip, trunk: Trunk, targets: list[Target]) -> AsyncIterator[St
         await endpoint.close()
 
 
-async def _options(endpoint: SipEndpoint, line: TrunkLine) -> Step:
-    """Of its first server. Not by `TrunkLine.ping`, which tells of the registration first."""
+async def _options(endpoint: SipEndpoint, line: TrunkLine, hop: Hop) -> Step:
+    """Of one server. Not by `TrunkLine.ping`, which tells of the registration first."""
     begin = time.monotonic()
-    hops = await line.hops()
-    if not hops:
-        return Step("options", "no-listener")
-    hop, answered = hops[0], asyncio.get_running_loop().create_future()
+    answered: asyncio.Future[ProbeResult] = asyncio.get_running_loop().create_future()
     endpoint.probe(line.target(hop), hop, answered.set_result, line.routes(hop))
     done, _ = await asyncio.wait((answered,), timeout=ANSWER_S)
     result = answered.result() if done else ProbeResult(None)

@@ -14,15 +14,17 @@ from typing import Any
 import pytest
 
 from doubles.certificates import Authority
+from doubles.names import BookOfNames
 from outdial.cli.trunk_check import chosen, shown
+from outdial.clock import SystemClock
 from outdial.config import Settings, Sip, Trunk
-from outdial.errors import ConfigError
+from outdial.errors import ConfigError, Refused
 from outdial.sip.core.locating import Srv
 from outdial.sip.endpoint import SipEndpoint, parse_listener
 from outdial.sip.leg import InboundLeg
 from outdial.sip.names import Answer, NamesAway
 from outdial.trunk_check import walk as walking
-from outdial.trunk_check.call import Trial
+from outdial.trunk_check.call import Trial, allowed
 from outdial.trunk_check.diagnoses import (
     DIAGNOSES,
     of_audio,
@@ -32,7 +34,7 @@ from outdial.trunk_check.diagnoses import (
     of_rejection,
     of_trouble,
 )
-from outdial.trunk_check.walk import Step, find, settings_steps, walk
+from outdial.trunk_check.walk import Step, ask, find, may_call, settings_steps, walk
 
 HERE = "127.0.0.1"
 PAGE = Path(__file__).parents[3] / "docs/guides/trunk-check.md"
@@ -405,3 +407,171 @@ def test_steps_are_lines_or_json() -> None:
     assert remedy.strip() == "-> try another number"
     (line,) = shown(step, as_json=True)
     assert '"diagnosis": "call-busy"' in line and '"took_ms": 12.3' in line
+
+
+# ------------------------------------------------------------------ several servers
+
+
+def two_servers(first: int, second: int) -> BookOfNames:
+    return BookOfNames(
+        {"a.carrier.example": [HERE], "b.carrier.example": ["127.0.0.2"]},
+        {
+            "_sip._udp.carrier.example": [
+                (1, 1, "a.carrier.example", first),
+                (2, 1, "b.carrier.example", second),
+            ]
+        },
+    )
+
+
+async def test_each_server_is_asked_and_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one is away: calls work, and who looks learns of it."""
+    monkeypatch.setattr(walking, "ANSWER_S", 1.0)
+    async with far() as port:
+        settings, trunk = made({"address": "carrier.example"})
+        _, targets = await find(settings.sip, trunk, two_servers(port, closed_port()))
+        steps = [step async for step in ask(settings.sip, trunk, targets)]
+    assert rows(steps) == ["options-well", "options-nobody"]
+    assert steps[0].detail.startswith(f"udp:{HERE}:{port} 200")
+    assert steps[1].detail.startswith("udp:127.0.0.2:")
+    assert may_call(steps)
+
+
+def step(name: str, row: str) -> Step:
+    return Step(name, row)
+
+
+@pytest.mark.parametrize(
+    ("steps", "may"),
+    [
+        ([step("options", "options-well")], True),
+        ([step("options", "options-silent"), step("options", "options-well")], True),
+        ([step("connect", "connect-refused"), step("options", "options-well")], True),
+        ([step("options", "options-silent")], False),
+        ([step("options", "options-well"), step("register", "register-password")], False),
+        ([step("settings", "password-missing"), step("options", "options-well")], False),
+        ([], False),
+    ],
+)
+def test_one_server_that_answers_is_enough_for_a_call(steps: list[Step], may: bool) -> None:
+    assert may_call(steps) is may
+
+
+# ------------------------------------------------------------------ the gate of the call
+
+TEN = 1_780_308_000.0
+"""A Monday in June, 10:00 UTC: 06:00 in New York, 11:00 in London."""
+
+
+class Then(SystemClock):
+    def now(self) -> float:
+        return TEN
+
+
+@pytest.mark.parametrize(
+    ("number", "settings", "rule"),
+    [
+        ("442079460123", {}, "limits.destinations"),
+        ("19005550123", {}, "limits.premium_rate"),
+        ("8816 5555 0123", {"limits": {"destinations": ["881"]}}, "limits.satellite"),
+        ("12125550123", {"policy": {"calling_hours": "09:00-20:00"}}, "policy.calling_hours"),
+        ("12125550123", {"policy": {"do_not_call": "LIST"}}, "policy.do_not_call"),
+        ("12", {}, "too short"),
+    ],
+)
+def test_a_call_passes_the_gate_of_every_call(
+    tmp_path: Path, number: str, settings: dict[str, Any], rule: str
+) -> None:
+    """And the refusal names the rule."""
+    listed = tmp_path / "never.txt"
+    listed.write_text("12125550123\n")
+    if "do_not_call" in settings.get("policy", {}):
+        settings = {"policy": {"do_not_call": str(listed)}}
+    whole, _ = made({}, **settings)
+    with pytest.raises(Refused, match=rule.replace(".", r"\.")):
+        allowed(whole, number, Then())
+
+
+def test_what_every_call_may_the_check_may(tmp_path: Path) -> None:
+    listed = tmp_path / "never.txt"
+    listed.write_text("12125550199\n")
+    whole, _ = made({}, policy={"calling_hours": "05:00-20:00", "do_not_call": str(listed)})
+    assert allowed(whole, "+1 (212) 555-0123", Then()) == "12125550123"
+
+
+async def test_a_number_on_the_list_gets_no_invite(tmp_path: Path) -> None:
+    listed = tmp_path / "never.txt"
+    listed.write_text("12025550123\n")
+    invited: list[InboundLeg] = []
+    (step,) = await called(invited.append, policy={"do_not_call": str(listed)})
+    assert (step.row, invited) == ("not-allowed", [])
+    assert "policy.do_not_call" in step.detail
+
+
+async def test_a_list_that_cannot_be_read_lets_nobody_be_called(tmp_path: Path) -> None:
+    invited: list[InboundLeg] = []
+    (step,) = await called(invited.append, policy={"do_not_call": str(tmp_path / "none")})
+    assert (step.row, invited) == ("files-wrong", [])
+    assert "policy.do_not_call" in step.detail
+
+
+# ------------------------------------------------------------------ encryption
+
+
+async def test_both_offers_are_made_where_encryption_is_optional(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A carrier that takes RTP/SAVP alone: told, and called as every call would."""
+    monkeypatch.setattr("outdial.trunk_check.call.TALK_S", 0.05)
+    offers: list[bytes] = []
+
+    def insist(leg: InboundLeg) -> None:
+        offers.append(leg.offer or b"")
+        leg.reject(488) if len(offers) == 1 else leg.reject(486)
+
+    async with far(act=insist) as port:
+        whole, trunk = made({"address": f"{HERE}:{port}", "srtp": "optional"})
+        steps = [one async for one in Trial(whole, trunk, "12025550123", "12025550100").steps()]
+    assert rows(steps) == ["call-insisted", "call-busy"]
+    assert steps[0].ok and "488" in steps[0].detail
+    assert [b"RTP/SAVP" in offer for offer in offers] == [False, True]
+    assert all(b"a=crypto:" in offer for offer in offers)
+
+
+@pytest.mark.parametrize(
+    ("srtp", "profile", "row"),
+    [("mandatory", b"RTP/SAVP", "call-codec"), ("off", b"RTP/AVP", "call-codec")],
+)
+async def test_one_offer_where_there_is_no_choice(srtp: str, profile: bytes, row: str) -> None:
+    offers: list[bytes] = []
+
+    def refuse(leg: InboundLeg) -> None:
+        offers.append(leg.offer or b"")
+        leg.reject(488)
+
+    async with far(act=refuse) as port:
+        given = {"address": f"{HERE}:{port}", "srtp": srtp, "srtp_keys_in_clear": True}
+        whole, trunk = made(given)
+        steps = [one async for one in Trial(whole, trunk, "12025550123", "12025550100").steps()]
+    assert rows(steps) == [row]
+    (offer,) = offers
+    assert profile in offer and (b"a=crypto:" in offer) is (srtp == "mandatory")
+
+
+async def test_a_plain_answer_to_keys_is_called_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("outdial.trunk_check.call.TALK_S", 0.05)
+    description = (
+        f"v=0\r\no=- 1 1 IN IP4 {HERE}\r\ns=-\r\nc=IN IP4 {HERE}\r\nt=0 0\r\n"
+        f"m=audio {closed_port()} RTP/AVP 0\r\n"
+    )
+    async with far(act=lambda leg: leg.accept(description.encode())) as port:
+        whole, trunk = made({"address": f"{HERE}:{port}", "srtp": "optional"})
+        steps = [one async for one in Trial(whole, trunk, "12025550123", "12025550100").steps()]
+    assert steps[0].detail.endswith("200, PCMU, plain")
+
+
+async def test_a_codec_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("outdial.media.coders.available.problem", lambda codecs: "opus needs it")
+    steps = list(settings_steps(*made({"codecs": ["opus"]})))
+    assert rows(steps) == ["codec-missing"]
+    assert steps[0].detail == "opus needs it"
