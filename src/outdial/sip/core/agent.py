@@ -1,7 +1,7 @@
 """The user agent: messages in, messages out, events out, with the time as an argument.
 
 It holds all transactions and calls, finds the one that a message belongs to, and refuses whatever
-belongs to none. Requests outside calls are answered without keeping state (RFC 3261 section 8.2.7).
+belongs to none. Requests outside calls are answered without keeping state: see `stateless`.
 """
 
 from __future__ import annotations
@@ -16,28 +16,36 @@ from outdial.messages import MessageResult
 from outdial.sip.core.authorization import Credentials
 from outdial.sip.core.counts import Caps, Counters, Drop, OnDrop, Tally
 from outdial.sip.core.dialog_data import DialogData
-from outdial.sip.core.guard import Accounts, Admitted, Challenged, Guard
+from outdial.sip.core.entrance import Entrance
+from outdial.sip.core.guard import Accounts
 from outdial.sip.core.hop import UNREACHABLE, Hop
 from outdial.sip.core.instant_message import InstantMessage, Sending
 from outdial.sip.core.invite_client import Invitation, OutgoingCall
 from outdial.sip.core.invite_server import IncomingCall
+from outdial.sip.core.matching import server_key
 from outdial.sip.core.message import Request, Response
 from outdial.sip.core.orphans import TOO_LATE, Orphans
 from outdial.sip.core.outline import ALLOW, Outline
-from outdial.sip.core.parser import parse_message, salvage_request
+from outdial.sip.core.parser import parse_message
 from outdial.sip.core.peer import SOMEBODY, Peer
 from outdial.sip.core.probe import Probe, ProbeResult
 from outdial.sip.core.registration import Due, Registration, Registrations, Standing
-from outdial.sip.core.replacing import is_misplaced, to_replace
-from outdial.sip.core.requirements import Refusal, unmet
-from outdial.sip.core.response import ResponseHead, response_hop, sent_by
+from outdial.sip.core.replacing import is_misplaced
+from outdial.sip.core.response import ResponseHead
 from outdial.sip.core.session import capability_fields
+from outdial.sip.core.stateless import (
+    answer_options,
+    deny,
+    refusal_of,
+    refuse_malformed,
+    reply,
+    way_back,
+)
 from outdial.sip.core.timers import TimerHeap, Timings
 from outdial.sip.core.transaction import (
     ClientTransaction,
     ClientUser,
     Event,
-    MergeKey,
     ServerTransaction,
     State,
     Trace,
@@ -45,8 +53,6 @@ from outdial.sip.core.transaction import (
     TransactionKey,
 )
 
-_FOREIGN_METHODS = frozenset(("REGISTER", "SUBSCRIBE", "NOTIFY", "PUBLISH", "MESSAGE", "REFER"))
-"""Known to us, never taken."""
 _BUSY_S = 5
 TOO_MANY = "Too Many Calls"
 """The reason of a 503 of our own: no target is to blame for it."""
@@ -116,13 +122,13 @@ class Agent:
         self.capabilities = capability_fields(name)
         self._clients: dict[TransactionKey, ClientTransaction] = {}
         self._servers: dict[TransactionKey, ServerTransaction] = {}
-        self._invites: dict[MergeKey, TransactionKey] = {}
-        """Server transactions of initial INVITEs, for merged requests (section 8.2.2.2)."""
         self._calls: dict[str, Call] = {}
         """By our tag."""
+        self.call_of: Callable[[str], Call | None] = self._calls.get
+        """The call with that tag of ours."""
+        self._entrance = Entrance(self, accounts_of)
         self.registrations = Registrations(self)
         self._orphans = Orphans(self)
-        self._guard = Guard(token, accounts_of)
         self._outgoing: list[Outgoing] = []
         self._events: list[tuple[Owner, AgentEvent]] = []
         self._dropped: dict[Drop, int] = {
@@ -141,8 +147,8 @@ class Agent:
             else:
                 self._on_request(message, source, data)
         except RemoteProtocolError as error:
-            self._throw_away("malformed", source)
-            self._refuse_malformed(data, source, error.status_hint)
+            self.throw_away("malformed", source)
+            refuse_malformed(self, data, source, error.status_hint)
 
     def outgoing(self) -> list[Outgoing]:
         """The messages to send now, in order; each is given once."""
@@ -259,10 +265,15 @@ class Agent:
         return len(self._calls) < self.caps.calls and len(self._clients) < self.caps.transactions
 
     @property
-    def _is_full(self) -> bool:
+    def is_full(self) -> bool:
         """Whether no further request to us can be held."""
         caps = self.caps
         return len(self._servers) >= caps.transactions or self.held_bytes >= caps.transaction_bytes
+
+    @property
+    def may_be_called(self) -> bool:
+        """Whether one more call to us can be held."""
+        return len(self._calls) < self.caps.calls and not self.is_full
 
     def is_peer(self, host: str) -> bool:
         """Whether requests outside calls may come from there."""
@@ -302,6 +313,21 @@ class Agent:
         transaction.resume()
         return transaction
 
+    def serve(
+        self, key: TransactionKey, request: Request, source: Hop, trace: Trace | None
+    ) -> ServerTransaction:
+        """Starts a server transaction."""
+        head = ResponseHead(request, source)
+        hop = way_back(self, request, source)
+        transaction = ServerTransaction(self, key, request, head, hop, trace)
+        self._servers[key] = transaction
+        return transaction
+
+    def overload(self, request: Request, source: Hop) -> None:
+        """Refuses a request that there is no room for."""
+        self._dropped["overload"] += 1
+        reply(self, request, source, 503, f"Retry-After: {_BUSY_S}\r\n")
+
     def emit(self, owner: Owner, event: AgentEvent) -> None:
         """Queues an event."""
         self._events.append((owner, event))
@@ -315,15 +341,20 @@ class Agent:
             self.held_bytes -= transaction.held_bytes
             transaction.held_bytes = 0
             if transaction.merge_key is not None:
-                self._invites.pop(transaction.merge_key, None)
+                self._entrance.invites.discard(transaction.merge_key)
 
     def drop(self, call: Call) -> None:
         """A call is over; requests for it get 481 from now on."""
         self._calls.pop(call.local_tag, None)
 
+    def throw_away(self, why: Drop, source: Hop, method: str = "") -> None:
+        """A message comes to nothing: it is counted, and whoever wants to know is told."""
+        self._dropped[why] += 1
+        self.on_drop(why, source, method)
+
     def refuse_method(self, transaction: ServerTransaction) -> None:
-        """405 for a method that we know and do not take, 501 for others."""
-        transaction.respond(_refusal(transaction.method), "", f"Allow: {ALLOW}\r\n")
+        """For a method that is not taken within a call."""
+        transaction.respond(refusal_of(transaction.method), "", f"Allow: {ALLOW}\r\n")
 
     # ------------------------------------------------------------ responses
 
@@ -337,7 +368,7 @@ class Agent:
             self._orphans.on_success(response, source, TOO_LATE)
         elif transaction is None:
             if not (success and self._on_late_success(response, source, data)):
-                self._throw_away("strays", source)
+                self.throw_away("strays", source)
         else:
             if transaction.trace is not None:
                 transaction.trace(False, source, data)
@@ -359,7 +390,7 @@ class Agent:
 
     def _on_request(self, request: Request, source: Hop, data: bytes) -> None:
         method = request.method
-        key = _server_key(request, "INVITE" if method == "ACK" else method)
+        key = server_key(request, "INVITE" if method == "ACK" else method)
         transaction = self._servers.get(key)
         if transaction is not None:
             if transaction.trace is not None:
@@ -378,24 +409,18 @@ class Agent:
         elif call is not None:
             self._on_dialog_request(call, key, request, source, data)
         elif not self.is_peer(source.host):
-            self._deny(request, source, data)
+            deny(self, request, source, data)
         elif tag is not None:
-            self._reply(request, source, 481)
+            reply(self, request, source, 481)
         elif method == "INVITE":
-            self._on_invite(key, request, source, data)
+            invited = self._entrance.take(key, request, source)
+            if invited is not None:
+                self._calls[invited.local_tag] = invited
+                self.emit(invited, Invited(data))
         elif method == "OPTIONS":
-            self._on_options(request, source)
+            answer_options(self, request, source)
         else:
-            self._reply(request, source, _refusal(method), f"Allow: {ALLOW}\r\n")
-
-    def _on_options(self, request: Request, source: Hop) -> None:
-        policy = self.peer_of(source.host, "")
-        if (refusal := unmet(request, policy)) is not None:
-            self._reply(request, source, *refusal)
-        elif is_misplaced(request, policy):
-            self._reply(request, source, 400)
-        else:
-            self._reply(request, source, 200, self.capabilities)
+            reply(self, request, source, refusal_of(method), f"Allow: {ALLOW}\r\n")
 
     def _on_ack(self, call: Call | None, request: Request, source: Hop, data: bytes) -> None:
         if call is None or call.call_id != request.call_id:
@@ -409,155 +434,36 @@ class Agent:
 
     def _on_cancel(self, request: Request, source: Hop, data: bytes) -> None:
         """Section 9.2. Only from where the INVITE came: a branch is not a secret."""
-        invite = self._servers.get(_server_key(request, "INVITE"))
+        invite = self._servers.get(server_key(request, "INVITE"))
         if invite is None or invite.hop.host != source.host:
             if self.is_peer(source.host):
-                self._reply(request, source, 481)
+                reply(self, request, source, 481)
             else:
-                self._deny(request, source, data)
+                deny(self, request, source, data)
             return
         if invite.trace is not None:
             invite.trace(False, source, data)
         user = invite.user
-        if not self._is_full:
-            cancel = self._serve(_server_key(request, "CANCEL"), request, source, invite.trace)
+        if not self.is_full:
+            cancel = self.serve(server_key(request, "CANCEL"), request, source, invite.trace)
             tag = user.local_tag if isinstance(user, IncomingCall) else ""
             cancel.respond(200, "", f"Server: {self.name}\r\n", tag=tag)
         else:  # ending calls is what makes room again
-            self._reply(request, source, 200)
+            reply(self, request, source, 200)
         if isinstance(user, IncomingCall):
             user.on_cancel(request)
 
     def _on_dialog_request(
         self, call: Call, key: TransactionKey, request: Request, source: Hop, data: bytes
     ) -> None:
-        if self._is_full:
-            self._overload(request, source)
+        if self.is_full:
+            self.overload(request, source)
             return
         if call.trace is not None:
             call.trace(False, source, data)
         source = source.showing(call.peer.shown)
-        transaction = self._serve(key, request, source, call.trace)
+        transaction = self.serve(key, request, source, call.trace)
         if is_misplaced(request, call.policy):
             transaction.respond(400)
         else:
             call.on_request(transaction, request, source)
-
-    def _serve(
-        self, key: TransactionKey, request: Request, source: Hop, trace: Trace | None
-    ) -> ServerTransaction:
-        head = ResponseHead(request, source)
-        hop = self._way_back(request, source)
-        transaction = ServerTransaction(self, key, request, head, hop, trace)
-        self._servers[key] = transaction
-        return transaction
-
-    def _on_invite(self, key: TransactionKey, request: Request, source: Hop, data: bytes) -> None:
-        if not self.takes_invites:
-            self._reply(request, source, 403)
-            return
-        admission = self._guard.admit(request, source.host, self.now)
-        if isinstance(admission, Challenged):
-            self._challenge(request, source, admission)
-            return
-        policy = self.peer_of(source.host, admission.account)
-        if (refusal := unmet(request, policy)) is not None:
-            self._reply(request, source, *refusal)
-        elif _merge_key(request) in self._invites:
-            self._reply(request, source, 482)
-        elif isinstance(replaced := to_replace(request, policy, self._calls.get), Refusal):
-            self._reply(request, source, *replaced)
-        elif len(self._calls) >= self.caps.calls or self._is_full:
-            self._overload(request, source)
-        else:
-            self._take_invite(key, request, source, data, admission, policy, replaced)
-
-    def _challenge(self, request: Request, source: Hop, challenged: Challenged) -> None:
-        """The same for an unknown user and a wrong password."""
-        if challenged.was_wrong:
-            self._throw_away("unauthorized", source, request.method)
-        self._reply(request, source, 401, challenged.fields)
-
-    def _take_invite(
-        self,
-        key: TransactionKey,
-        request: Request,
-        source: Hop,
-        data: bytes,
-        admitted: Admitted,
-        policy: Peer,
-        replaced: Call | None,
-    ) -> None:
-        source = source.showing(policy.shown)
-        transaction = self._serve(key, request, source, None)
-        try:
-            account = admitted.account
-            call = IncomingCall(self, transaction, request, source, account, policy, replaced)
-        except RemoteProtocolError as error:
-            transaction.respond(error.status_hint, tag=self.token())
-            return
-        transaction.merge_key = _merge_key(request)
-        self._invites[transaction.merge_key] = key
-        transaction.user = call
-        self._calls[call.local_tag] = call
-        self.emit(call, Invited(data))
-
-    # ------------------------------------------------------------ replies without state
-
-    def _reply(self, request: Request, source: Hop, status: int, fields: str = "") -> None:
-        """The To tag is the same for each repetition, as section 8.2.7 asks."""
-        tag = f"{hash((request.top_via.branch, request.call_id)) & 0xFFFFFFFFFF:x}"
-        data = ResponseHead(request, source).encode(
-            status, "", f"{fields}Server: {self.name}\r\n", tag=tag
-        )
-        self.send(data, self._way_back(request, source), None)
-
-    def _way_back(self, request: Request, source: Hop) -> Hop:
-        """A peer behind NAT that forgets to ask for `rport` is answered as if it had not."""
-        hop = response_hop(request, source)
-        if hop.port != source.port and self.peer_of(source.host, "").nat:
-            return source
-        return hop
-
-    def _deny(self, request: Request, source: Hop, data: bytes) -> None:
-        """For unknown addresses: nothing, or one reply without our name, never longer than the
-        request."""
-        self._throw_away("denied", source, request.method)
-        if not self.refuses_strangers:
-            return
-        reply = ResponseHead(request, source).encode(403, tag="0")
-        if len(reply) <= len(data):
-            self.send(reply, response_hop(request, source), None)
-
-    def _refuse_malformed(self, data: bytes, source: Hop, status: int) -> None:
-        """A known peer is told what is wrong with its request, others are not."""
-        if not self.is_peer(source.host):
-            return
-        request = salvage_request(data)
-        if request is not None and request.method != "ACK":
-            self._reply(request, source, status)
-
-    def _throw_away(self, why: Drop, source: Hop, method: str = "") -> None:
-        self._dropped[why] += 1
-        self.on_drop(why, source, method)
-
-    def _overload(self, request: Request, source: Hop) -> None:
-        self._dropped["overload"] += 1
-        self._reply(request, source, 503, f"Retry-After: {_BUSY_S}\r\n")
-
-
-def _refusal(method: str) -> int:
-    return 405 if method in _FOREIGN_METHODS or method in ALLOW.split(", ") else 501
-
-
-def _server_key(request: Request, method: str) -> TransactionKey:
-    """Section 17.2.3; peers of RFC 2543 have no branch, so more is compared."""
-    via = request.top_via
-    if via.has_cookie:
-        return (via.branch or "", sent_by(request), method)
-    cseq = request.cseq.number
-    return (str(via), str(request.uri), request.call_id, request.from_.tag or "", str(cseq), method)
-
-
-def _merge_key(request: Request) -> MergeKey:
-    return (request.call_id, request.from_.tag or "", request.cseq.number)
