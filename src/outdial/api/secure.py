@@ -1,92 +1,101 @@
 """HTTPS: a connection until its handshake is through. Only then it is one of the HTTP server's.
 
 uvicorn would begin the handshake as soon as somebody connects, however many do, and wait a minute.
+
+Connections are accepted here, and not by a server of the event loop that is then told
+`start_tls`: uvloop reads from a connection that it has accepted as soon as `connection_made` is
+over, also when that paused reading, and the client's first words were gone before the handshake.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
-from typing import cast
 
 from outdial.api.connections import MAX_CONNECTIONS
 from outdial.tls.contexts import ServerSecurity
 
 HANDSHAKE_S = 10.0
+_AT_ONCE = 64
+"""So many are accepted before others have their turn."""
+_REST_S = 1.0
+"""Nobody is accepted for so long when the process has no descriptor left for it."""
 
 
-class Fronts:
-    """Those whose handshakes are under way."""
+class Doorkeeper:
+    """Accepts who connects to one socket and shakes hands. To uvicorn it is an `asyncio.Server`."""
 
     def __init__(
         self,
+        listener: socket.socket,
         security: ServerSecurity,
         make: Callable[[], asyncio.Protocol],
         connections: Callable[[], int],
     ) -> None:
-        """`make` gives the protocol that takes over, `connections` how many have done so."""
+        """`make` gives the protocol of a connection, which hears of it when the handshake is
+        through; `connections` says how many of them there are."""
+        self._listener = listener
         self._security = security
         self._make = make
         self._connections = connections
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], socket.socket] = {}
+        self._loop = asyncio.get_running_loop()
+        self._rest: asyncio.TimerHandle | None = None
+        self._is_closed = False
+        self._watch()
 
-    def accept(self) -> asyncio.Protocol:
-        """The protocol of somebody who connects."""
-        return Front(self)
+    def _watch(self) -> None:
+        self._rest = None
+        self._loop.add_reader(self._listener.fileno(), self._accept)
 
-    def begin(self, front: Front, transport: asyncio.Transport) -> None:
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                one, _address = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:
+                self._loop.remove_reader(self._listener.fileno())
+                self._rest = self._loop.call_later(_REST_S, self._watch)
+                return
+            self._begin(one)
+
+    def _begin(self, one: socket.socket) -> None:
         """Somebody has connected; when there are too many, that is all."""
         if len(self._under_way) + self._connections() >= MAX_CONNECTIONS:
-            transport.abort()
+            one.close()
             return
-        transport.pause_reading()
-        task = asyncio.get_running_loop().create_task(self._shake_hands(front, transport))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        one.setblocking(False)
+        task = self._loop.create_task(self._shake_hands(one))
+        self._under_way[task] = one
+        task.add_done_callback(self._forget)
 
-    async def _shake_hands(self, front: Front, transport: asyncio.Transport) -> None:
-        loop = asyncio.get_running_loop()
+    async def _shake_hands(self, one: socket.socket) -> None:
         try:
-            secured = await loop.start_tls(
-                transport,
-                front,
-                self._security.context,
-                server_side=True,
-                ssl_handshake_timeout=HANDSHAKE_S,
+            await self._loop.connect_accepted_socket(
+                self._make, one, ssl=self._security.context, ssl_handshake_timeout=HANDSHAKE_S
             )
         except OSError:
-            transport.abort()
-            return
-        if secured is not None and not front.is_over:
-            self._hand_over(front, secured)
+            one.close()
 
-    def _hand_over(self, front: Front, secured: asyncio.Transport) -> None:
-        """What was said right behind the handshake has come before this."""
-        protocol = self._make()
-        protocol.connection_made(secured)
-        secured.set_protocol(protocol)
-        if front.said:
-            protocol.data_received(bytes(front.said))
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        one = self._under_way.pop(task)
+        if task.cancelled():  # maybe before it began
+            one.close()
 
     def close(self) -> None:
-        """Ends the handshakes."""
+        """Accepts nobody any more, and ends the handshakes. Idempotent."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._rest is None:
+            self._loop.remove_reader(self._listener.fileno())
+        else:
+            self._rest.cancel()
         for task in self._under_way:
             task.cancel()
 
-
-class Front(asyncio.Protocol):
-    """Keeps what comes in the moment between the handshake and its end."""
-
-    def __init__(self, fronts: Fronts) -> None:
-        self._fronts = fronts
-        self.said = bytearray()
-        self.is_over = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._fronts.begin(self, cast(asyncio.Transport, transport))
-
-    def data_received(self, data: bytes) -> None:
-        self.said += data
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.is_over = True
+    async def wait_closed(self) -> None:
+        """Until nothing of it is left."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)

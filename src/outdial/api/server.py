@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
 from outdial.api.connections import Connection
-from outdial.api.secure import Fronts
+from outdial.api.secure import Doorkeeper
 from outdial.errors import ConfigError
 from outdial.tls.contexts import ServerSecurity
 
@@ -90,19 +90,20 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._leaving = asyncio.Event()
         self._security = security
-        self._fronts: Fronts | None = None
+        self._doorkeepers: list[Doorkeeper] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's, but with handshakes of our own."""
-        if self._security is None or sockets is None:
+        security, connections = self._security, self.server_state.connections
+        if security is None or sockets is None:
             await super().startup(sockets)
             return
-        loop = asyncio.get_running_loop()
-        connections = self.server_state.connections
-        fronts = Fronts(self._security, self._make_connection, lambda: len(connections))
-        self.servers = [await loop.create_server(fronts.accept, sock=one) for one in sockets]
+        self._doorkeepers = [
+            Doorkeeper(one, security, self._make_connection, lambda: len(connections))
+            for one in sockets
+        ]
+        self.servers = cast(list[asyncio.Server], self._doorkeepers)
         self.started = True
-        self._fronts = fronts
 
     def _make_connection(self) -> Connection:
         return Connection(
@@ -113,8 +114,8 @@ class _Server(uvicorn.Server):
         """Ends `serve`."""
         self.should_exit = True
         self._leaving.set()
-        if self._fronts is not None:
-            self._fronts.close()
+        for doorkeeper in self._doorkeepers:
+            doorkeeper.close()
 
     async def main_loop(self) -> None:
         """Keeps the Date header right; uvicorn's own loop wakes ten times a second for more."""

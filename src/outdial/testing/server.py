@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -53,7 +54,9 @@ class OutdialServer:
 
     `settings` are those of outdial.toml as nested mappings; ports, store, recordings, a key and
     permission to reach loopback are filled in where they are not given. With keys of your own the
-    first of them is used, without any every request is refused.
+    first of them is used, without any every request is refused. With ``http.tls_certificate`` it
+    is asked over HTTPS: `ca` names a PEM file of whom to believe, under the address 127.0.0.1;
+    without it that is whoever has the certificate of the settings, whatever name it is for.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class OutdialServer:
         folder: Path | None = None,
         *,
         ready_within_s: float = 20.0,
+        ca: str = "",
     ) -> None:
         self._own_folder = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="outdial-test-"))
@@ -71,6 +75,8 @@ class OutdialServer:
         self.key = str(next((row.get("key", "") for row in self.settings["keys"]), ""))
         """The API key that its own requests carry."""
         self._ready_within_s = ready_within_s
+        self._ca = ca
+        self._secrecy: ssl.SSLContext | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> OutdialServer:
@@ -91,6 +97,7 @@ class OutdialServer:
 
     def start(self) -> None:
         """Starts it and waits until `/readyz` is 200. Raises RuntimeError with its last words."""
+        self._secrecy = self._trust()
         config = self.folder / "outdial.toml"
         config.write_text(toml(self.settings), encoding="utf-8")
         with self.log_path.open("ab") as log:
@@ -179,7 +186,8 @@ class OutdialServer:
 
     def url(self, path: str = "/") -> str:
         """The address of a path of the API."""
-        return f"http://127.0.0.1:{self.http_port}{path}"
+        scheme = "https" if self._certificate else "http"
+        return f"{scheme}://127.0.0.1:{self.http_port}{path}"
 
     def get(self, path: str) -> Any:
         """The JSON at the path, asked for with the key. Raises HTTPError on 400 and above."""
@@ -299,9 +307,27 @@ class OutdialServer:
             method=method,
             headers={"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(  # noqa: S310
+            request, timeout=30, context=self._secrecy
+        ) as answer:
             data: bytes = answer.read()
             return data
+
+    @property
+    def _certificate(self) -> str:
+        """The file of its certificate; "": it speaks plain HTTP."""
+        return str(self.settings["http"].get("tls_certificate", ""))
+
+    def _trust(self) -> ssl.SSLContext | None:
+        """Whom to believe over HTTPS. Raises OSError for a file that cannot be read."""
+        if not self._certificate:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if not self._ca:
+            context.check_hostname = False
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.load_verify_locations(self.folder / (self._ca or self._certificate))
+        return context
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self._ready_within_s
@@ -326,9 +352,16 @@ class OutdialServer:
 
     def _is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(self.url("/readyz"), timeout=5) as answer:  # noqa: S310
+            with urllib.request.urlopen(  # noqa: S310
+                self.url("/readyz"), timeout=5, context=self._secrecy
+            ) as answer:
                 return bool(answer.status == 200)
-        except (OSError, urllib.error.HTTPError):
+        except urllib.error.URLError as error:
+            if isinstance(error.reason, ssl.SSLCertVerificationError):
+                self.kill()
+                raise RuntimeError(f"its certificate is not believed: {error.reason}") from None
+            return False
+        except OSError:
             return False
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
+from doubles.certificates import Authority
 from outdial.testing.server import API_KEY, OutdialServer, family, free_port, toml
 
 
@@ -32,6 +36,28 @@ def test_what_is_not_given_is_filled_in_and_sections_are_merged(tmp_path: Path) 
     assert server.settings["keys"] == []
     assert server.settings["webhooks"] == {"allow_private": ["127.0.0.0/8"]}
     assert server.url("/a") == f"http://127.0.0.1:{server.http_port}/a"
+
+
+def test_with_a_certificate_it_is_asked_over_https(tmp_path: Path) -> None:
+    made = Authority(tmp_path).make("api.example", ["api.example"])
+    server = OutdialServer({"http": {"tls_certificate": made.path.name}}, tmp_path)
+    assert server.url("/a") == f"https://127.0.0.1:{server.http_port}/a"
+    trust = server._trust()
+    assert trust is not None
+    assert trust.verify_mode is ssl.CERT_REQUIRED, "though not under the name that it is asked by"
+    assert not trust.check_hostname
+    assert trust.cert_store_stats()["x509"] == 1
+
+
+def test_an_authority_vouches_for_the_address_too(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    made = authority.make("api.example", ["api.example"])
+    settings = {"http": {"tls_certificate": str(made.path)}}
+    trust = OutdialServer(settings, tmp_path, ca=authority.path)._trust()
+    assert trust is not None
+    assert trust.check_hostname
+    with pytest.raises(OSError):
+        OutdialServer(settings, tmp_path, ca="nowhere.pem")._trust()
 
 
 def test_the_first_key_of_the_settings_is_used(tmp_path: Path) -> None:
