@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -392,10 +392,11 @@ async def running(
     store: record.Record | None = None,
     lists: Record | None = None,
     sealing: SealingKeys | None = None,
+    allow_private: Sequence[str] = ("127.0.0.0/8",),
 ) -> AsyncIterator[Door]:
     """The API under those limits, recordings in that folder; what it reads may be a real store."""
     lists = lists or Record()
-    policy = AddressPolicy(["127.0.0.0/8"])
+    policy = AddressPolicy(allow_private)
     given = [Number(number="18005550100", url="https://app.example.com/given.xml")]
     settings = Settings(limits=limits, storage=Storage(recordings=str(folder)), numbers=given)
     pool = HelperPool()
