@@ -68,15 +68,23 @@ class Received:
 class WebServer:
     """Use it as a context manager. Paths without an answer give 404."""
 
-    def __init__(self, port: int = 0, on_request: Callable[[Received], None] | None = None) -> None:
-        """`on_request` is called, on the connection's thread, before each answer."""
+    def __init__(
+        self,
+        port: int = 0,
+        on_request: Callable[[Received], None] | None = None,
+        *,
+        host: str = "127.0.0.1",
+    ) -> None:
+        """`on_request` is called, on the connection's thread, before each answer. `host` is the
+        address it is at."""
         self._answers: dict[str, list[Answer]] = {}
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._on_request = on_request
         self.requests: list[Received] = []
         """Everything received, in order."""
-        self._server = _Server(("127.0.0.1", port), self)
+        self._host = host
+        self._server = _Server((host, port), self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="web"
         )
@@ -104,7 +112,7 @@ class WebServer:
 
     def url(self, path: str = "/") -> str:
         """The address of a path."""
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"http://{self._host}:{self.port}{path}"
 
     def serve(
         self, path: str, body: str | bytes, content_type: str = "text/xml; charset=utf-8"
