@@ -24,7 +24,7 @@ from outdial.media.core import dtmf, tones
 from outdial.media.rooms import WorkerRoom
 
 if TYPE_CHECKING:
-    from outdial.media.plane import Worker
+    from outdial.media.process import Worker
 
 
 class Leg:

@@ -27,7 +27,7 @@ from outdial.media.core import tones
 
 if TYPE_CHECKING:
     from outdial.media.leg import Leg
-    from outdial.media.plane import Worker
+    from outdial.media.process import Worker
 
 NO_EVENTS = 127
 """A payload type for telephone events, which a link never carries: with one agreed on, nobody

@@ -33,7 +33,8 @@ from outdial.legs import (
     SpeechHeard,
 )
 from outdial.media.core import dtmf, g711, rtp, tones
-from outdial.media.plane import COUNTERS, WorkerPool
+from outdial.media.plane import WorkerPool
+from outdial.media.process import COUNTERS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MakeClip = Callable[[str, bytes], Clip]

@@ -1,6 +1,6 @@
 """The worker process: ``python -m outdial.media.worker DESCRIPTOR ADDRESS FIRST LAST COUNTRY``.
 
-Started by `outdial.media.plane`; DESCRIPTOR is its end of the socket pair. With further arguments
+Started by `outdial.media.process`; DESCRIPTOR is its end of the socket pair. With further arguments
 ``srtp`` and ``sealed`` it loads now what encrypts audio and recordings, and with names of codecs
 what codes those, rather than let all streams wait 20 ms, or 100, when the first needs it.
 """
