@@ -1,4 +1,7 @@
-"""A whole server that speaks HTTPS alone: both APIs, the commands, a renewed certificate."""
+"""A whole server that speaks HTTPS alone: both APIs, the commands, a renewed certificate.
+
+Its application and the receiver of its callbacks are asked over HTTPS as well.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from doubles.certificates import Authority
+from doubles.certificates import Authority, Made
 from outdial.testing.server import OutdialServer
 from outdial.testing.web import WebServer
 
@@ -30,18 +34,24 @@ class Certificates:
     """What the server shows: one file with all that it needs, as a renewing program leaves it."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         self.authority = Authority(folder)
         self.path = folder / "https.pem"
 
     def renew(self) -> int:
         """A new one stands in the place of the old at once; its serial number."""
-        made = self.authority.make("api.example", [HERE], under="new")
-        parts = (made.path, Path(self.authority.path), made.key_path)
-        whole = self._folder / "whole.pem"
-        whole.write_bytes(b"".join(part.read_bytes() for part in parts))
-        os.replace(whole, self.path)
+        made = self.authority.make("api.example", [HERE])
+        os.replace(self._joined(made), self.path)
         return made.certificate.serial_number
+
+    def whole(self, common_name: str, name: str) -> str:
+        """The file of somebody else's, for that name."""
+        return str(self._joined(self.authority.make(common_name, [name])))
+
+    def _joined(self, made: Made) -> Path:
+        whole = made.path.with_suffix(".whole")
+        parts = (made.path, Path(self.authority.path), made.key_path)
+        whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+        return whole
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +66,17 @@ def first(certificates: Certificates) -> int:
 
 @pytest.fixture(scope="module")
 def outdial(certificates: Certificates, first: int) -> Iterator[OutdialServer]:
-    settings = {"sim": {"enabled": True}, "http": {"tls_certificate": str(certificates.path)}}
-    with OutdialServer(settings, ca=certificates.authority.path) as server:
+    """It believes the authority, too, as if the system knew it."""
+    settings = {
+        "sim": {"enabled": True},
+        "http": {"tls_certificate": str(certificates.path)},
+        "webhooks": {"allow_private": [f"{HERE}/32"], "attempts": 1},
+    }
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("SSL_CERT_FILE", certificates.authority.path)
+            server = OutdialServer(settings, ca=certificates.authority.path)
+            stack.enter_context(server)
         yield server
 
 
@@ -69,8 +88,16 @@ def second(outdial: OutdialServer, certificates: Certificates, first: int) -> in
 
 
 @pytest.fixture
-def web() -> Iterator[WebServer]:
-    with WebServer() as server:
+def web(certificates: Certificates) -> Iterator[WebServer]:
+    """The application, over HTTPS."""
+    with WebServer(certificate=certificates.whole("app.example", HERE)) as server:
+        yield server
+
+
+@pytest.fixture
+def impostor(certificates: Certificates) -> Iterator[WebServer]:
+    """One whose certificate is good, but for another name."""
+    with WebServer(certificate=certificates.whole("app.example", "app.example")) as server:
         yield server
 
 
@@ -119,6 +146,24 @@ def test_a_call_is_placed_and_its_recording_fetched(
     link = last.params["RecordingURL"]
     assert link.startswith(outdial.url("/v1/recordings/")) and link.startswith("https://")
     assert outdial.get_bytes(link.removeprefix(outdial.url(""))).startswith(b"RIFF")
+
+
+@pytest.mark.usefixtures("second")
+def test_an_application_with_a_wrong_certificate_is_told_nothing(
+    outdial: OutdialServer, web: WebServer, impostor: WebServer
+) -> None:
+    url = impostor.serve("/say.xml", "<Response><Say>Hello</Say></Response>")
+    wanted = {"to": ANSWERS, "from": FROM, "url": url, "status_callback": impostor.url("/told")}
+    sid = outdial.post("/v1/calls", wanted)["sid"]
+    call = outdial.wait_until_over(sid)
+    assert call["cause"] == "application-error"
+    (failed,) = [
+        event["data"]
+        for event in outdial.get(f"/v1/calls/{sid}/events")["events"]
+        if event["kind"] == "document.failed"
+    ]
+    assert failed["error"] == "tls"
+    assert impostor.requests == []
 
 
 @pytest.mark.usefixtures("second")

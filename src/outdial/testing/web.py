@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -74,17 +75,21 @@ class WebServer:
         on_request: Callable[[Received], None] | None = None,
         *,
         host: str = "127.0.0.1",
+        certificate: str = "",
     ) -> None:
         """`on_request` is called, on the connection's thread, before each answer. `host` is the
-        address it is at."""
+        address it is at. With a `certificate`, a PEM file with its key in it, it speaks HTTPS."""
         self._answers: dict[str, list[Answer]] = {}
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._on_request = on_request
         self.requests: list[Received] = []
         """Everything received, in order."""
-        self._host = host
         self._server = _Server((host, port), self)
+        self._origin = f"http://{host}:{self.port}"
+        if certificate:
+            self._origin = f"https://{host}:{self.port}"
+            self._server.secure(certificate)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="web"
         )
@@ -112,7 +117,7 @@ class WebServer:
 
     def url(self, path: str = "/") -> str:
         """The address of a path."""
-        return f"http://{self._host}:{self.port}{path}"
+        return f"{self._origin}{path}"
 
     def serve(
         self, path: str, body: str | bytes, content_type: str = "text/xml; charset=utf-8"
@@ -187,6 +192,14 @@ class _Server(ThreadingHTTPServer):
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         super().__init__(address, _Connection)
+
+    def secure(self, certificate: str) -> None:
+        """Speaks TLS from now on; the handshake is made on the connection's thread."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self.socket = context.wrap_socket(
+            self.socket, server_side=True, do_handshake_on_connect=False
+        )
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
