@@ -101,6 +101,10 @@ class DialledLeg(CallLeg):
             self._timers.cancel("ring")
         return self.state is State.ANSWERED and not self.is_over
 
+    def _forget_listeners(self) -> None:
+        super()._forget_listeners()
+        self.on_ringing = self.on_early_media = None
+
     def _withdraw(self, ending: Ending) -> None:
         """CANCEL, if anything has left."""
         if self._signalling is None:

@@ -96,6 +96,11 @@ class KeptDialog:
         """The leg is over: signalling acknowledges and ends what there is by itself."""
         self._timers.cancel(_INVITE)
         self._timers.cancel(_ACK)
+        self._note = _unheard
+
+
+def _unheard(text: str) -> None:
+    """There is no leg any more on whose timeline it could stand."""
 
 
 def _nothing() -> None:

@@ -14,6 +14,8 @@ DELAY_S = 0.5
 """Messages are written together: so long after the first that is not written yet."""
 MOST = 300
 """Messages kept of one leg; a peer that sends more is not worth the memory."""
+MOST_BYTES = 1 << 18
+"""Of all messages kept of one leg: some 300 of an ordinary size. What does not fit is left out."""
 _SIGNAL = re.compile(rb"(?i)(signal[ \t]*=[ \t]*)\S+")
 _VISIBLE = re.compile(rb"\S")
 _KEY = re.compile(rb"(?i)(?<=inline:)[^\s|;]+")
@@ -22,33 +24,33 @@ _KEY = re.compile(rb"(?i)(?<=inline:)[^\s|;]+")
 class Ladder:
     """Collects messages and writes all of them again whenever there are new ones."""
 
-    __slots__ = ("_is_complete", "_journal", "_loop", "_messages", "_sid", "_timer")
+    __slots__ = ("_journal", "_loop", "_messages", "_room", "_sid", "_timer")
 
     def __init__(self, sid: str, journal: Journal, loop: asyncio.AbstractEventLoop) -> None:
         self._sid = sid
         self._journal = journal
         self._loop = loop
         self._messages: list[TracedMessage] = []
+        self._room = MOST_BYTES
         self._timer: asyncio.TimerHandle | None = None
-        self._is_complete = False
 
     def continue_from(self, messages: Sequence[TracedMessage]) -> None:
         """Those that an earlier process wrote; what is added comes after them."""
         self._messages = list(messages)
+        self._room -= sum(len(message.raw) for message in messages)
 
     def add(self, message: TracedMessage) -> None:
         """A message of the leg; late ones come even after `complete`."""
-        if len(self._messages) >= MOST:
+        size = len(message.raw)
+        if len(self._messages) >= MOST or size > self._room:
             return
+        self._room -= size
         self._messages.append(without_secrets(message))
-        if self._is_complete:
-            self._write()
-        elif self._timer is None:
+        if self._timer is None:
             self._timer = self._loop.call_later(DELAY_S, self._write)
 
     def complete(self) -> None:
         """Nothing more is expected: what there is, is written."""
-        self._is_complete = True
         if self._timer is not None:
             self._timer.cancel()
         self._write()

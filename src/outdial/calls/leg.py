@@ -485,7 +485,12 @@ class CallLeg:
         self.free_channel()
         self._timers.cancel_all()
         self._ladder.complete()
+        self._forget_listeners()
         self._loop.call_later(TIMELINE_LINGER_S, self._services.journal.close_timeline, self.sid)
+
+    def _forget_listeners(self) -> None:
+        """They hold who holds the leg; without that its memory waits for no collector of cycles."""
+        self.on_redirect = self.on_digit = self.on_transfer = self.on_speech = None
 
     # ------------------------------------------------------------------ writing
 

@@ -32,7 +32,8 @@ class Recording:
         "_decoding",
         "_done",
         "_media",
-        "_recordings",
+        "_services",
+        "_timeline",
         "is_discarded",
         "is_kept",
         "is_paused",
@@ -42,7 +43,8 @@ class Recording:
 
     def __init__(self, recordings: Recordings, media: MediaLeg, plan: RecordingPlan) -> None:
         """Starts it."""
-        self._recordings = recordings
+        self._services = recordings.services
+        self._timeline = recordings.timeline
         self._media = media
         self._done: asyncio.Future[TakeEnd] = asyncio.get_running_loop().create_future()
         self._decoding: asyncio.Future[Clip] | None = None
@@ -67,7 +69,7 @@ class Recording:
     @property
     def url(self) -> str:
         """Where it can be fetched, with an API key."""
-        return f"{self._recordings.services.public_url}/v1/recordings/{self.sid}.wav"
+        return f"{self._services.public_url}/v1/recordings/{self.sid}.wav"
 
     @property
     def goes_on(self) -> bool:
@@ -90,7 +92,7 @@ class Recording:
         if self.goes_on and paused != self.is_paused:
             self.is_paused = paused
             self._media.pause_recording(self.sid, paused)
-            timeline = self._recordings.timeline
+            timeline = self._timeline
             if paused:
                 timeline.note("recording.paused", {"recording": self.sid})
             else:
@@ -110,7 +112,7 @@ class Recording:
         """It can be fetched on return, unless the store is away: then a little later."""
         await self._forget_clip()
         change = Change(self.record.call_sid, recordings=(self.record,))
-        journal = self._recordings.services.journal
+        journal = self._services.journal
         try:
             await journal.durable(change)
         except StoreUnavailable:
@@ -120,7 +122,7 @@ class Recording:
     async def discard(self) -> None:
         """Nobody shall hear it: its file is removed."""
         self.is_discarded = True
-        self._recordings.timeline.note("recording.discarded", {"recording": self.sid})
+        self._timeline.note("recording.discarded", {"recording": self.sid})
         await asyncio.to_thread(self.path.unlink, missing_ok=True)
         await self._forget_clip()
 
@@ -131,7 +133,7 @@ class Recording:
         return await asyncio.shield(self._decoding)
 
     async def _decode(self) -> Clip:
-        services = self._recordings.services
+        services = self._services
         try:
             wav = await asyncio.to_thread(read_whole, self.path, services.sealing)
         except OSError as error:
@@ -143,7 +145,7 @@ class Recording:
     @property
     def _prompt(self) -> Path:
         """Where it is as a prompt, without the law."""
-        folder = self._recordings.services.copies or self.path.parent
+        folder = self._services.copies or self.path.parent
         return folder / self.path.stem
 
     async def _forget_clip(self) -> None:
@@ -158,7 +160,7 @@ class Recording:
     @property
     def path(self) -> Path:
         """The file."""
-        return self._recordings.services.recordings / self.record.path
+        return self._services.recordings / self.record.path
 
     def complete(self, event: RecordingDone) -> None:
         """What the media worker says at its end."""
@@ -166,7 +168,7 @@ class Recording:
         record.duration_ms = event.duration_ms
         record.size_bytes = event.size_bytes
         record.error = event.error
-        timeline = self._recordings.timeline
+        timeline = self._timeline
         if event.error:
             timeline.note("recording.failed", {"recording": self.sid, "error": event.error})
         else:

@@ -104,6 +104,7 @@ class Session:
                 if not application.cancelling():
                     application.cancel()
                 await asyncio.wait((application,))
+            self._application = None
         return _ended_by(application)
 
     async def _converse(self) -> Ending:

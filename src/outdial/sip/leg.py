@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _TERMINAL = (Rejected, Released)
 
 
+def nobody(event: SignallingEvent) -> None:
+    """The listener of a leg that is over: the last one was told, and is not held any longer."""
+
+
 class Leg:
     """What outgoing and incoming legs share. Fulfils `outdial.legs.SignallingLeg`."""
 
@@ -239,7 +243,7 @@ class InboundLeg(Leg):
 
     def listen(self, listener: SignallingListener) -> None:
         """Who gets the events from now on, and those that came before."""
-        self._listener = listener
+        self._listener = nobody if self._over else listener
         events, self._early_events = self._early_events, []
         for event in events:
             listener(event)
@@ -266,7 +270,10 @@ class InboundLeg(Leg):
 
     def tell(self, event: SignallingEvent) -> None:
         """Passes it to the listener, or keeps it until there is one."""
-        if self._listener is None:
+        listener = self._listener
+        if listener is None:
             self._early_events.append(event)
-        else:
-            self._listener(event)
+            return
+        if self._over:
+            self._listener = nobody
+        listener(event)

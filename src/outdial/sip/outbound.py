@@ -21,7 +21,7 @@ from outdial.sip.core.hop import Hop
 from outdial.sip.core.invitation import Invitation
 from outdial.sip.core.invite_client import OutgoingCall
 from outdial.sip.core.outages import Outages
-from outdial.sip.leg import Leg
+from outdial.sip.leg import Leg, nobody
 
 if TYPE_CHECKING:
     from outdial.sip.endpoint import SipEndpoint
@@ -135,8 +135,11 @@ class OutboundLeg(Leg):
         super().deliver(event)
 
     def tell(self, event: SignallingEvent) -> None:
-        """Passes it to the listener."""
-        self._listener(event)
+        """Passes it to the listener, which is let go of when nothing can follow."""
+        listener = self._listener
+        if self._over:
+            self._listener = nobody
+        listener(event)
 
     @staticmethod
     def _is_servers_fault(event: Rejected) -> bool:

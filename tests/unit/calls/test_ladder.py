@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from doubles.world import World
-from outdial.calls.ladder import MOST, Ladder
+from outdial.calls.ladder import MOST, MOST_BYTES, Ladder
 from outdial.legs import TracedMessage
 
 SID = "CA" + "0" * 32
@@ -73,6 +73,16 @@ async def test_a_peer_that_sends_without_end_is_not_worth_the_memory() -> None:
     for _ in range(MOST + 10):
         kept.raw(b"OPTIONS sip:a@b SIP/2.0\r\n\r\n")
     assert len(kept.ladder._messages) == MOST
+
+
+async def test_a_peer_whose_messages_are_huge_is_not_either() -> None:
+    kept = Kept()
+    huge = b"OPTIONS sip:a@b SIP/2.0\r\n\r\n".ljust(65_000, b"x")
+    for _ in range(MOST):
+        kept.raw(huge)
+    assert sum(len(message.raw) for message in kept.ladder._messages) <= MOST_BYTES
+    kept.raw(b"BYE sip:a@b SIP/2.0\r\n\r\n")
+    assert kept.ladder._messages[-1].raw.startswith(b"BYE"), "the small one still fits"
 
 
 KEY = b"NzB4d1BINUAvLEw6UzF3WSJ+PSdFcGdUJShpX1Zj"

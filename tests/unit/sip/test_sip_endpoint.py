@@ -162,7 +162,9 @@ async def test_a_whole_call(
     leg.hang_up()
     assert await events.wait(Released) == Released(by_far_end=False)
     assert (await phone.events.wait(Released)).by_far_end is True
-    starts = [(one.outgoing, one.raw.split(b" ")[0]) for one in traced]
+    # T1 is 20 ms: on a busy machine any of them may leave twice, just as it was
+    told = dict.fromkeys((one.outgoing, one.raw) for one in traced)
+    starts = [(outgoing, raw.split(b" ")[0]) for outgoing, raw in told]
     assert starts == [
         (True, b"INVITE"),
         (False, b"SIP/2.0"),

@@ -155,6 +155,7 @@ class OutgoingCall:
         self.acknowledge()
         self._phase = _Phase.OVER
         self.session = None
+        self._transaction = None
         self._agent.drop(self)
 
     # ------------------------------------------------------------ INVITE
@@ -234,6 +235,7 @@ class OutgoingCall:
 
     def on_no_response(self, transaction: ClientTransaction, *, unreachable: bool) -> None:
         """Timer B, or the transport failed."""
+        self._transaction = None
         if self._phase is _Phase.CANCELLING:
             self._reject(Rejected(487, "Request Terminated", local=True))
         elif unreachable:
@@ -404,6 +406,8 @@ class OutgoingCall:
         self.early.clear()
         self._agent.timers.stop(self._cancel_timer)
         self._lose_patience_no_more()
+        if self._transaction is not None and self._transaction.is_answered:
+            self._transaction = None
         self.emit(event)
         self._agent.drop(self)
 

@@ -133,6 +133,7 @@ class IncomingCall:
     def session_over(self) -> None:
         """The confirmed dialog has ended."""
         self._phase = _Phase.OVER
+        self.session = None
         self._transaction.user = None
         self._agent.drop(self)
 

@@ -183,6 +183,9 @@ class Session:
         self._agent.timers.stop(self._wait)
         self._close()
         self.renegotiation.stop_repeating()
+        # it holds us, for an answer that still comes: holding it as well would leave both to the
+        # collector of cycles, and with them the call and all that was noted of it
+        del self.renegotiation
         self._tell(Released(by_far_end=False))
         self._owner.session_over()
 

@@ -402,6 +402,11 @@ class ClientTransaction(Transaction):
         self._ack = b""
         self._response: Response | None = None
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether a final response has come, or is no longer waited for."""
+        return self.state >= State.COMPLETED
+
     def start(self) -> None:
         """Sends the request."""
         self.fire(Event.REQUEST)
