@@ -75,7 +75,7 @@ from outdial.store.store import Store
 from outdial.tls.contexts import ServerSecurity
 from outdial.tls.gauges import CertificateGauges
 from outdial.tls.watch import CertificateWatch
-from outdial.trunk_state import TrunkState
+from outdial.trunk_state import TrunkServers, TrunkState
 from outdial.webhooks.deliver import Deliverer
 from outdial.webhooks.replay import Replays
 from outdial.webhooks.secret_file import Signing
@@ -105,6 +105,9 @@ class Trunking(SignallingPlane, Protocol):
 
     def trunk_states(self) -> Sequence[TrunkState]:
         """What is known of each trunk."""
+
+    def trunk_servers(self) -> Sequence[TrunkServers]:
+        """How many servers each trunk has left."""
 
     def is_last_choice(self, trunk_name: str) -> bool:
         """Whether any other trunk is better now."""
@@ -257,9 +260,7 @@ class Server:
             speech_helpers=lambda: len(self.helpers.pids) + len(ear.pids),
             sip_connections=lambda: self.sip.connections,
         )
-        gauges = Gauges(
-            self.sip.agent, self.sip.sentry, self.media, self.deliverer, kept, plane.trunk_states
-        )
+        gauges = Gauges(self.sip.agent, self.sip.sentry, self.media, self.deliverer, kept, plane)
         watch = self.certificates
         secrecy = CertificateGauges(watch, clock, self.sip.handshakes)
         collectors: list[Collector] = [gauges, self.calls.figures, secrecy]

@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 from outdial.sip.core.agent import Agent
 from outdial.sip.sentry import OFFENCES, Sentry
-from outdial.trunk_state import STATUSES, TrunkState
+from outdial.trunk_state import STATUSES, TrunkServers, TrunkState
 from outdial.webhooks.deliver import Deliverer
 
 _MEDIA_GAUGES = {
@@ -52,6 +52,14 @@ class MediaStatistics(Protocol):
     async def stats(self) -> dict[str, int]: ...
 
 
+class Trunks(Protocol):
+    """The part of sip.plane.SipPlane that is read here."""
+
+    def trunk_states(self) -> Iterable[TrunkState]: ...
+
+    def trunk_servers(self) -> Iterable[TrunkServers]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What the process keeps open for the next who needs it, besides what calls hold."""
@@ -75,7 +83,7 @@ class Gauges(Collector):
         media: MediaStatistics,
         deliverer: Deliverer,
         kept: Kept,
-        trunks: Callable[[], Iterable[TrunkState]] = tuple,
+        trunks: Trunks,
     ) -> None:
         self._trunks = trunks
         self._agent = agent
@@ -144,6 +152,7 @@ class Gauges(Collector):
         self._deliverer.lag.add_to(lag)
         yield lag
         yield from self._of_trunks()
+        yield from self._of_servers()
         connections = GaugeMetricFamily(
             "outdial_http_connections",
             "Connections to applications, receivers and sound files, by state.",
@@ -176,7 +185,7 @@ class Gauges(Collector):
             "When the registration ends unless it is refreshed.",
             labels=["trunk"],
         )
-        for trunk in self._trunks():
+        for trunk in self._trunks.trunk_states():
             if trunk.is_well is not None:
                 up.add_metric([trunk.name], int(trunk.is_well))
             for status in STATUSES:
@@ -186,6 +195,27 @@ class Gauges(Collector):
             if trunk.registered_until is not None:
                 until.add_metric([trunk.name], trunk.registered_until)
         yield from (up, standing, trip, until)
+
+    def _of_servers(self) -> Iterator[Metric]:
+        """Those of trunks; a trunk that was not found yet has none."""
+        standing = GaugeMetricFamily(
+            "outdial_trunk_servers",
+            "Servers of the trunk: usable, avoided (calls go there last) or paused (none do).",
+            labels=["trunk", "state"],
+        )
+        failures = CounterMetricFamily(
+            "outdial_trunk_server_failures",
+            "Calls that a server of the trunk did not take, by how it did not.",
+            labels=["trunk", "reason"],
+        )
+        for one in self._trunks.trunk_servers():
+            if one.usable or one.avoided or one.paused:
+                standing.add_metric([one.name, "usable"], one.usable)
+                standing.add_metric([one.name, "avoided"], one.avoided)
+                standing.add_metric([one.name, "paused"], one.paused)
+            for reason, count in one.failures.items():
+                failures.add_metric([one.name, reason], count)
+        yield from (standing, failures)
 
 
 def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -11,6 +12,12 @@ first REGISTER, or one after the binding was lost, is under way. registered: its
 rejected: the registrar does not want us."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
+
+Failure = Literal["silent", "unreachable", "unavailable", "paused"]
+"""How a server does not take a call. silent: it says nothing in time. unreachable: there is nobody,
+or no connection. unavailable: it answers 503. paused: 503 with Retry-After, it wants no calls."""
+
+FAILURES: tuple[Failure, ...] = get_args(Failure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +61,22 @@ class TrunkState:
     def is_last_choice(self) -> bool:
         """Whether any other trunk for the same number is the better one."""
         return self.is_well is False or self.paused_until is not None
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkServers:
+    """The servers of one trunk at one moment, and what calls have met there since the start.
+
+    A trunk is up as long as one of its servers answers; how many do not is here.
+    """
+
+    name: str
+    """The trunk's."""
+    usable: int
+    """Servers that calls go to first. Of a trunk that was not found yet all three are 0."""
+    avoided: int
+    """That calls go to last: they said nothing, or were not there."""
+    paused: int
+    """That get no calls for a while, as they have asked."""
+    failures: Mapping[Failure, int]
+    """Calls that a server did not take, so that the next one was tried, or none was left."""

@@ -13,7 +13,7 @@ from outdial.histogram import Histogram
 from outdial.sip.core.agent import Agent
 from outdial.sip.core.bans import Bans
 from outdial.sip.sentry import Sentry
-from outdial.trunk_state import STATUSES, TrunkState
+from outdial.trunk_state import FAILURES, STATUSES, Failure, TrunkServers, TrunkState
 
 _REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "api.md"
 
@@ -46,12 +46,25 @@ def _gauges(media: _Media) -> Gauges:
             ),
         ),
         Kept(lambda: {"idle": 4, "busy": 1}, lambda: 7, lambda: 2, lambda: 5),
-        lambda: [
+        _Trunks(),
+    )
+
+
+class _Trunks:
+    def trunk_states(self) -> list[TrunkState]:
+        return [
             TrunkState("main", "registered", rtt_ms=12.5, registered_until=60.0),
             TrunkState("spare", "down"),
             TrunkState("never-asked"),
-        ],
-    )
+        ]
+
+    def trunk_servers(self) -> list[TrunkServers]:
+        none: dict[Failure, int] = dict.fromkeys(FAILURES, 0)
+        return [
+            TrunkServers("main", 2, 1, 0, {**none, "silent": 7}),
+            TrunkServers("spare", 0, 0, 1, {**none, "paused": 1}),
+            TrunkServers("never-asked", 0, 0, 0, none),
+        ]
 
 
 async def test_the_workers_are_asked_before_a_scrape_and_not_during_it() -> None:
@@ -98,8 +111,20 @@ async def test_trunks_that_were_asked_are_told_of_and_how_late_callbacks_are() -
         ("outdial_trunk_state", name, status): int(status == state)
         for name, state in states.items()
         for status in STATUSES
+    } | {
+        ("outdial_trunk_server_failures_total", name, reason): 0
+        for name in states
+        for reason in FAILURES
     }
     assert found == expected | {
+        ("outdial_trunk_server_failures_total", "main", "silent"): 7,
+        ("outdial_trunk_server_failures_total", "spare", "paused"): 1,
+        ("outdial_trunk_servers", "main", "usable"): 2,
+        ("outdial_trunk_servers", "main", "avoided"): 1,
+        ("outdial_trunk_servers", "main", "paused"): 0,
+        ("outdial_trunk_servers", "spare", "usable"): 0,
+        ("outdial_trunk_servers", "spare", "avoided"): 0,
+        ("outdial_trunk_servers", "spare", "paused"): 1,
         ("outdial_trunk_up", "main"): 1,
         ("outdial_trunk_up", "spare"): 0,
         ("outdial_trunk_registered_until_timestamp_seconds", "main"): 60.0,

@@ -26,6 +26,7 @@ from outdial.sip.leg import Leg, nobody
 if TYPE_CHECKING:
     from outdial.sip.endpoint import SipEndpoint
     from outdial.sip.trunks import TrunkLine
+    from outdial.trunk_state import Failure
 
 
 class Patience(NamedTuple):
@@ -153,12 +154,18 @@ class OutboundLeg(Leg):
         if self._call is None:
             return
         hop, now = self._call.peer, self._endpoint.now
+        failure: Failure
         if not event.local:
             self._outages.paused(hop, event.retry_after_s or 0, now)
+            failure = "paused" if event.retry_after_s else "unavailable"
         elif event.status == 408:
             self._outages.died(hop, "says nothing", now)
+            failure = "silent"
         else:
             self._outages.died(hop, f"cannot be reached: {event.reason}", now)
+            failure = "unreachable"
+        if self._line is not None:
+            self._line.failures[failure] += 1
 
     def _try_next(self, event: Rejected) -> None:
         call, invitation = self._call, self._invitation

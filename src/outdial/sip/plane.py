@@ -34,7 +34,7 @@ from outdial.sip.outbound import OutboundLeg, Patience
 from outdial.sip.resolver import ResolutionFailed, Resolver
 from outdial.sip.trunks import TrunkLine
 from outdial.tls.contexts import ClientSecurity
-from outdial.trunk_state import TrunkState
+from outdial.trunk_state import TrunkServers, TrunkState
 
 Headers = tuple[tuple[str, str], ...]
 _MAX_HOSTS = 100
@@ -190,6 +190,10 @@ class SipPlane:
     def trunk_states(self) -> list[TrunkState]:
         """What is known of each trunk, in the order of the settings."""
         return [trunk.state for trunk in self._trunks.values()]
+
+    def trunk_servers(self) -> list[TrunkServers]:
+        """How many servers each trunk has, and how many of them take no calls."""
+        return [trunk.servers for trunk in self._trunks.values()]
 
     def is_last_choice(self, trunk_name: str) -> bool:
         """Whether any other trunk is better now."""

@@ -23,7 +23,7 @@ from outdial.sip.registrar import Registrar, Way
 from outdial.sip.resolver import ResolutionFailed, Resolver
 from outdial.sip.trunk_health import Answer, TrunkHealth
 from outdial.tls.contexts import ClientSecurity
-from outdial.trunk_state import TrunkState
+from outdial.trunk_state import FAILURES, Failure, TrunkServers, TrunkState
 
 _PING_TIMEOUT_S = 5.0
 _LOOK_UP_AGAIN_S = 60.0
@@ -74,6 +74,8 @@ class TrunkLine:
         self._endpoint = endpoint
         self._resolver = resolver
         self._outages = Outages() if outages is None else outages
+        self.failures: dict[Failure, int] = dict.fromkeys(FAILURES, 0)
+        """Calls that one of its servers did not take."""
         self._talkers: set[Hop] = set()
         """Servers that have answered OPTIONS: of these silence says something."""
         self._hops_now: list[Hop] = []
@@ -113,6 +115,19 @@ class TrunkLine:
             state,
             avoided=tuple(f"{outage.target} {outage.why}" for outage in outages),
             paused_until=self._clock.now() + min(paused) - now if is_paused else None,
+        )
+
+    @property
+    def servers(self) -> TrunkServers:
+        """How many there are, and how many take no calls."""
+        outages = self._outages.of(self._hops_now, self._endpoint.now)
+        paused = sum(outage.is_pause for outage in outages)
+        return TrunkServers(
+            self.settings.name,
+            usable=len(self._hops_now) - len(outages),
+            avoided=len(outages) - paused,
+            paused=paused,
+            failures=dict(self.failures),
         )
 
     @property

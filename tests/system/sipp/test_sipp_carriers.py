@@ -112,6 +112,10 @@ def test_the_server_that_takes_the_call_is_found_and_remembered(
     assert failed_targets(busy_call(outdial, MANY)) == []
     avoided = outdial.get("/v1/trunks/many")["avoided"]
     assert avoided[1] == f"{silent} says nothing"
+    gauges = outdial.gauges()
+    assert gauges['outdial_trunk_servers{state="avoided",trunk="many"}'] == 2
+    assert gauges['outdial_trunk_server_failures_total{reason="silent",trunk="many"}'] == 1
+    assert gauges['outdial_trunk_server_failures_total{reason="unreachable",trunk="many"}'] == 1
     assert {data.split()[0] for data in carriers.silent.received()} == {b"INVITE"}
 
 
@@ -134,6 +138,9 @@ def test_the_cheaper_carrier_is_full_and_gets_no_further_call(
     assert second["state.dialling"]["trunks"] == ["dear", "cheap"]
     assert "trunk.failed" not in second
     assert outdial.get("/v1/trunks/cheap")["paused_until"] is not None
+    gauges = outdial.gauges()
+    assert gauges['outdial_trunk_servers{state="paused",trunk="cheap"}'] == 1
+    assert gauges['outdial_trunk_server_failures_total{reason="paused",trunk="cheap"}'] == 1
 
 
 def test_killed_while_the_second_server_rings_that_one_is_cancelled(

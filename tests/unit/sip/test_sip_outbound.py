@@ -29,6 +29,7 @@ from outdial.sip.endpoint import SipEndpoint
 from outdial.sip.leg import InboundLeg
 from outdial.sip.plane import SipPlane
 from outdial.sip.resolver import Resolver
+from outdial.trunk_state import Failure
 
 OFFER, ANSWER = b"v=0\r\ns=offer\r\n", b"v=0\r\ns=answer\r\n"
 QUICK = {"t1_ms": 20}
@@ -133,6 +134,18 @@ async def place(plane: SipPlane, *, more_routes: bool = False) -> list[Signallin
     return events[: 1 + next(n for n, event in enumerate(events) if isinstance(event, ending))]
 
 
+def standing(plane: SipPlane) -> tuple[int, int, int]:
+    """How many servers of the trunk are usable, avoided and paused."""
+    (servers,) = plane.trunk_servers()
+    return servers.usable, servers.avoided, servers.paused
+
+
+def failures(plane: SipPlane) -> dict[Failure, int]:
+    """Calls that a server did not take."""
+    (servers,) = plane.trunk_servers()
+    return {reason: count for reason, count in servers.failures.items() if count}
+
+
 def kinds(events: list[SignallingEvent]) -> list[str]:
     return [type(event).__name__ for event in events]
 
@@ -152,6 +165,8 @@ async def test_a_dead_server_is_passed_over_and_remembered(
     (state,) = plane.trunk_states()
     assert state.avoided == (f"udp:127.0.0.1:{dead} cannot be reached: Peer Unreachable",)
     assert state.paused_until is None
+    assert standing(plane) == (1, 1, 0)
+    assert failures(plane) == {"unreachable": 1}
 
 
 async def test_a_silent_server_is_given_up_after_the_time_that_is_set(
@@ -165,6 +180,8 @@ async def test_a_silent_server_is_given_up_after_the_time_that_is_set(
     assert silent.recv(65536).startswith(b"INVITE ")
     assert kinds(await place(plane)) == ["Answered"]
     assert plane.trunk_states()[0].avoided[0].endswith(" says nothing")
+    assert standing(plane) == (1, 1, 0)
+    assert failures(plane) == {"silent": 1}
 
 
 async def test_the_last_server_gets_all_the_time_there_is(
@@ -238,6 +255,18 @@ async def test_retry_after_is_kept_to(near: SipEndpoint, servers: list[Server]) 
     assert kinds(await place(plane)) == ["Answered"]
     assert len(servers[0].legs) == 1
     assert len(servers[1].legs) == 2
+    assert standing(plane) == (1, 0, 1)
+    assert failures(plane) == {"paused": 1}
+
+
+async def test_of_503_alone_nothing_is_kept(near: SipEndpoint, servers: list[Server]) -> None:
+    servers[0].refuses = (503, ())
+    plane = plane_to(near, servers[0].port, servers[1].port)
+    assert standing(plane) == (0, 0, 0), "it was not looked for yet"
+    for _ in range(2):
+        assert kinds(await place(plane)) == ["TargetFailed", "Answered"]
+    assert standing(plane) == (2, 0, 0)
+    assert failures(plane) == {"unavailable": 2}
 
 
 async def test_a_trunk_that_wants_no_calls_gets_none(
@@ -326,6 +355,7 @@ async def test_our_own_lack_of_room_is_nobodys_fault(
     plane = plane_to(near, servers[0].port, servers[1].port)
     assert await place(plane) == [Rejected(503, "Too Many Calls", local=True)]
     assert plane.trunk_states()[0].avoided == ()
+    assert failures(plane) == {}
 
 
 async def test_calls_towards_us_come_from_all_of_its_servers(near: SipEndpoint) -> None:

@@ -26,7 +26,7 @@ from outdial.sip.core.headers import Headers
 from outdial.sip.core.identity import extra_headers
 from outdial.sip.core.message import Request
 from outdial.sip.core.uri import Uri
-from outdial.trunk_state import TrunkState
+from outdial.trunk_state import TrunkServers, TrunkState
 
 HOST = "127.0.0.1"
 PORT = 5060
@@ -66,6 +66,10 @@ class ExchangePlane:
 
     def trunk_states(self) -> Sequence[TrunkState]:
         """None of them is ever asked."""
+        return ()
+
+    def trunk_servers(self) -> Sequence[TrunkServers]:
+        """None of them has a server."""
         return ()
 
     def is_last_choice(self, trunk_name: str) -> bool:
