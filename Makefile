@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml tools/setup-venv
 	@tools/setup-venv $(VENV)
 	@touch $@
 
-test-programs: ## Install the SIP programs that the system tests talk to (Debian, Ubuntu; as root)
+test-programs: ## Install the programs that the tests talk to (Debian, Ubuntu; as root)
 	@tools/setup-test-programs
 
 demo: setup ## Place a call to a simulated phone and watch it happen

@@ -27,7 +27,7 @@ from outdial.sip.core.bans import Bans
 from outdial.sip.sentry import Sentry
 from outdial.tls.gauges import CertificateGauges
 from outdial.tls.watch import CertificateWatch
-from outdial.trunk_state import TrunkState
+from outdial.trunk_state import FAILURES, TrunkServers, TrunkState
 
 yaml: Any = importlib.import_module("yaml")  # it has no types
 
@@ -38,6 +38,7 @@ BOARD: dict[str, Any] = json.loads((FOLDER / "outdial-dashboard.json").read_text
 ALERTS: list[dict[str, Any]] = [
     rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
 ]
+TESTS: dict[str, Any] = yaml.safe_load((FOLDER / "alerts_test.yml").read_text())
 PANELS: list[dict[str, Any]] = [one for one in BOARD["panels"] if one["type"] != "row"]
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
 _NAME = re.compile(r"\b(?:outdial|process)_[a-z_]+\b")
@@ -45,7 +46,7 @@ _SELECTOR = re.compile(r"\{([^{}]*)\}")
 _MATCHER = re.compile(r'([a-z]+)(=|!=|=~|!~)"[^"]*"')
 LABELS = {
     "instance", "job", "trunk", "outcome", "cause", "result", "reason", "door", "status", "le",
-    "section",
+    "section", "state",
 }  # fmt: skip
 """Those of our metrics, and the two that Prometheus adds."""
 
@@ -65,7 +66,13 @@ async def exposed() -> set[str]:
         cast(Any, SimpleNamespace()),
         cast(Any, deliverer),
         Kept(lambda: {"idle": 1}, lambda: 1, lambda: 1),
-        lambda: [TrunkState("main", "up", rtt_ms=1.0)],
+        cast(
+            Any,
+            SimpleNamespace(
+                trunk_states=lambda: [TrunkState("main", "up", rtt_ms=1.0)],
+                trunk_servers=lambda: [TrunkServers("main", 1, 0, 0, dict.fromkeys(FAILURES, 0))],
+            ),
+        ),
     )
     member = SimpleNamespace(holds_lease=True, takeovers=0, claimed=0)
     certificates = CertificateGauges(CertificateWatch(), SystemClock(), lambda: {"ok": 1})
@@ -190,9 +197,53 @@ def test_no_panel_lies_on_another() -> None:
         taken |= cells
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
-def test_promtool_takes_the_rules() -> None:
+def test_every_alert_is_tried_both_ways() -> None:
+    """That it comes, and that it does not: before its time, or for those that are well."""
+    tried: dict[str, set[bool]] = {}
+    for test in TESTS["tests"]:
+        for case in test["alert_rule_test"]:
+            tried.setdefault(case["alertname"], set()).add(bool(case.get("exp_alerts")))
+    assert TESTS["rule_files"] == [RULES.name]
+    assert tried == {rule["alert"]: {True, False} for rule in ALERTS}
+
+
+def test_what_is_tried_is_what_a_server_has(metrics: set[str]) -> None:
+    for test in TESTS["tests"]:
+        for series in test["input_series"]:
+            name, _, labels = series["series"].partition("{")
+            assert name in metrics | {"up"}
+            assert set(re.findall(r"(\w+)=", labels)) <= LABELS
+
+
+def promtool(*words: str | Path) -> None:
+    """Prometheus's own reader of such files has nothing to say against them."""
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("promtool is not installed; `make test-programs` installs it")
     told = subprocess.run(
-        ["promtool", "check", "rules", str(RULES)], capture_output=True, text=True, timeout=30
+        [program, *map(str, words)], cwd=FOLDER, capture_output=True, text=True, timeout=60
     )
     assert told.returncode == 0, told.stdout + told.stderr
+
+
+def test_promtool_takes_the_rules() -> None:
+    promtool("check", "rules", RULES)
+
+
+def test_each_alert_comes_when_it_should_and_not_otherwise() -> None:
+    promtool("test", "rules", FOLDER / "alerts_test.yml")
+
+
+def test_promtool_takes_what_the_panels_ask_for(tmp_path: Path) -> None:
+    """As rules that record it, with something in the place of Grafana's variables."""
+    asked = [
+        re.sub(r"\$\w+", "x", target["expr"].replace("$__rate_interval", "1m"))
+        for panel in PANELS
+        for target in panel["targets"]
+    ]
+    rules = [
+        {"record": f"asked:{number}", "expr": expression} for number, expression in enumerate(asked)
+    ]
+    path = tmp_path / "panels.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    promtool("check", "rules", path)
