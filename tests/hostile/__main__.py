@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--messages", type=int, default=Plan.count)
     parser.add_argument("--rate", type=float, default=0.0, help="a second; 0: as many as are read")
     parser.add_argument("--minutes", type=float, default=0.0, help="no more are sent after so long")
-    parser.add_argument("--warm-up", type=int, default=0, help="messages; default: a tenth")
+    parser.add_argument("--warm-up", type=int, default=0, help="messages; default: a fifth")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", type=Path, help="a page whose table of figures is replaced")
     options = parser.parse_args()

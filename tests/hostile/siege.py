@@ -51,7 +51,8 @@ class Plan:
     rate: float = 0.0
     """Messages a second; 0: as many as the server reads."""
     warm_up: int = 0
-    """Messages before memory is measured; 0: a tenth, 500,000 at most."""
+    """Messages before memory is measured; 0: a fifth. Two million fill what is bounded: a thousand
+    bans, the caches of what was read, and room for the most calls that there are at once."""
     longest_s: float = 0.0
     """No more is sent after so long; 0: all is."""
     seed: int = 1
@@ -65,7 +66,7 @@ class Plan:
     @property
     def warming(self) -> int:
         """Messages of the warm-up."""
-        return self.warm_up or min(500_000, max(4_000, self.count // 10))
+        return self.warm_up or max(4_000, self.count // 5)
 
 
 @dataclass
