@@ -75,7 +75,7 @@ from outdial.store.store import Store
 from outdial.tls.contexts import ServerSecurity
 from outdial.tls.gauges import CertificateGauges
 from outdial.tls.watch import CertificateWatch
-from outdial.trunk_state import TrunkServers, TrunkState
+from outdial.trunk_state import TrunkMessages, TrunkServers, TrunkState
 from outdial.webhooks.deliver import Deliverer
 from outdial.webhooks.replay import Replays
 from outdial.webhooks.secret_file import Signing
@@ -102,6 +102,9 @@ class Trunking(SignallingPlane, Protocol):
 
     def trunk_of(self, host: str, account: str = "") -> str | None:
         """The name of the trunk at the address, of several there the one of that user name."""
+
+    def trunk_messages(self, trunk_name: str) -> TrunkMessages:
+        """The last messages between us and the trunk outside of calls."""
 
     def trunk_states(self) -> Sequence[TrunkState]:
         """What is known of each trunk."""
@@ -275,7 +278,9 @@ class Server:
             sealing=files.keys,
             mp3s=self.mp3s,
             bans=self.sip.sentry,
-            trunks=TrunkBoard(self.trunks, plane.trunk_states, settings.media.codecs),
+            trunks=TrunkBoard(
+                self.trunks, plane.trunk_states, settings.media.codecs, plane.trunk_messages
+            ),
             keys=keys,
             keeper=KeyKeeper(self.store, [key.name for key in settings.keys], clock),
             settings=settings,

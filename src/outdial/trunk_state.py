@@ -6,10 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from outdial.legs import TracedMessage
+
 Status = Literal["unknown", "up", "down", "registering", "registered", "rejected"]
 """unknown: not asked, or not yet. up, down: whether it answers OPTIONS, and calls. registering: the
 first REGISTER, or one after the binding was lost, is under way. registered: its calls find us.
 rejected: the registrar does not want us."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkMessages:
+    """The last SIP messages between us and a trunk outside of calls, oldest first, as they may be
+    shown."""
+
+    registration: tuple[TracedMessage, ...] = ()
+    """REGISTER, and what the registrar said."""
+    options: tuple[TracedMessage, ...] = ()
+    """OPTIONS, and what its servers said."""
+
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 

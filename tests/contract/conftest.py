@@ -55,7 +55,7 @@ from outdial.store.records import (
     Usage,
 )
 from outdial.stored_file import SealingKeys
-from outdial.trunk_state import TrunkState
+from outdial.trunk_state import TrunkMessages, TrunkState
 
 KEY = "YOURSECRECTAPIKEY"
 TRUNKS = [
@@ -154,6 +154,7 @@ class Record:
     """Where calls wait on this server."""
     bans: BanList = field(default_factory=BanList)
     trunk_states: list[TrunkState] = field(default_factory=list)
+    trunk_messages: TrunkMessages = field(default_factory=TrunkMessages)
     usage_of: list[tuple[float, float]] = field(default_factory=list)
     """The times whose usage was asked for."""
     blind_reads: int = 0
@@ -410,7 +411,9 @@ async def running(
         sealing=sealing or SealingKeys(),
         mp3s=mp3s,
         bans=lists.bans,
-        trunks=TrunkBoard(TRUNKS, lambda: lists.trunk_states),
+        trunks=TrunkBoard(
+            TRUNKS, lambda: lists.trunk_states, messages=lambda name: lists.trunk_messages
+        ),
         keys=lists,
         keeper=KeyKeeper(lists.stored_keys, ["given"], SystemClock()),
         settings=settings,

@@ -46,6 +46,7 @@ async def test_the_document_has_every_path(door: Door) -> None:
         "/v1/usage",
         "/v1/trunks",
         "/v1/trunks/{name}",
+        "/v1/trunks/{name}/sip",
         "/v1/bans",
         "/v1/bans/{address}",
         "/v1/conferences",

@@ -42,6 +42,7 @@ NEEDED: dict[str, tuple[tuple[str, str], ...]] = {
         ("GET", "/v1/recordings/{sid}.wav"),
         ("GET", "/v1/trunks"),
         ("GET", "/v1/trunks/{name}"),
+        ("GET", "/v1/trunks/{name}/sip"),
         ("GET", "/v1/usage"),
     ),
     "admin": (

@@ -10,13 +10,14 @@ from pydantic import BaseModel, Field
 
 from outdial import trunk_state
 from outdial.api import problems
+from outdial.api.schemas import SipMessage
 from outdial.calls import codes
 from outdial.calls.service import CallService
 from outdial.calls.standing import Standing
 from outdial.clock import iso8601
 from outdial.config import Trunk as Settings
 from outdial.errors import Refused
-from outdial.trunk_state import TrunkState
+from outdial.trunk_state import TrunkMessages, TrunkState
 
 
 class Trunk(BaseModel):
@@ -99,6 +100,14 @@ class TrunkIndex(BaseModel):
     trunks: list[Trunk]
 
 
+class TrunkSip(BaseModel):
+    """The last SIP messages between this server and a trunk outside of calls, oldest first: at most
+    40 of each kind, and 64 KiB."""
+
+    registration: list[SipMessage] = Field(description="REGISTER, and the registrar's answers.")
+    options: list[SipMessage] = Field(description="OPTIONS, and the answers of its servers.")
+
+
 class TrunkBoard:
     """The trunks of the settings, and what is known of each."""
 
@@ -107,8 +116,10 @@ class TrunkBoard:
         trunks: Sequence[Settings],
         states: Callable[[], Sequence[TrunkState]] = tuple,
         codecs: Sequence[str] = ("PCMU", "PCMA"),
+        messages: Callable[[str], TrunkMessages] = lambda name: TrunkMessages(),
     ) -> None:
         self._trunks = tuple(trunks)
+        self._messages = messages
         self._states = states
         self._codecs = tuple(codecs)
 
@@ -126,6 +137,12 @@ class TrunkBoard:
             for one in self._trunks
         ]
 
+    def messages(self, name: str) -> TrunkMessages:
+        """What went to and fro between us and the trunk outside of calls. Raises Refused (404)."""
+        if all(one.name != name for one in self._trunks):
+            raise _unknown(name)
+        return self._messages(name)
+
 
 class TrunkRoutes:
     """The handlers."""
@@ -138,6 +155,7 @@ class TrunkRoutes:
         """Adds each handler with what the OpenAPI document says of it."""
         routes.get("/trunks", **_LIST)(self.index)
         routes.get("/trunks/{name}", **_SHOW)(self.show)
+        routes.get("/trunks/{name}/sip", **_SIP)(self.sip)
 
     async def index(self) -> TrunkIndex:
         """As this server sees them: each asks and registers for itself."""
@@ -148,8 +166,20 @@ class TrunkRoutes:
         for trunk in self._board.shown(self._calls):
             if trunk.name == name:
                 return trunk
-        message = f"no trunk is called {name[:64]!r}; GET /v1/trunks lists them"
-        raise Refused(404, codes.UNKNOWN_TRUNK, message, field="name")
+        raise _unknown(name)
+
+    async def sip(self, name: str) -> TrunkSip:
+        """As this server has sent and received them since its start, without the digests."""
+        found = self._board.messages(name)
+        return TrunkSip(
+            registration=[SipMessage.of(message) for message in found.registration],
+            options=[SipMessage.of(message) for message in found.options],
+        )
+
+
+def _unknown(name: str) -> Refused:
+    message = f"no trunk is called {name[:64]!r}; GET /v1/trunks lists them"
+    return Refused(404, codes.UNKNOWN_TRUNK, message, field="name")
 
 
 def _moment(seconds: float | None) -> str | None:
@@ -167,4 +197,10 @@ _SHOW: dict[str, Any] = {
     "responses": problems.documented(401, 404),
     "summary": "Show a trunk",
     "operation_id": "get_trunk",
+}
+_SIP: dict[str, Any] = {
+    "response_model": TrunkSip,
+    "responses": problems.documented(401, 404),
+    "summary": "The last SIP messages of a trunk outside of calls",
+    "operation_id": "get_trunk_sip",
 }

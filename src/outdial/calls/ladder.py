@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from outdial.calls.journal import Journal
 from outdial.legs import TracedMessage
+from outdial.sip.core.redaction import has_digests, without_digests
 
 DELAY_S = 0.5
 """Messages are written together: so long after the first that is not written yet."""
@@ -62,11 +63,14 @@ class Ladder:
 
 
 def without_secrets(message: TracedMessage) -> TracedMessage:
-    """The message as it may be kept and shown: as long as it was, but without digits and keys."""
+    """The message as it may be kept and shown: as long as it was, but without digits, keys and
+    digests."""
     lower = message.raw.lower()
     if b"inline:" in lower:
         # RFC 4568: whoever has these hears the call.
         message = replace(message, raw=_KEY.sub(lambda key: b"x" * len(key[0]), message.raw))
+    if has_digests(lower):
+        message = replace(message, raw=without_digests(message.raw))
     return _without_digits(message) if b"dtmf" in lower else message
 
 

@@ -55,18 +55,25 @@ def trunks_show(
     config: Config = None,
     server: Server = "",
     key: Key = "",
+    sip: Annotated[
+        bool, typer.Option("--sip", help="The last SIP messages of REGISTER and OPTIONS, too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show one trunk of a running server in full."""
     from outdial.cli.client import connect
     from outdial.log import escape
 
-    found = connect(config, server, key).get(f"/v1/trunks/{quote(name, safe='')}")
+    client, path = connect(config, server, key), f"/v1/trunks/{quote(name, safe='')}"
+    found = client.get(path)
+    messages = client.get(f"{path}/sip") if sip else {}
     if as_json:
-        print_line(json.dumps(found))
+        print_line(json.dumps({**found, "sip": messages} if sip else found))
         return
     for line in _lines(found):
         print_line(escape(line))
+    for line in _message_lines(messages):
+        print_line(line)
 
 
 app.command("route")(trunks_route)
@@ -138,6 +145,18 @@ def _lines(trunk: Mapping[str, Any]) -> Iterator[str]:
     for name, value in told.items():
         if value:
             yield f"  {name}: {value}"
+
+
+def _message_lines(messages: Mapping[str, Any]) -> Iterator[str]:
+    """Each kind as a ladder with the messages below it, escaped for a terminal."""
+    from outdial.calls.drawing import message_lines
+
+    for title, kind in (("REGISTER", "registration"), ("OPTIONS", "options")):
+        if kind not in messages:
+            continue
+        yield ""
+        yield f"{title}{'' if messages[kind] else ': none since the server started'}"
+        yield from message_lines(messages[kind])
 
 
 def _last_answer(trunk: Mapping[str, Any]) -> str:

@@ -273,16 +273,24 @@ class SipEndpoint:
         hop: Hop,
         done: Callable[[ProbeResult], None],
         routes: tuple[str, ...] = (),
+        trace: TraceListener | None = None,
     ) -> None:
         """Sends OPTIONS; `done` is called once."""
-        self._probes[self.agent.probe(uri, hop, self.now, routes)] = done
+        wire_trace = None if trace is None else self.tracer(trace)
+        self._probes[self.agent.probe(uri, hop, self.now, routes, wire_trace)] = done
         self.flush()
 
-    def register(self, binding: Binding, told: Callable[[Due | Standing], None]) -> Registration:
+    def register(
+        self,
+        binding: Binding,
+        told: Callable[[Due | Standing], None],
+        trace: TraceListener | None = None,
+    ) -> Registration:
         """Keeps a binding; `told` is called whenever it is due, and with how it stands, the last
         time with "ended"."""
         self.agent.now = self.now
-        registration = self.agent.registrations.start(binding)
+        wire_trace = None if trace is None else self.tracer(trace)
+        registration = self.agent.registrations.start(binding, wire_trace)
         self._registrations[registration] = told
         self.flush()
         return registration

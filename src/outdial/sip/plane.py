@@ -34,7 +34,7 @@ from outdial.sip.outbound import OutboundLeg, Patience
 from outdial.sip.resolver import ResolutionFailed, Resolver
 from outdial.sip.trunks import TrunkLine
 from outdial.tls.contexts import ClientSecurity
-from outdial.trunk_state import TrunkServers, TrunkState
+from outdial.trunk_state import TrunkMessages, TrunkServers, TrunkState
 
 Headers = tuple[tuple[str, str], ...]
 _MAX_HOSTS = 100
@@ -194,6 +194,11 @@ class SipPlane:
     def trunk_servers(self) -> list[TrunkServers]:
         """How many servers each trunk has, and how many of them take no calls."""
         return [trunk.servers for trunk in self._trunks.values()]
+
+    def trunk_messages(self, trunk_name: str) -> TrunkMessages:
+        """The last messages between us and the trunk outside of calls."""
+        line = self._trunks.get(trunk_name)
+        return TrunkMessages() if line is None else line.messages()
 
     def is_last_choice(self, trunk_name: str) -> bool:
         """Whether any other trunk is better now."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from outdial import log
 from outdial.clock import Clock
+from outdial.legs import TraceListener
 from outdial.sip.core.authorization import Credentials
 from outdial.sip.core.hop import Hop, is_loopback
 from outdial.sip.core.registration import Binding, Due, Registration, Standing
@@ -62,14 +63,16 @@ class Registrar:
         health: TrunkHealth,
         clock: Clock,
         way: Callable[[], Awaitable[Way]],
+        trace: TraceListener | None = None,
     ) -> None:
-        """`way` looks the registrar up, and raises ResolutionFailed."""
+        """`way` looks the registrar up, and raises ResolutionFailed; `trace` sees the messages."""
         self._name = name
         self._binding = binding
         self._endpoint = endpoint
         self._health = health
         self._clock = clock
         self._way = way
+        self._trace = trace
         self._registrations: dict[Place, Registration] = {}
         self._standings: dict[Place, Standing] = {}
         self._until: dict[Place, float] = {}
@@ -85,7 +88,7 @@ class Registrar:
         for place in self._endpoint.places():
             here = Place(*place)
             told = partial(self._on_event, here)
-            self._registrations[here] = self._endpoint.register(self._binding, told)
+            self._registrations[here] = self._endpoint.register(self._binding, told, self._trace)
 
     async def stop(self) -> None:
         """Takes the bindings back, if that does not take long."""

@@ -19,11 +19,12 @@ from outdial.sip.core.peer import Peer
 from outdial.sip.core.probe import ProbeResult
 from outdial.sip.core.registration import Binding
 from outdial.sip.endpoint import SipEndpoint
+from outdial.sip.exchanges import Exchange
 from outdial.sip.registrar import Registrar, Way
 from outdial.sip.resolver import ResolutionFailed, Resolver
 from outdial.sip.trunk_health import Answer, TrunkHealth
 from outdial.tls.contexts import ClientSecurity
-from outdial.trunk_state import FAILURES, Failure, TrunkServers, TrunkState
+from outdial.trunk_state import FAILURES, Failure, TrunkMessages, TrunkServers, TrunkState
 
 _PING_TIMEOUT_S = 5.0
 _LOOK_UP_AGAIN_S = 60.0
@@ -84,6 +85,7 @@ class TrunkLine:
         self._keepalive: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[object]] = set()
         self._nonces = Nonces()
+        self._registered, self._probed = Exchange(), Exchange()
         self._registrar: Registrar | None = None
         self._registrar_security: ClientSecurity | None = None
         """Its certificate has another name where it is another host."""
@@ -92,7 +94,13 @@ class TrunkLine:
             self._registrar_security = _security(settings, host)
         if settings.register_:
             self._registrar = Registrar(
-                settings.name, self._binding(), endpoint, self.health, clock, self._way
+                settings.name,
+                self._binding(),
+                endpoint,
+                self.health,
+                clock,
+                self._way,
+                self._registered.add,
             )
 
     def _may_be_secret(self, endpoint: SipEndpoint) -> bool:
@@ -116,6 +124,10 @@ class TrunkLine:
             avoided=tuple(f"{outage.target} {outage.why}" for outage in outages),
             paused_until=self._clock.now() + min(paused) - now if is_paused else None,
         )
+
+    def messages(self) -> TrunkMessages:
+        """What went to and fro outside of calls, last."""
+        return TrunkMessages(self._registered.shown(), self._probed.shown())
 
     @property
     def servers(self) -> TrunkServers:
@@ -295,7 +307,9 @@ class TrunkLine:
         """One of its servers. What it says counts for its place among them, too."""
         answered: asyncio.Future[ProbeResult] = asyncio.get_running_loop().create_future()
         asked_at = self._clock.monotonic()
-        self._endpoint.probe(self.target(hop), hop, _resolve(answered), self.routes(hop))
+        self._endpoint.probe(
+            self.target(hop), hop, _resolve(answered), self.routes(hop), self._probed.add
+        )
         try:
             async with asyncio.timeout(timeout_s):
                 result = await answered

@@ -85,6 +85,13 @@ async def test_a_peer_whose_messages_are_huge_is_not_either() -> None:
     assert kept.ladder._messages[-1].raw.startswith(b"BYE"), "the small one still fits"
 
 
+async def test_digests_of_passwords_are_hidden() -> None:
+    """They are worth cracking, and the ladder is sent to carriers and kept in the store."""
+    start = b'INVITE sip:a@b SIP/2.0\r\nAuthorization: Digest username="u", response="'
+    raw = Kept().raw(start + b"a1b2" * 8 + b'", nc=00000001\r\n\r\n')
+    assert raw == start + b"x" * 32 + b'", nc=00000001\r\n\r\n'
+
+
 KEY = b"NzB4d1BINUAvLEw6UzF3WSJ+PSdFcGdUJShpX1Zj"
 
 

@@ -37,6 +37,21 @@ TRUNK = {
 }
 
 
+SIP = {
+    "registration": [
+        {
+            "at": "2026-05-04T12:00:00.000Z",
+            "direction": "out",
+            "peer": "198.51.100.7:5060",
+            "transport": "udp",
+            "start_line": "REGISTER sip:carrier.example SIP/2.0",
+            "text": "REGISTER sip:carrier.example SIP/2.0\r\nCSeq: 1 REGISTER\x1b[2J\r\n\r\n",
+        }
+    ],
+    "options": [],
+}
+
+
 class FakeClient:
     """One trunk; keeps what was asked for."""
 
@@ -45,6 +60,8 @@ class FakeClient:
 
     def get(self, path: str) -> object:
         self.asked.append(path)
+        if path.endswith("/sip"):
+            return SIP
         return {"trunks": [TRUNK]} if path == "/v1/trunks" else TRUNK
 
 
@@ -226,3 +243,19 @@ def test_no_trunk_takes_it(tmp_path: Path) -> None:
     code, output = route("12125550100", "-c", str(file))
     assert code == 1
     assert "no trunk takes it" in output
+
+
+def test_the_messages_of_a_trunk(fake: FakeClient) -> None:
+    """As a ladder and in full, escaped for a terminal; only when they are asked for."""
+    text = "\n".join(run("trunks", "show", "carrier-a", "--sip"))
+    assert fake.asked == ["/v1/trunks/carrier-a", "/v1/trunks/carrier-a/sip"]
+    assert "12:00:00.000  |REGISTER sip:carrier.example ---" in text
+    assert "to 198.51.100.7:5060 over udp\n  REGISTER sip:carrier.example SIP/2.0" in text
+    assert "  CSeq: 1 REGISTER" in text and "\x1b" not in text
+    assert "OPTIONS: none since the server started" in text
+    assert "REGISTER:" not in text
+
+
+def test_the_messages_of_a_trunk_as_json(fake: FakeClient) -> None:
+    (line,) = run("trunks", "show", "carrier-a", "--sip", "--json")
+    assert json.loads(line) == {**TRUNK, "sip": SIP}

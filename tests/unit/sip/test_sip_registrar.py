@@ -24,6 +24,7 @@ from outdial.sip.messenger import Messenger
 from outdial.sip.plane import SipPlane
 from outdial.sip.resolver import Resolver
 from outdial.testing.carrier.message import SipText, written
+from outdial.trunk_state import TrunkMessages
 
 OFFER = b"v=0\r\ns=offer\r\n"
 
@@ -201,6 +202,38 @@ async def test_it_registers_once_and_takes_it_back(near: SipEndpoint, registrar:
     assert last["Contact"] == f"<{here}>;expires=0"
     assert first["Call-ID"] == last["Call-ID"]
     assert [line["state"] for line in logs if line["event"] == "trunk.state"] == ["registered"]
+
+
+async def test_what_went_to_and_fro_can_be_seen(near: SipEndpoint, registrar: Registrar) -> None:
+    """The challenge, the digest without its secret, and OPTIONS apart from it."""
+
+    def challenge(request: SipText) -> Said:
+        if request.method == "REGISTER" and not request["Authorization"]:
+            return 401, [("WWW-Authenticate", 'Digest realm="r", nonce="n", qop="auth"')]
+        return 200, [("Contact", request["Contact"])] if request["Contact"] else []
+
+    registrar.answer = challenge
+    plane = plane_to(near, trunk(registrar, options_interval_s=60))
+    await until_status(plane, "registered")
+    await until(lambda: len(plane.trunk_messages("t").options) == 2)
+    found = plane.trunk_messages("t")
+    assert [one.raw.split(b"\r\n")[0] for one in found.registration] == [
+        b"REGISTER sip:127.0.0.1 SIP/2.0",
+        b"SIP/2.0 401 Said",
+        b"REGISTER sip:127.0.0.1 SIP/2.0",
+        b"SIP/2.0 200 Said",
+    ]
+    assert [one.outgoing for one in found.registration] == [True, False, True, False]
+    assert {one.peer for one in found.registration} == {f"127.0.0.1:{registrar.port}"}
+    (shown,) = registrar.of("REGISTER")[1:2]
+    digest = shown["Authorization"].partition('response="')[2].partition('"')[0]
+    kept = found.registration[2].raw.decode()
+    assert digest and digest not in kept and f'response="{"x" * len(digest)}"' in kept
+    assert 'username="acme"' in kept
+    assert [one.raw.split(b" ")[0] for one in found.options] == [b"OPTIONS", b"SIP/2.0"]
+    assert plane.trunk_messages("nobody") == TrunkMessages()
+    await plane.stop()
+    assert plane.trunk_messages("t").registration[-2].raw.count(b"expires=0") == 1
 
 
 async def test_what_is_known_of_it(near: SipEndpoint, registrar: Registrar) -> None:

@@ -240,11 +240,18 @@ class Agent:
         self.now = now
         self._orphans.release(data, hop, credentials, trace)
 
-    def probe(self, uri: str, hop: Hop, now: float, routes: tuple[str, ...] = ()) -> Probe:
+    def probe(
+        self,
+        uri: str,
+        hop: Hop,
+        now: float,
+        routes: tuple[str, ...] = (),
+        trace: Trace | None = None,
+    ) -> Probe:
         """Sends OPTIONS; a ProbeResult follows."""
         self.now = now
         probe = Probe(self)
-        probe.send(uri, hop, routes)
+        probe.send(uri, hop, routes, trace)
         return probe
 
     def message(self, message: InstantMessage, now: float, trace: Trace | None = None) -> Sending:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.message import Response
 from outdial.sip.core.outline import Outline
-from outdial.sip.core.transaction import ClientTransaction
+from outdial.sip.core.transaction import ClientTransaction, Trace
 
 if TYPE_CHECKING:
     from outdial.sip.core.agent import Agent
@@ -36,7 +36,9 @@ class Probe:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
 
-    def send(self, uri: str, hop: Hop, routes: tuple[str, ...] = ()) -> None:
+    def send(
+        self, uri: str, hop: Hop, routes: tuple[str, ...] = (), trace: Trace | None = None
+    ) -> None:
         """Sends it."""
         agent = self._agent
         outline = Outline(
@@ -50,7 +52,7 @@ class Probe:
             cseq=1,
         )
         fields = f"Accept: application/sdp\r\nUser-Agent: {agent.name}\r\n"
-        agent.request(outline, "OPTIONS", outline.encode("OPTIONS", fields), self, None)
+        agent.request(outline, "OPTIONS", outline.encode("OPTIONS", fields), self, trace)
 
     def on_response(self, transaction: ClientTransaction, response: Response, source: Hop) -> None:
         """Any final response shows that the peer is alive."""

@@ -18,7 +18,7 @@ from outdial.sip.core.hop import UNREACHABLE, Hop
 from outdial.sip.core.message import Response
 from outdial.sip.core.outline import ALLOW, Outline, contact, field
 from outdial.sip.core.timers import Timer
-from outdial.sip.core.transaction import ClientTransaction, Event
+from outdial.sip.core.transaction import ClientTransaction, Event, Trace
 from outdial.sip.core.uri import Uri
 
 if TYPE_CHECKING:
@@ -99,12 +99,13 @@ class Registration:
     __slots__ = (
         "_agent", "_authorization", "_binding", "_call_id", "_contact", "_cseq", "_expires_s",
         "_expiry", "_failures", "_hop", "_hops", "_is_ending", "_is_registered", "_longer",
-        "_losses", "_patience", "_routes", "_sent_at", "_tag", "_timer", "_transaction",
+        "_losses", "_patience", "_routes", "_sent_at", "_tag", "_timer", "_trace", "_transaction",
     )  # fmt: skip
 
-    def __init__(self, agent: Agent, binding: Binding) -> None:
+    def __init__(self, agent: Agent, binding: Binding, trace: Trace | None = None) -> None:
         self._agent = agent
         self._binding = binding
+        self._trace = trace
         self._authorization = Authorization(None, agent.token)
         """Kept for all requests: a refresh shows its digest at once."""
         self._call_id = agent.token()
@@ -251,7 +252,7 @@ class Registration:
         fields += self._authorization.fields("REGISTER", outline.uri, hop)
         self._sent_at = agent.now
         data = outline.encode("REGISTER", fields)
-        self._transaction = agent.request(outline, "REGISTER", data, self, None)
+        self._transaction = agent.request(outline, "REGISTER", data, self, self._trace)
         agent.timers.stop(self._patience)
         if self._hops:
             due = agent.now + _PATIENCE_T1 * agent.timings.t1
@@ -428,9 +429,9 @@ class Registrations:
         self._agent = agent
         self._all: set[Registration] = set()
 
-    def start(self, binding: Binding) -> Registration:
+    def start(self, binding: Binding, trace: Trace | None = None) -> Registration:
         """Keeps a binding with a registrar; a `Due` follows, and `Standing`s."""
-        registration = Registration(self._agent, binding)
+        registration = Registration(self._agent, binding, trace)
         self._all.add(registration)
         registration.start()
         return registration

@@ -26,7 +26,7 @@ from outdial.sip.core.headers import Headers
 from outdial.sip.core.identity import extra_headers
 from outdial.sip.core.message import Request
 from outdial.sip.core.uri import Uri
-from outdial.trunk_state import TrunkServers, TrunkState
+from outdial.trunk_state import TrunkMessages, TrunkServers, TrunkState
 
 HOST = "127.0.0.1"
 PORT = 5060
@@ -71,6 +71,10 @@ class ExchangePlane:
     def trunk_servers(self) -> Sequence[TrunkServers]:
         """None of them has a server."""
         return ()
+
+    def trunk_messages(self, trunk_name: str) -> TrunkMessages:
+        """Nor sent anything else."""
+        return TrunkMessages()
 
     def is_last_choice(self, trunk_name: str) -> bool:
         """So none is."""
