@@ -17,6 +17,7 @@ from outdial.clock import Clock, SystemClock
 from outdial.config import Media, Settings, Sip, Trunk
 from outdial.errors import ConfigError
 from outdial.legs import Codec, MediaPlane
+from outdial.media.coders import available
 from outdial.media.plane import WorkerPool
 from outdial.sim.carrier import SimulatedCarrier
 from outdial.sim.http import heard_router
@@ -130,7 +131,8 @@ async def standalone(
     personas: Mapping[str, Persona] = PERSONAS,
     person: Persona = PERSON,
 ) -> AsyncIterator[RunningCarrier]:
-    """A carrier with media workers and speech of its own."""
+    """A carrier with media workers and speech of its own. Raises ConfigError."""
+    available.check(settings)
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as stack:
         plane = await WorkerPool.start(settings.media, clock)

@@ -43,7 +43,7 @@ class Referral:
     """One REFER, from its arrival until its last NOTIFY."""
 
     __slots__ = (
-        "_agent", "_event", "_is_accepted", "_news", "_notify", "_session", "_transaction",
+        "_agent", "_event", "_is_accepted", "_news", "_notified", "_session", "_transaction",
         "_wants_no_news",
     )  # fmt: skip
 
@@ -63,8 +63,9 @@ class Referral:
         self._session = session
         self._transaction = transaction
         self._is_accepted = False
-        self._notify: ClientTransaction | None = None
-        """The last NOTIFY."""
+        self._notified = 0
+        """CSeq of the last NOTIFY. Not its transaction, which holds us: of a call that is over
+        nothing is to wait for the collector of cycles."""
         self._news = ("", b"")
         """What it says: the state of the subscription, and the status line."""
         self._wants_no_news = (request.headers.get("Refer-Sub") or "").strip().lower() == "false"
@@ -108,7 +109,8 @@ class Referral:
             f"User-Agent: {agent.name}\r\n"
         )
         fields += session.authorization.fields("NOTIFY", outline.uri, outline.hop, body)
-        self._notify = agent.request(
+        self._notified = outline.cseq
+        agent.request(
             outline, "NOTIFY", outline.encode("NOTIFY", fields, body), self, session.trace
         )
 
@@ -118,7 +120,7 @@ class Referral:
     def on_response(self, transaction: ClientTransaction, response: Response, source: Hop) -> None:
         """What the peer thinks of the news changes nothing, but it may want to know from whom they
         are. Older ones than the last it need not be told any more."""
-        if response.status < 200 or transaction is not self._notify:
+        if response.status < 200 or transaction.outline.cseq != self._notified:
             return
         session = self._session
         if not session.authorization.takes(response, source):
