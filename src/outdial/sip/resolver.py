@@ -46,6 +46,8 @@ _SOONEST_S = 1.0
 _AHEAD = 0.1
 """What is kept fresh is asked for again when this part of its time is left."""
 _MAX_KEPT = 1000
+_MAX_ORDERED = 2 * MAX_TARGETS
+"""Addresses of one place: each of a trunk's gets OPTIONS, again and again."""
 _MAX_FLIGHTS = 100
 
 Place = tuple[str, int | None, str]
@@ -175,7 +177,7 @@ class Resolver:
         return place in self._fresh or kept.away_until > now
 
     def _ordered(self, found: Found) -> list[Target]:
-        return list(found.fixed) or in_order(found.choices, self._draw)
+        return (list(found.fixed) or in_order(found.choices, self._draw))[:_MAX_ORDERED]
 
     async def _wait(self, place: Place, timeout_s: float) -> Found | NamesAway:
         """Several callers wait for one look-up, which goes on when they give up."""
@@ -319,7 +321,8 @@ class Resolver:
             answer = by_name[record.target]
             if answer is not None and answer.records:
                 targets = (
-                    Target(transport, one, record.port, record.target) for one in answer.records
+                    Target(transport, one, record.port, record.target)
+                    for one in answer.records[:MAX_TARGETS]
                 )
                 choices.append(Choice(record.priority, record.weight, tuple(targets)))
                 ttls.append(answer.ttl_s)

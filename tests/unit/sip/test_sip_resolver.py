@@ -9,7 +9,7 @@ import pytest
 
 from doubles.names import BookOfNames, silence
 from outdial.sip import resolver as module
-from outdial.sip.core.locating import Naptr, Target
+from outdial.sip.core.locating import MAX_TARGETS, Naptr, Target
 from outdial.sip.resolver import STALE_S, ResolutionFailed, Resolver
 
 Later = Callable[[float], None]
@@ -358,6 +358,21 @@ async def test_the_cache_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch)
         await resolver.resolve(f"h{number}", 5060, "udp")
     kept = [number for number in range(5) if resolver.known(f"h{number}", 5060, "udp")]
     assert kept == [2, 3, 4]
+
+
+async def test_a_domain_with_a_thousand_addresses_has_so_many_servers() -> None:
+    """Each of a trunk's servers is sent OPTIONS, and called in its turn."""
+    many = [f"192.0.2.{number}" for number in range(200)]
+    names = BookOfNames(
+        {"carrier.example": many, **{f"h{number}.example": many for number in range(20)}},
+        {"_sip._udp.wide.example": [(1, 1, f"h{number}.example", number) for number in range(20)]},
+    )
+    resolver = Resolver(names)
+    assert len(await resolver.resolve("carrier.example", 5060, "udp")) == MAX_TARGETS
+    found = await resolver.resolve("wide.example", None, "udp")
+    assert len(found) == len(set(found)) == 2 * MAX_TARGETS
+    kept = resolver._kept["wide.example", None, "udp"].found
+    assert sum(len(choice.targets) for choice in kept.choices) <= MAX_TARGETS**2
 
 
 async def test_a_hundred_callers_ask_once() -> None:
