@@ -449,12 +449,30 @@ async def test_a_certificate_that_cannot_be_used_is_told_at_the_start(tmp_path: 
 
 @pytest.mark.parametrize("form", ["sips:1@{}", "sip:1@{};transport=tls", "sips:1@{};transport=tcp"])
 async def test_uris_that_say_tls_are_called_so(authority: Authority, form: str) -> None:
-    phone, events = Phone(), Events()
+    """And who is called by SIPS gets our address as such, and gives his (RFC 3261 12.1.1); whoever
+    hangs up finds the other by it, over the connection that there is."""
+    phone, events, traced = Phone(), Events(), list[TracedMessage]()
     async with endpoint(phone, **shown(authority)) as far, endpoint() as near:
         plane = plane_to(near, trunk(far, authority))
-        plane.dial(target("", form.format(f"{HERE}:{port_of(far)}")), SDP, events)
+        to = form.format(f"{HERE}:{port_of(far)}")
+        leg = plane.dial(target("", to), SDP, events, traced.append)
         await events.wait(Answered)
+        leg.acknowledge()
+        await phone.events.wait(Answered)
+        raws = [one.raw.decode() for one in traced]
+        contacts = [raw.partition("\r\nContact: ")[2].partition("\r\n")[0] for raw in raws[:1]]
+        contacts += [
+            raw.partition("\r\nContact: ")[2].partition("\r\n")[0]
+            for raw in raws
+            if raw.startswith("SIP/2.0 200")
+        ]
+        ports = (port_of(near), port_of(far))
+        expected = "<sips:{}:{}>" if to.startswith("sips:") else "<sip:{}:{};transport=tls>"
+        assert contacts == [expected.format(HERE, port) for port in ports]
+        phone.legs[0].hang_up()
+        assert (await events.wait(Released)).by_far_end
         assert near.handshakes() == {"ok": 1}
+        assert near.connections == far.connections == 1
 
 
 async def test_a_host_that_is_no_trunk_is_checked_with_what_the_system_trusts(
