@@ -533,3 +533,49 @@ def test_an_ordinary_peer_never_comes_near_that() -> None:
     one = link["A"].agent.counters().transaction_bytes
     assert 0 < one * Caps().transactions < Caps().transaction_bytes
     link.assert_clean()
+
+
+@pytest.mark.parametrize("caps", [Caps(transactions=1, calls=5), Caps(transaction_bytes=400)])
+def test_a_call_can_be_hung_up_when_there_is_no_room(caps: Caps) -> None:
+    """A peer has filled everything; the callers of others hang up all the same."""
+    link = Link(caps=caps)
+    call = connected(link)
+    contact = "Contact: <sip:x@10.0.0.77>\n"
+    for number in range(3):
+        if not inject(link, "INVITE", branch=f"full{number}", fields=contact):
+            link["A"].call.hang_up(486)
+    assert status_of(inject(link, "INVITE", branch="more", fields=contact)) == 503
+    send(link["B"].call, "INFO")
+    link.run(0.1)
+    assert link.flow()[-1] == "A>B 503 INFO"
+    link["B"].call.hang_up()
+    link.run(0.1)
+    assert link.flow()[-1] == "A>B 200 BYE"
+    assert isinstance(link["A"].last, Released)
+    assert not call.session
+    link.run(33)
+    assert link["A"].agent.counters().server_transactions == 0
+
+
+def test_a_bye_that_ends_nothing_has_no_more_room_than_there_may_be_calls() -> None:
+    """Of a dialog that is not confirmed, over and over: 481, until there is no room for that."""
+    link = Link(caps=Caps(transactions=3, calls=4))
+    link["B"].on_event = lambda owner, event: owner.ring(180, None)
+    call = link.dial()
+    link.run(0.1)
+    early = next(iter(call.early.values())).dialog
+    statuses = []
+    for number in range(20):
+        text = (
+            f"BYE sip:a@10.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bKbye{number}\n"
+            f"From: <sip:b@x>;tag={early.remote_tag}\nTo: <sip:a@x>;tag={early.local_tag}\n"
+            f"Call-ID: {call.call_id}\nCSeq: {number + 1} BYE\nMax-Forwards: 70\n"
+            "Content-Length: 0\n\n"
+        )
+        before = len(link.raw)
+        link.inject("A", text, "10.0.0.2")
+        statuses.append(title(link.raw[before]))
+    assert statuses == ["481 BYE"] * 7 + ["503 BYE"] * 13
+    assert link["A"].agent.counters().server_transactions == 7
+    call.hang_up()
+    link.run(70)

@@ -277,6 +277,19 @@ class Agent:
         caps = self.caps
         return len(self._servers) >= caps.transactions or self.held_bytes >= caps.transaction_bytes
 
+    def _has_room_for(self, method: str) -> bool:
+        """Whether a request inside a call can be held. One that ends it is what makes room again: a
+        BYE that is refused would leave a call up that nobody is in. There is as much room above the
+        caps as there may be calls, and no more: not every BYE ends one."""
+        if not self.is_full:
+            return True
+        caps = self.caps
+        return (
+            method == "BYE"
+            and len(self._servers) < caps.transactions + caps.calls
+            and self.held_bytes < 2 * caps.transaction_bytes
+        )
+
     @property
     def may_be_called(self) -> bool:
         """Whether one more call to us can be held."""
@@ -463,7 +476,7 @@ class Agent:
     def _on_dialog_request(
         self, call: Call, key: TransactionKey, request: Request, source: Hop, data: bytes
     ) -> None:
-        if self.is_full:
+        if not self._has_room_for(request.method):
             self.overload(request, source)
             return
         if call.trace is not None:
