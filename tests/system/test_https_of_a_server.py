@@ -75,7 +75,7 @@ def outdial(certificates: Certificates, first: int) -> Iterator[OutdialServer]:
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("SSL_CERT_FILE", certificates.authority.path)
-            server = OutdialServer(settings, ca=certificates.authority.path)
+            server = OutdialServer(settings, ready_within_s=60, ca=certificates.authority.path)
             stack.enter_context(server)
         yield server
 

@@ -81,7 +81,7 @@ def outdial() -> Iterator[OutdialServer]:
         "fax": {"concurrent": 0},  # a fax that nobody sends takes long to fail
         "webhooks": {"allow_private": [f"{ALLOWED}/32"], "attempts": 1},
     }
-    with OutdialServer(settings) as server:
+    with OutdialServer(settings, ready_within_s=60) as server:
         yield server
 
 
