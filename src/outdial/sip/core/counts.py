@@ -19,6 +19,7 @@ class Caps:
     """How much state the network can make us hold."""
 
     transactions: int = 20_000
+    """Of ours, and of others; for BYE there is room above it, for as many as there may be calls."""
     transaction_bytes: int = 64 << 20
     """What requests to us may make us keep for their answers, all together: an answer repeats the
     Vias of its request, and lingers for 64*T1. An ordinary one has a kilobyte."""
