@@ -25,8 +25,8 @@ from outdial.errors import StoreConflict
 from outdial.store import cursors, rows, tables
 from outdial.store.backends import Backend
 from outdial.store.groups import Rows
-from outdial.store.queries import Bound, Read, single
 from outdial.store.records import RecordingFilter, RecordingPage, RecordingRecord
+from outdial.store.statement import Bound, Read, single
 
 _FIRST_RANK = 60
 """In a transaction behind the rows that are made in it."""

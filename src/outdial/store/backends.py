@@ -16,10 +16,10 @@ from sqlalchemy import Dialect
 
 from outdial.errors import ConfigError, StoreUnavailable
 from outdial.store import sqlite
-from outdial.store.queries import POSTGRESQL, SQLITE, Bound
 from outdial.store.rows import Row
 from outdial.store.sqlite_readers import SqliteReaders
 from outdial.store.sqlite_writer import SqliteTransactions
+from outdial.store.statement import POSTGRESQL, SQLITE, Bound
 from outdial.store.writer import Writer
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from sqlalchemy.sql import ClauseElement, ColumnElement
 from outdial.store import tables
 from outdial.store.backends import Backend
 from outdial.store.groups import Rows
-from outdial.store.queries import Read, Write, single
+from outdial.store.statement import Read, Write, single
 
 _FIRST_RANK = 100
 """Behind everything that is made or changed in the same transaction."""

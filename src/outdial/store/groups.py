@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from outdial.errors import StoreConflict, StoreUnavailable
-from outdial.store.queries import CHANGES_CALL, Write
+from outdial.store.queries import CHANGES_CALL
 from outdial.store.rows import Row
+from outdial.store.statement import Write
 
 Rows = list[tuple[Write, Row]]
 

@@ -10,9 +10,9 @@ from sqlalchemy import BindParameter, Dialect, bindparam, delete, insert, select
 
 from outdial.store import tables
 from outdial.store.backends import Backend
-from outdial.store.queries import Read, single
 from outdial.store.records import NumberRecord
 from outdial.store.rows import Row, encode_json
+from outdial.store.statement import Read, single
 
 _COLUMNS = tables.numbers.columns.keys()
 _FIRST_RANK = 50

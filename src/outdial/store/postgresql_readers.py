@@ -12,8 +12,8 @@ import asyncpg
 from outdial.errors import StoreUnavailable
 from outdial.store import postgresql
 from outdial.store.postgresql import Connection
-from outdial.store.queries import Bound
 from outdial.store.rows import Row
+from outdial.store.statement import Bound
 
 _MOST = 4
 _PATIENCE_S = 6.0

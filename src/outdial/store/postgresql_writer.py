@@ -18,8 +18,9 @@ from outdial.errors import StoreConflict, StoreUnavailable
 from outdial.store import postgresql
 from outdial.store.groups import CHANGED, Operation, Rows, by_statement
 from outdial.store.postgresql import Connection
-from outdial.store.queries import CHANGES_CALL, Write
+from outdial.store.queries import CHANGES_CALL
 from outdial.store.rows import Row
+from outdial.store.statement import Write
 
 _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 2.0

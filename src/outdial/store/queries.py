@@ -6,8 +6,8 @@ on the way of a call: see docs/design/store.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Sequence
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import (
@@ -17,37 +17,24 @@ from sqlalchemy import (
     Dialect,
     Double,
     Select,
-    Table,
     Text,
     and_,
     bindparam,
     case,
     cast,
     func,
-    insert,
     literal_column,
     or_,
     select,
     tuple_,
     union_all,
-    update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import UserDefinedType
 
 from outdial.store import rows, tables
 from outdial.store.records import CallFilter, DeliveryFilter
-
-Bound = tuple[str, tuple[Any, ...]]
-"""SQL text and its parameters in order."""
-
-SQLITE: Dialect = sqlite.dialect(paramstyle="qmark")
-POSTGRESQL: Dialect = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
-
-_MOST_ROWS = 32
-"""Rows in the largest INSERT."""
+from outdial.store.statement import Bound, Read, Write, insert_rows, update_row, upsert_row
 
 _DIGITS = 18
 """Of the numbers in a cursor: larger ones do not fit the column."""
@@ -57,72 +44,36 @@ CHANGES_CALL = 1
 """Rank of the statements that change a call: after the call is made, before all else."""
 
 
-class Read:
-    """A compiled query."""
-
-    __slots__ = ("_fixed", "_names", "sql")
-
-    def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
-        self.sql, self._names, self._fixed = _compile(statement, dialect)
-
-    def bind(self, **values: Any) -> Bound:
-        """The text with these values for its parameters."""
-        known = {**self._fixed, **values}
-        return self.sql, tuple(known[name] for name in self._names)
-
-
-class Write:
-    """A compiled INSERT or UPDATE of one row, and of several rows where that is one statement.
-
-    `rank` is its place within a transaction: rows are made before they are changed. A `guarded`
-    one must change exactly one row, or else its operation is not written.
-    """
-
-    __slots__ = ("guarded", "key_at", "name", "rank", "several", "sql")
-
-    def __init__(self, name: str, rank: int, sql: str, several: Mapping[int, str]) -> None:
-        self.guarded = False
-        self.key_at = 0
-        """Where in the row of an UPDATE the key stands."""
-        self.name = name
-        self.rank = rank
-        self.sql = sql
-        self.several = several
-        """SQL text for so many rows at once, largest first; {} when each row is a statement."""
-
-    def __repr__(self) -> str:
-        return f"<Write {self.name}>"
-
-
 class Queries:
     """The statements in one dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self.insert_call = self._insert("insert_call", 0, tables.calls, rows.CALL_COLUMNS)
-        self.insert_event = self._insert("insert_event", 2, tables.events, rows.EVENT_COLUMNS)
-        self.insert_delivery = self._insert(
+        insert = partial(insert_rows, dialect=dialect)
+        update = partial(update_row, dialect=dialect)
+        upsert = partial(upsert_row, dialect=dialect)
+        self.insert_call = insert("insert_call", 0, tables.calls, rows.CALL_COLUMNS)
+        self.insert_event = insert("insert_event", 2, tables.events, rows.EVENT_COLUMNS)
+        self.insert_delivery = insert(
             "insert_delivery", 3, tables.deliveries, rows.DELIVERY_COLUMNS
         )
-        self.settle_delivery = self._update(
+        self.settle_delivery = update(
             "settle_delivery", 4, tables.deliveries, ["call_sid", "id"], rows.SETTLED_COLUMNS
         )
-        self.save_ladder = self._upsert("save_ladder", 5, tables.ladders, rows.LADDER_COLUMNS)
-        self.save_recording = self._upsert(
-            "save_recording", 6, tables.recordings, rows.RECORDING_COLUMNS
-        )
-        self.insert_key = self._insert("insert_key", 7, tables.keys, rows.KEY_COLUMNS)
-        self.revoke_key = self._update("revoke_key", 8, tables.keys, ["id"], ["revoked_at"])
-        self.use_key = self._update("use_key", 14, tables.keys, ["id"], ["last_used_at"])
-        self.insert_feed = self._insert("insert_feed", 9, tables.feed, rows.FEED_COLUMNS)
-        self.insert_idempotency = self._insert(
+        self.save_ladder = upsert("save_ladder", 5, tables.ladders, rows.LADDER_COLUMNS)
+        self.save_recording = upsert("save_recording", 6, tables.recordings, rows.RECORDING_COLUMNS)
+        self.insert_key = insert("insert_key", 7, tables.keys, rows.KEY_COLUMNS)
+        self.revoke_key = update("revoke_key", 8, tables.keys, ["id"], ["revoked_at"])
+        self.use_key = update("use_key", 14, tables.keys, ["id"], ["last_used_at"])
+        self.insert_feed = insert("insert_feed", 9, tables.feed, rows.FEED_COLUMNS)
+        self.insert_idempotency = insert(
             "insert_idempotency", 10, tables.idempotency, rows.IDEMPOTENCY_COLUMNS
         )
-        self.replay_delivery = self._update(
+        self.replay_delivery = update(
             "replay_delivery", 11, tables.deliveries, ["call_sid", "id"], rows.REPLAYED_COLUMNS
         )
-        self.save_message = self._upsert("save_message", 12, tables.messages, rows.MESSAGE_COLUMNS)
-        self.save_fax = self._upsert("save_fax", 13, tables.faxes, rows.FAX_COLUMNS)
+        self.save_message = upsert("save_message", 12, tables.messages, rows.MESSAGE_COLUMNS)
+        self.save_fax = upsert("save_fax", 13, tables.faxes, rows.FAX_COLUMNS)
         self._call_updates: dict[tuple[tuple[str, ...], tuple[str, ...]], Write] = {}
         self._call_lists: dict[tuple[str, ...], Read] = {}
         self._delivery_lists: dict[tuple[str, ...], Read] = {}
@@ -262,7 +213,9 @@ class Queries:
         write = self._call_updates.get((names, guards))
         if write is None:
             keys = ["sid", *guards]
-            write = self._update("update_call", CHANGES_CALL, tables.calls, keys, names)
+            write = update_row(
+                "update_call", CHANGES_CALL, tables.calls, keys, names, self._dialect
+            )
             write.guarded = bool(guards)
             self._call_updates[names, guards] = write
         return write
@@ -308,65 +261,9 @@ class Queries:
     def _read(self, statement: ClauseElement) -> Read:
         return Read(statement, self._dialect)
 
-    def _insert(self, name: str, rank: int, table: Table, columns: Sequence[str]) -> Write:
-        several = {}
-        count = _MOST_ROWS
-        while count:
-            places: list[dict[str, Any]] = [
-                {c: bindparam(f"{c}_{i}") for c in columns} for i in range(count)
-            ]
-            several[count] = _positional(
-                insert(table).values(places),
-                self._dialect,
-                [f"{column}_{i}" for i in range(count) for column in columns],
-            )
-            count //= 2
-        return Write(name, rank, several[1], several)
-
-    def _update(
-        self, name: str, rank: int, table: Table, keys: Sequence[str], columns: Sequence[str]
-    ) -> Write:
-        # ordered_values keeps SET in the order of the parameters
-        statement = (
-            update(table)
-            .ordered_values(*((table.c[c], bindparam(f"new_{c}")) for c in columns))
-            .where(*(table.c[key] == bindparam(f"old_{key}") for key in keys))
-        )
-        expected = [*(f"new_{c}" for c in columns), *(f"old_{key}" for key in keys)]
-        write = Write(name, rank, _positional(statement, self._dialect, expected), {})
-        write.key_at = len(columns)
-        return write
-
-    def _upsert(self, name: str, rank: int, table: Table, columns: Sequence[str]) -> Write:
-        make = sqlite.insert if self._dialect.name == "sqlite" else postgresql.insert
-        key, *others = columns
-        statement = make(table).values({c: bindparam(f"new_{c}") for c in columns})
-        statement = statement.on_conflict_do_update(
-            index_elements=[table.c[key]], set_={c: statement.excluded[c] for c in others}
-        )
-        sql = _positional(statement, self._dialect, [f"new_{c}" for c in columns])
-        return Write(name, rank, sql, {})
-
-
-def single(
-    name: str, rank: int, statement: ClauseElement, dialect: Dialect, parameters: list[str]
-) -> Write:
-    """A statement that takes one row at a time, whose parameters come in that order."""
-    return Write(name, rank, _positional(statement, dialect, parameters), {})
-
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= _DIGITS
-
-
-def chunks(count: int) -> Iterator[int]:
-    """`count` as a sum of the row counts there is an INSERT for, largest first."""
-    size = _MOST_ROWS
-    while count:
-        while size > count:
-            size //= 2
-        yield size
-        count -= size
 
 
 def _feed(dialect: Dialect) -> ClauseElement:
@@ -478,23 +375,6 @@ def _delivery_list(state: str, names: Iterable[str]) -> ClauseElement:
         else:
             statement = statement.where(deliveries[name] == bindparam(name))
     return statement.order_by(deliveries.number.desc()).limit(bindparam("most"))
-
-
-def _compile(
-    statement: ClauseElement, dialect: Dialect
-) -> tuple[str, list[str], Mapping[str, Any]]:
-    compiled = statement.compile(dialect=dialect)
-    if not isinstance(compiled, SQLCompiler):
-        raise TypeError("not a statement with parameters")
-    return str(compiled), list(compiled.positiontup or ()), compiled.params
-
-
-def _positional(statement: ClauseElement, dialect: Dialect, expected: list[str]) -> str:
-    """The SQL text, whose parameters come in exactly this order."""
-    sql, names, _ = _compile(statement, dialect)
-    if names != expected:
-        raise ValueError(f"parameters in the order {names}, not {expected}")
-    return sql
 
 
 @cache

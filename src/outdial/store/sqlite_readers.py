@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from outdial.errors import StoreUnavailable
-from outdial.store.queries import Bound
 from outdial.store.rows import Row
+from outdial.store.statement import Bound
 
 _THREADS = 2
 

@@ -15,9 +15,9 @@ from threading import Thread
 
 from outdial.errors import StoreConflict, StoreUnavailable
 from outdial.store.groups import CHANGED, Operation, by_statement
-from outdial.store.queries import Write, chunks
 from outdial.store.rows import Row
 from outdial.store.sqlite import is_locked
+from outdial.store.statement import Write, chunks
 
 
 class SqliteTransactions:

@@ -18,8 +18,8 @@ import math
 from outdial import log
 from outdial.errors import StoreUnavailable
 from outdial.store.groups import Operation, Rows, Transactions
-from outdial.store.queries import Write
 from outdial.store.rows import Row
+from outdial.store.statement import Write
 
 _MOST_AT_ONCE = 512
 """Operations in one transaction: bounds how long the first of them waits for the last."""

@@ -16,8 +16,9 @@ from outdial.errors import ConfigError, StoreUnavailable
 from outdial.store import postgresql
 from outdial.store.groups import Operation
 from outdial.store.postgresql_writer import PostgresqlTransactions, batches
-from outdial.store.queries import POSTGRESQL, Queries
+from outdial.store.queries import Queries
 from outdial.store.records import Change
+from outdial.store.statement import POSTGRESQL
 from outdial.store.store import Store
 from outdial.testing.postgresql import NoPostgresql, PostgresqlServer
 

@@ -17,7 +17,7 @@ from outdial.clock import SystemClock
 from outdial.errors import StoreConflict, StoreUnavailable
 from outdial.legs import TracedMessage
 from outdial.store.groups import Operation
-from outdial.store.queries import POSTGRESQL, SQLITE, Queries
+from outdial.store.queries import Queries
 from outdial.store.records import (
     CallFilter,
     CallRecord,
@@ -30,6 +30,7 @@ from outdial.store.records import (
     Talked,
     Usage,
 )
+from outdial.store.statement import POSTGRESQL, SQLITE
 from outdial.store.store import Store
 
 
