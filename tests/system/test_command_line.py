@@ -91,7 +91,8 @@ def test_call_follows_the_call_and_tells_its_outcome(
     assert re.match(rf"CA[0-9a-f]{{32}}  18005550100 calls {number}$", first)
     assert "state.queued" in events[0]
     assert "state.completed" in events[-1]
-    assert last.startswith(f"{outcome}, SIP ")
+    # a short word is over within half a second, or on a busy machine within one
+    assert re.match(rf"{outcome}, (1 s, )?SIP ", last)
 
 
 def test_call_in_json_gives_events_and_then_the_call(outdial: OutdialServer, url: str) -> None:
