@@ -1,7 +1,8 @@
 """The keys that recordings and faxes are encrypted with: of the settings, or of a file.
 
-The file has one key a line, the newest first: that one encrypts, all of them decrypt. It is never
-made by itself: what would be encrypted with a key that a wrong path had made is lost with it.
+The file has one key a line, the newest first: that one encrypts, all of them decrypt. A server
+reads it again when it changes. It is never made by itself: what would be encrypted with a key that
+a wrong path had made is lost with it.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import os
 import secrets
 import stat
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from functools import partial
 from pathlib import Path
 
 from outdial import log
 from outdial.config import Storage
 from outdial.errors import ConfigError
+from outdial.file_watch import FileWatch
 from outdial.stored_file import KEY_BYTES, SealingKeys, key_id, warm_up
 
 PREFIX = "ork_"
@@ -44,17 +47,27 @@ def parse(text: str) -> bytes:
     return key
 
 
-def of_settings(storage: Storage) -> SealingKeys:
-    """All that the settings name; none, unless they name some. Raises ConfigError."""
-    found = []
+def of_settings(storage: Storage, watch: FileWatch | None = None) -> SealingKeys:
+    """All that the settings name; none, unless they name some. With a `watch` those of the file
+    change with it. Raises ConfigError."""
+    given = []
     for place, secret in enumerate(storage.encryption_keys, 1):
         try:
-            found.append(parse(secret.get_secret_value()))
+            given.append(parse(secret.get_secret_value()))
         except ValueError as problem:
             raise ConfigError("storage.encryption_keys", f"number {place} {problem}") from None
+    keys = SealingKeys(given)
     if storage.encryption_key_file:
-        found += read(Path(storage.encryption_key_file).absolute())
-    if found:
+        path = Path(storage.encryption_key_file).absolute()
+
+        def take(found: list[bytes]) -> None:
+            keys.become([*given, *found])
+
+        if watch is None:
+            take(read(path))
+        else:
+            watch.add(path, partial(read, path), take)
+    if keys.seals:
         try:
             warm_up()
         except ImportError:
@@ -63,7 +76,7 @@ def of_settings(storage: Storage) -> SealingKeys:
                 "encrypting needs the Python package cryptography, which is not installed",
                 "pip install 'outdial[encryption]'",
             ) from None
-    return SealingKeys(found)
+    return keys
 
 
 def read(path: Path) -> list[bytes]:
