@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from outdial.calls import states
-from outdial.sip.core import transaction
+from outdial.sip.core import machines
 
 PAGE = Path(__file__).parents[1] / "docs/design/states.md"
 
@@ -37,20 +37,20 @@ def call() -> str:
     return diagram(states.State.QUEUED.value, edges, states.State.COMPLETED.value)
 
 
-def machine(table: transaction.Table, start: transaction.State) -> str:
+def machine(table: machines.Table, start: machines.State) -> str:
     """A SIP transaction; events that change nothing are left out, for the eye's sake."""
     edges = [
         (source.name, event.name.lower().replace("_", " "), target.name)
         for (source, event), (actions, target) in table.items()
         if source is not target or actions
     ]
-    return diagram(start.name, edges, transaction.State.TERMINATED.name)
+    return diagram(start.name, edges, machines.State.TERMINATED.name)
 
 
 def page() -> str:
     """The whole page."""
-    idle, trying = transaction.State.IDLE, transaction.State.TRYING
-    proceeding = transaction.State.PROCEEDING
+    idle, trying = machines.State.IDLE, machines.State.TRYING
+    proceeding = machines.State.PROCEEDING
     parts = [
         "# State diagrams",
         "Drawn by `tools/state_diagrams.py` from the tables that run. An event that a table does "
@@ -59,17 +59,17 @@ def page() -> str:
         call(),
         "Every state reached is written together with its event, and told by the status callback "
         "of its name: `dialling` is `initiated`.",
-        "## SIP transactions (`outdial.sip.core.transaction`)",
+        "## SIP transactions (`outdial.sip.core.machines`)",
         "RFC 3261 section 17 with the Accepted states of RFC 6026. Events that change nothing and "
         "send nothing are left out.",
         "### INVITE client",
-        machine(transaction.INVITE_CLIENT, idle),
+        machine(machines.INVITE_CLIENT, idle),
         "### Other clients",
-        machine(transaction.CLIENT, idle),
+        machine(machines.CLIENT, idle),
         "### INVITE server",
-        machine(transaction.INVITE_SERVER, proceeding),
+        machine(machines.INVITE_SERVER, proceeding),
         "### Other servers",
-        machine(transaction.SERVER, trying),
+        machine(machines.SERVER, trying),
     ]
     return "\n\n".join(parts) + "\n"
 

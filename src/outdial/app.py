@@ -45,6 +45,7 @@ from outdial.calls.tasks import Tasks
 from outdial.clock import Clock, SystemClock
 from outdial.config import Media, Settings, Trunk
 from outdial.errors import ConfigError, StoreUnavailable
+from outdial.file_watch import FileWatch
 from outdial.gauges import Gauges, Kept
 from outdial.key_keeper import KeyKeeper
 from outdial.keys import KeyRing
@@ -138,6 +139,7 @@ class Server:
         self.clock = clock or SystemClock()
         self._stack = contextlib.AsyncExitStack()
         self.certificates = CertificateWatch()
+        self.file_watch = FileWatch()
         self.messenger: MessagePlane | None = None
         """What takes short messages to the trunks."""
 
@@ -162,7 +164,7 @@ class Server:
         available.check(settings)
         self.observers = Observers.start(settings)
         stack.push_async_callback(self.observers.stop)
-        files = self.files = RecordingFiles.open(settings)
+        files = self.files = RecordingFiles.open(settings, self.file_watch)
         stack.callback(files.close)
         recordings = files.folder
         playback.clear(recordings, clock.now())
@@ -205,7 +207,7 @@ class Server:
             self.trunks,
             plane.is_last_choice,
             () if settings.sim.enabled else settings.routes,
-            read_rates(self.trunks),
+            read_rates(self.trunks, self.file_watch),
         )
 
         def check(number: str, field: str) -> None:
@@ -305,6 +307,8 @@ class Server:
             self.member.serve(self.calls, self.deliverer)
         watch.start()
         stack.callback(watch.stop)
+        self.file_watch.start()
+        stack.callback(self.file_watch.stop)
         await self.http.start(self.observers.served(self._served(app)))
 
     def _make_client(self, policy: AddressPolicy) -> HttpClient:

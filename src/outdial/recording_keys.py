@@ -1,20 +1,21 @@
 """The keys that recordings and faxes are encrypted with: of the settings, or of a file.
 
-The file has one key a line, the newest first: that one encrypts, all of them decrypt. It is never
-made by itself: what would be encrypted with a key that a wrong path had made is lost with it.
+The file has one key a line, the newest first: that one encrypts, all of them decrypt. A server
+reads it again when it changes. It is never made by itself: what would be encrypted with a key that
+a wrong path had made is lost with it.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
-import stat
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from functools import partial
 from pathlib import Path
 
-from outdial import log
+from outdial import log, private_file
 from outdial.config import Storage
 from outdial.errors import ConfigError
+from outdial.file_watch import FileWatch
 from outdial.stored_file import KEY_BYTES, SealingKeys, key_id, warm_up
 
 PREFIX = "ork_"
@@ -44,17 +45,27 @@ def parse(text: str) -> bytes:
     return key
 
 
-def of_settings(storage: Storage) -> SealingKeys:
-    """All that the settings name; none, unless they name some. Raises ConfigError."""
-    found = []
+def of_settings(storage: Storage, watch: FileWatch | None = None) -> SealingKeys:
+    """All that the settings name; none, unless they name some. With a `watch` those of the file
+    change with it. Raises ConfigError."""
+    given = []
     for place, secret in enumerate(storage.encryption_keys, 1):
         try:
-            found.append(parse(secret.get_secret_value()))
+            given.append(parse(secret.get_secret_value()))
         except ValueError as problem:
             raise ConfigError("storage.encryption_keys", f"number {place} {problem}") from None
+    keys = SealingKeys(given)
     if storage.encryption_key_file:
-        found += read(Path(storage.encryption_key_file).absolute())
-    if found:
+        path = Path(storage.encryption_key_file).absolute()
+
+        def take(found: list[bytes]) -> None:
+            keys.become([*given, *found])
+
+        if watch is None:
+            take(read(path))
+        else:
+            watch.add(path, partial(read, path), take)
+    if keys.seals:
         try:
             warm_up()
         except ImportError:
@@ -63,15 +74,13 @@ def of_settings(storage: Storage) -> SealingKeys:
                 "encrypting needs the Python package cryptography, which is not installed",
                 "pip install 'outdial[encryption]'",
             ) from None
-    return SealingKeys(found)
+    return keys
 
 
 def read(path: Path) -> list[bytes]:
     """The keys of the file, newest first. Raises ConfigError, which never repeats its text."""
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            content = file.read(_MOST_BYTES + 1)
+        found = private_file.read(path, _MOST_BYTES)
     except FileNotFoundError:
         raise ConfigError(
             _FILE,
@@ -84,16 +93,14 @@ def read(path: Path) -> list[bytes]:
             f"{path} cannot be read: {problem.strerror or problem}",
             "let this user read it, or name another",
         ) from None
-    if stat.S_IMODE(mode) & 0o077:
+    if not found.is_private:
         _log.warning("others may read the keys of recordings", file=str(path), remedy="chmod 600")
-    lines = [line.strip() for line in content.decode("latin-1").splitlines()]
-    found = [line for line in lines if line and not line.startswith("#")]
-    if not found or len(content) > _MOST_BYTES:
+    if not found.lines or not found.is_whole:
         raise ConfigError(
             _FILE, f"{path} must hold keys, one a line", "run outdial recordings key rotate"
         )
     keys = []
-    for place, text in enumerate(found, 1):
+    for place, text in enumerate(found.lines, 1):
         try:
             keys.append(parse(text))
         except ValueError as problem:
@@ -106,17 +113,8 @@ def rotate(path: Path) -> list[str]:
     before = path.read_text("latin-1") if path.exists() else ""
     known = read(path) if before.strip() else []
     text = new_key()
-    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(f"{text}\n{before}")
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        private_file.write(path, f"{text}\n{before}")
     except OSError as problem:
         raise ConfigError(
             _FILE,

@@ -80,13 +80,17 @@ class SealingKeys:
     sealed."""
 
     def __init__(self, keys: Sequence[bytes] = ()) -> None:
+        self._keys: dict[bytes, bytes] = {}
+        self.become(keys)
+
+    def become(self, keys: Sequence[bytes]) -> None:
+        """They are these from now on. Files that are being written keep the seal they have."""
         self._keys = {bytes.fromhex(key_id(key)): key for key in keys}
-        self._newest = next(iter(self._keys), None)
 
     @property
     def seals(self) -> bool:
         """Whether new files are sealed."""
-        return self._newest is not None
+        return bool(self._keys)
 
     @property
     def ids(self) -> list[str]:
@@ -95,12 +99,12 @@ class SealingKeys:
 
     def hide(self, text: str) -> str:
         """A secret as it may be stored; as it is where nothing is sealed."""
-        if self._newest is None or not text:
+        if not text or (newest := self._newest()) is None:
             return text
+        name, key = newest
         nonce = _drawn(_NONCE)
-        cipher = _cipher(_text_key(self._keys[self._newest]))
-        sealed = cipher.encrypt(nonce, text.encode("utf-8", "surrogatepass"), self._newest)
-        return _HIDDEN + urlsafe_b64encode(self._newest + nonce + sealed).decode()
+        sealed = _cipher(_text_key(key)).encrypt(nonce, text.encode("utf-8", "surrogatepass"), name)
+        return _HIDDEN + urlsafe_b64encode(name + nonce + sealed).decode()
 
     def show(self, stored: str) -> str:
         """The secret that `hide` has made this of; what it has not made is as it is. Raises
@@ -122,11 +126,11 @@ class SealingKeys:
 
     def new(self) -> Seal | None:
         """For a new file; None: it is not sealed."""
-        if self._newest is None:
+        if (newest := self._newest()) is None:
             return None
-        salt = _drawn(32)
-        head = _HEAD.pack(_MAGIC, self._newest, salt, PIECE_BYTES)
-        return Seal(head, _file_key(self._keys[self._newest], head))
+        name, key = newest
+        head = _HEAD.pack(_MAGIC, name, _drawn(32), PIECE_BYTES)
+        return Seal(head, _file_key(key, head))
 
     def of(self, head: bytes) -> Seal | None:
         """Of a file that begins with these bytes; None: it is not sealed. Raises KeyLost."""
@@ -138,6 +142,10 @@ class SealingKeys:
         if key is None or piece_bytes != PIECE_BYTES:
             raise KeyLost(name.hex())
         return Seal(head, _file_key(key, head))
+
+    def _newest(self) -> tuple[bytes, bytes] | None:
+        """Its name and the key."""
+        return next(iter(self._keys.items()), None)
 
 
 def _text_key(key: bytes) -> bytes:

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from outdial import recording_keys
 from outdial.config import Storage
 from outdial.errors import ConfigError
+from outdial.file_watch import FileWatch
 from outdial.recording_keys import new_key, of_settings, parse, read, rotate
 from outdial.stored_file import key_id
 
@@ -106,3 +107,25 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"outdial\[encryption\]"):
         of_settings(Storage(encryption_keys=[SecretStr(new_key())]))
     assert not recording_keys.of_settings(Storage()).seals
+
+
+async def test_a_running_server_takes_the_keys_of_a_file_that_changes(tmp_path: Path) -> None:
+    path, key = tmp_path / "keys", new_key()
+    first = rotate(path)
+    watch = FileWatch()
+    keys = of_settings(Storage(encryption_key_file=str(path)), watch)
+    both = of_settings(
+        Storage(encryption_keys=[SecretStr(key)], encryption_key_file=str(path)), watch
+    )
+    hidden = keys.hide("a secret")
+    second = rotate(path)
+    for _ in range(2):
+        await watch.look()
+    assert keys.ids == second and second[1:] == first
+    assert both.ids == [key_id(parse(key)), *second], "those of the settings stay the first"
+    assert keys.show(hidden) == "a secret"
+    assert keys.hide("a secret")[:20] != hidden[:20], "the new one encrypts"
+    path.write_text("ork_wrong")
+    for _ in range(2):
+        await watch.look()
+    assert keys.ids == second, "what was read last holds"

@@ -10,7 +10,8 @@ import asyncio
 from outdial.calls.audio import Audio, codecs_of
 from outdial.calls.callbacks import Subscription
 from outdial.calls.endings import of_refusal
-from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.leg import CallLeg
+from outdial.calls.leg_plan import LegPlan
 from outdial.calls.services import Services
 from outdial.calls.states import Event
 from outdial.config import Trunk

@@ -21,7 +21,8 @@ from outdial.calls.endings import (
     of_shown_keys,
 )
 from outdial.calls.gate import check_caller, check_number, check_uri
-from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.leg import CallLeg
+from outdial.calls.leg_plan import LegPlan
 from outdial.calls.numbers import for_trunk
 from outdial.calls.services import Services
 from outdial.calls.sip_hosts import is_over_tls

@@ -11,7 +11,8 @@ from outdial.calls.bridge import Bridge
 from outdial.calls.callbacks import Lane, Subscription
 from outdial.calls.gate import check_caller, check_number, check_uri
 from outdial.calls.hearing import Hearing
-from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.leg import CallLeg
+from outdial.calls.leg_plan import LegPlan
 from outdial.calls.numbers import normalise
 from outdial.calls.party import Party
 from outdial.calls.playback import Playback

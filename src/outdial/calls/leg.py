@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from outdial.calls.audio import Audio
@@ -18,6 +18,7 @@ from outdial.calls.endings import of_release, of_silence
 from outdial.calls.history import History
 from outdial.calls.kept_dialog import KeptDialog
 from outdial.calls.ladder import Ladder
+from outdial.calls.leg_plan import LegPlan
 from outdial.calls.recording import Recordings
 from outdial.calls.services import Services
 from outdial.calls.states import Event, State
@@ -65,25 +66,6 @@ TIMELINE_LINGER_S = 10.0
 
 _ELSEWHERE = Ending(Outcome.CANCELED, "normal-clearing", Source.OUTDIAL)
 """Nobody sees it: the node that has the call says how that ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class LegPlan:
-    """Whom to ring and how."""
-
-    number: str
-    """E.164 digits; "" when `uri` is given."""
-    caller_id: str
-    caller_name: str = ""
-    uri: str = ""
-    trunk: str = ""
-    """Only this trunk; "": the routes decide."""
-    timeout_s: float = 60.0
-    record: bool = False
-    headers: tuple[tuple[str, str], ...] = ()
-    """Further header fields of its INVITE."""
-    diverted_by: str = ""
-    """Our number that was called, when the caller of a call that is passed on is shown."""
 
 
 class CallLeg:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from outdial.config import Trunk
 from outdial.errors import ConfigError
+from outdial.file_watch import FileWatch
 
 _MAX_LINES = 1_000_000
 _MAX_DIGITS = 15
@@ -16,9 +19,13 @@ _MAX_DIGITS = 15
 class Rates:
     """One trunk's."""
 
-    def __init__(self, by_prefix: Mapping[str, float]) -> None:
+    def __init__(self, by_prefix: Mapping[str, float] = MappingProxyType({})) -> None:
         self._by_prefix = dict(by_prefix)
         self._longest = max(map(len, self._by_prefix), default=0)
+
+    def become(self, other: Rates) -> None:
+        """Its prices are those of the other from now on: the carrier has sent another list."""
+        self._by_prefix, self._longest = other._by_prefix, other._longest
 
     def of(self, number: str) -> float | None:
         """What a minute to the number costs, by its longest prefix in the list; None: the carrier
@@ -60,17 +67,28 @@ def rates_in(text: str) -> Rates:
     return Rates(found)
 
 
-def read_rates(trunks: Iterable[Trunk]) -> dict[str, Rates]:
-    """Those of the trunks that have a file of them, by name. Raises ConfigError."""
+def read_rates(trunks: Iterable[Trunk], watch: FileWatch | None = None) -> dict[str, Rates]:
+    """Those of the trunks that have a file of them, by name; with a `watch` they change with the
+    file. Raises ConfigError."""
     found = {}
     for trunk in trunks:
         if trunk.rates:
-            try:
-                found[trunk.name] = rates_in(Path(trunk.rates).read_text(encoding="utf-8-sig"))
-            except (OSError, ValueError) as error:
-                problem = error.strerror if isinstance(error, OSError) else error
-                raise ConfigError("trunks.rates", f"{trunk.rates}: {problem}") from None
+            path = Path(trunk.rates)
+            rates = found[trunk.name] = Rates()
+            if watch is None:
+                rates.become(read_file(path))
+            else:
+                watch.add(path, partial(read_file, path), rates.become)
     return found
+
+
+def read_file(path: Path) -> Rates:
+    """Those in a file. Raises ConfigError."""
+    try:
+        return rates_in(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        problem = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError("trunks.rates", f"{path}: {problem}") from None
 
 
 def _split(line: str) -> list[str]:

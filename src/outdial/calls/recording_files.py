@@ -16,6 +16,7 @@ from pathlib import Path
 from outdial import recording_keys
 from outdial.config import Settings
 from outdial.errors import ConfigError
+from outdial.file_watch import FileWatch
 from outdial.stored_file import SealingKeys
 
 _PLACES = ("/dev/shm", "/run/user/{uid}")  # noqa: S108 - a folder of our own in it
@@ -33,10 +34,10 @@ class RecordingFiles:
         """In memory, for this process; None: nothing is sealed, and copies may be in `folder`."""
 
     @classmethod
-    def open(cls, settings: Settings) -> RecordingFiles:
+    def open(cls, settings: Settings, watch: FileWatch | None = None) -> RecordingFiles:
         """Raises ConfigError when the folder cannot be written, or the keys cannot be had."""
         folder = _folder(settings)
-        keys = recording_keys.of_settings(settings.storage)
+        keys = recording_keys.of_settings(settings.storage, watch)
         return cls(folder, keys, _in_memory() if keys.seals else None)
 
     def close(self) -> None:

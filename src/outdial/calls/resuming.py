@@ -7,7 +7,8 @@ from collections.abc import Callable
 from outdial import log
 from outdial.calls.callbacks import Subscription
 from outdial.calls.left_recordings import Begun, begun, recover
-from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.leg import CallLeg
+from outdial.calls.leg_plan import LegPlan
 from outdial.calls.request import CallRequest
 from outdial.calls.services import Services
 from outdial.calls.session import Session

@@ -14,7 +14,8 @@ from outdial.calls.callbacks import Subscription
 from outdial.calls.dialled_leg import DialledLeg
 from outdial.calls.endings import of_refusal
 from outdial.calls.host import LegHost
-from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.leg import CallLeg
+from outdial.calls.leg_plan import LegPlan
 from outdial.calls.party import Party
 from outdial.calls.request import CallRequest
 from outdial.calls.services import Services

@@ -165,7 +165,8 @@ def recordings_decrypt(
 def key_rotate(config: Config = None, as_json: Json = False) -> None:
     """Put a new key first into storage.encryption_key_file, which is made if it is not there.
 
-    It encrypts what servers record after their next start; the keys before it stay, to decrypt.
+    Running servers see it within two seconds and encrypt what they record from then on with it; the
+    keys before it stay, to decrypt.
     Keep a copy of the file where the recordings are not: without it they are lost.
     """
     from outdial import recording_keys

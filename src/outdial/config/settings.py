@@ -117,7 +117,8 @@ class Storage(Section):
     """Folder of the recordings and the faxes; made if it is not there."""
     encryption_key_file: str = ""
     """File of the keys that recordings and faxes are encrypted with, one a line, newest first, made
-    by `outdial recordings key rotate`. Empty, and no `encryption_keys`: they are not encrypted."""
+    by `outdial recordings key rotate`; read again when it changes. Empty, and no `encryption_keys`:
+    they are not encrypted."""
     encryption_keys: list[SecretStr] = []
     """The keys themselves, newest first, before those of the file."""
     cache: str = ""

@@ -51,7 +51,7 @@ class Trunk(
     """Longest matching prefix wins; several trunks of one length: in order, next on failure."""
     rates: str = ""
     """File of what a minute costs on the trunk: a prefix and a price in each line, with a comma
-    between. For `[[routes]]` that go by cost; read at the start. Empty: none."""
+    between. For `[[routes]]` that go by cost; read again when it changes. Empty: none."""
     number_format: Literal["e164", "+e164", "national"] = "e164"
     """How numbers are written to the trunk."""
     codecs: Codecs = []

@@ -11,11 +11,10 @@ import asyncio
 import contextlib
 import os
 import secrets
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from outdial import config, log
+from outdial import config, log, private_file
 from outdial.clock import Clock
 from outdial.config.checks import webhook_key
 from outdial.errors import ConfigError
@@ -95,20 +94,17 @@ class Signing:
 def read(path: Path) -> list[str]:
     """The secrets of the file, newest first. Raises ConfigError, which never repeats its text."""
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            content = file.read(_MOST_BYTES + 1)
+        content = private_file.read(path, _MOST_BYTES)
     except OSError as problem:
         raise ConfigError(
             _KEY,
             f"{path} cannot be read: {problem.strerror or problem}",
             "let this user read it, or name another",
         ) from None
-    if stat.S_IMODE(mode) & 0o077:
+    if not content.is_private:
         _log.warning("others may read the secrets", file=str(path), remedy="chmod 600")
-    lines = [line.strip() for line in content.decode("latin-1").splitlines()]
-    found = [line for line in lines if line and not line.startswith("#")]
-    if not found or len(content) > _MOST_BYTES or len(found) > _MOST_SECRETS:
+    found = content.lines
+    if not found or not content.is_whole or len(found) > _MOST_SECRETS:
         raise ConfigError(
             _KEY,
             f"{path} must hold 1 to {_MOST_SECRETS} secrets, one a line",
@@ -146,21 +142,9 @@ def rotate(path: Path) -> list[str]:
 
 
 def _write(path: Path, found: Sequence[str], *, anew: bool) -> None:
-    """Whole or not at all: a server may be reading it."""
-    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    """Raises ConfigError; FileExistsError when it is to be made `anew` and is there."""
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(descriptor, "w") as file:
-                file.write("".join(f"{secret}\n" for secret in found))
-                file.flush()
-                os.fsync(file.fileno())
-            if anew:
-                os.link(beside, path)
-            else:
-                beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        private_file.write(path, "".join(f"{secret}\n" for secret in found), anew=anew)
     except FileExistsError:
         raise
     except OSError as problem:

@@ -9,7 +9,7 @@ import pytest
 from doubles.world import Page, World
 from outdial.calls.dialled_leg import DialledLeg
 from outdial.calls.host import LegHost
-from outdial.calls.leg import LegPlan
+from outdial.calls.leg_plan import LegPlan
 from outdial.errors import FetchError
 from outdial.store.records import CallRecord
 

@@ -11,7 +11,7 @@ from doubles.world import World, until
 from outdial.calls import kept_dialog
 from outdial.calls.dialled_leg import DialledLeg
 from outdial.calls.journal import URGENT_S
-from outdial.calls.leg import LegPlan
+from outdial.calls.leg_plan import LegPlan
 from outdial.calls.timers import Timers
 from outdial.config import Trunk
 from outdial.legs import (

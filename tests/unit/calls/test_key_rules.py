@@ -13,7 +13,7 @@ from doubles.world import Page, World, until
 from outdial.calls import codes
 from outdial.calls.commands import Redirect
 from outdial.calls.dialled_leg import DialledLeg
-from outdial.calls.leg import LegPlan
+from outdial.calls.leg_plan import LegPlan
 from outdial.calls.messages import Messages
 from outdial.calls.registry import Registry
 from outdial.calls.request import CallRequest

@@ -13,7 +13,7 @@ from doubles.world import World, until
 from outdial.calls import dialled_leg
 from outdial.calls.callbacks import Lane, Subscription
 from outdial.calls.dialled_leg import DialledLeg
-from outdial.calls.leg import LegPlan
+from outdial.calls.leg_plan import LegPlan
 from outdial.calls.request import STATUS_EVENTS
 from outdial.calls.routes import Routes
 from outdial.calls.states import State

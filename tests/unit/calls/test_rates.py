@@ -9,6 +9,7 @@ import pytest
 from outdial.calls.rates import rates_in, read_rates
 from outdial.config import Trunk
 from outdial.errors import ConfigError
+from outdial.file_watch import FileWatch
 
 
 def test_the_longest_prefix_decides() -> None:
@@ -81,3 +82,20 @@ def test_files(tmp_path: Path) -> None:
     file.unlink()
     with pytest.raises(ConfigError, match="No such file"):
         read_rates(trunks)
+
+
+async def test_a_list_that_changes_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("44,0.01\n")
+    watch = FileWatch()
+    rates = read_rates([Trunk(name="a", address="192.0.2.1", rates=str(file))], watch)["a"]
+    assert rates.of("447700900123") == 0.01
+    file.write_text("447,0.03\n1,0.002\n")
+    await watch.look()
+    assert rates.of("447700900123") == 0.01, "it may not be whole yet"
+    await watch.look()
+    assert [rates.of(number) for number in ("447700900123", "442079460000")] == [0.03, None]
+    file.write_text("447,much\n")
+    for _ in range(2):
+        await watch.look()
+    assert rates.of("447700900123") == 0.03, "what was read last holds"

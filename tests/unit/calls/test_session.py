@@ -11,7 +11,8 @@ import pytest
 from doubles.legs import ANSWER, FakeSignallingLeg
 from doubles.world import Page, World, until
 from outdial.calls.dialled_leg import DialledLeg
-from outdial.calls.leg import CallLeg, LegPlan
+from outdial.calls.leg import CallLeg
+from outdial.calls.leg_plan import LegPlan
 from outdial.calls.request import STATUS_EVENTS, CallRequest
 from outdial.calls.session import Session
 from outdial.config import Calls, Settings

@@ -16,7 +16,7 @@ from doubles.world import Page, World, until
 from outdial.calls import checks, codes
 from outdial.calls.commands import Redirect
 from outdial.calls.dialled_leg import DialledLeg
-from outdial.calls.leg import LegPlan
+from outdial.calls.leg_plan import LegPlan
 from outdial.calls.messages import Messages
 from outdial.calls.numbers import check_destination
 from outdial.calls.registry import Registry

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from typer.testing import CliRunner
 
+from doubles.command_line import run
 from outdial.cli import client
-from outdial.cli.program import app
 
 BAN = {
     "address": "198.51.100.7\x1b[31m",
@@ -38,12 +37,6 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     fake = FakeClient()
     monkeypatch.setattr(client, "connect", lambda config, server, key: fake)
     return fake
-
-
-def run(*words: str) -> list[str]:
-    result = CliRunner().invoke(app, words)
-    assert result.exit_code == 0, result.output
-    return result.output.splitlines()
 
 
 def test_bans_are_listed_and_escaped(fake: FakeClient) -> None:

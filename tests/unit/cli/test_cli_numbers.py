@@ -6,10 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
+from doubles.command_line import run
 from outdial.cli import client
-from outdial.cli.program import app
 
 
 def a_number(number: str, **fields: Any) -> dict[str, Any]:
@@ -48,12 +47,6 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     fake = FakeClient()
     monkeypatch.setattr(client, "connect", lambda config, server, key: fake)
     return fake
-
-
-def run(*words: str) -> list[str]:
-    result = CliRunner().invoke(app, words)
-    assert result.exit_code == 0, result.output
-    return result.output.splitlines()
 
 
 def test_all_pages_are_listed_and_escaped(fake: FakeClient) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from doubles.command_line import run
 from outdial.cli import client
 from outdial.cli.program import app
 
@@ -70,12 +71,6 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     fake = FakeClient()
     monkeypatch.setattr(client, "connect", lambda config, server, key: fake)
     return fake
-
-
-def run(*words: str) -> list[str]:
-    result = CliRunner().invoke(app, words)
-    assert result.exit_code == 0, result.output
-    return result.output.splitlines()
 
 
 def test_trunks_are_listed_and_escaped(fake: FakeClient) -> None:

@@ -13,6 +13,7 @@ import uvloop
 from pydantic import SecretStr
 
 from doubles.names import BookOfNames
+from doubles.signalling import Events
 from outdial.clock import SystemClock
 from outdial.config import Sip, Trunk
 from outdial.errors import ConfigError
@@ -46,25 +47,6 @@ from outdial.sip.udp import UdpListener, shown_address
 OFFER = b"v=0\r\ns=offer\r\n"
 ANSWER = b"v=0\r\ns=answer\r\n"
 UDP, TCP = "udp:127.0.0.1:0", "tcp:127.0.0.1:0"
-
-
-class Events:
-    """A listener that can be waited for."""
-
-    def __init__(self) -> None:
-        self.seen: list[SignallingEvent] = []
-        self._changed = asyncio.Event()
-
-    def __call__(self, event: SignallingEvent) -> None:
-        self.seen.append(event)
-        self._changed.set()
-
-    async def wait(self, kind: type[SignallingEvent]) -> Any:
-        async with asyncio.timeout(5):
-            while not any(isinstance(event, kind) for event in self.seen):
-                self._changed.clear()
-                await self._changed.wait()
-        return next(event for event in self.seen if isinstance(event, kind))
 
 
 class Phone:

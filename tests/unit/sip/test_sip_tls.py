@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from doubles.certificates import Authority
+from doubles.signalling import Events
 from outdial.clock import SystemClock
 from outdial.config import Sip, Trunk
 from outdial.errors import ConfigError
@@ -20,7 +21,6 @@ from outdial.legs import (
     DialTarget,
     Rejected,
     Released,
-    SignallingEvent,
     TracedMessage,
 )
 from outdial.sip import tls
@@ -36,25 +36,6 @@ HERE = "127.0.0.1"
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("certificates"))
-
-
-class Events:
-    """A listener that can be waited for."""
-
-    def __init__(self) -> None:
-        self.seen: list[SignallingEvent] = []
-        self._changed = asyncio.Event()
-
-    def __call__(self, event: SignallingEvent) -> None:
-        self.seen.append(event)
-        self._changed.set()
-
-    async def wait(self, kind: type[SignallingEvent]) -> Any:
-        async with asyncio.timeout(10):
-            while not any(isinstance(event, kind) for event in self.seen):
-                self._changed.clear()
-                await self._changed.wait()
-        return next(event for event in self.seen if isinstance(event, kind))
 
 
 class Phone:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Protocol
 
+from outdial.sip.core.machines import State
 from outdial.sip.core.message import Request
 from outdial.sip.core.timers import Timer
-from outdial.sip.core.transaction import Layer, ServerTransaction, State
+from outdial.sip.core.transaction import Layer, ServerTransaction
 
 
 class _Due(IntEnum):

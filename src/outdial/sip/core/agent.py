@@ -22,6 +22,7 @@ from outdial.sip.core.hop import UNREACHABLE, Hop
 from outdial.sip.core.instant_message import InstantMessage, Sending
 from outdial.sip.core.invite_client import Invitation, OutgoingCall
 from outdial.sip.core.invite_server import IncomingCall
+from outdial.sip.core.machines import Event, State
 from outdial.sip.core.matching import server_key
 from outdial.sip.core.message import Request, Response
 from outdial.sip.core.orphans import TOO_LATE, Orphans
@@ -45,9 +46,7 @@ from outdial.sip.core.timers import TimerHeap, Timings
 from outdial.sip.core.transaction import (
     ClientTransaction,
     ClientUser,
-    Event,
     ServerTransaction,
-    State,
     Trace,
     Transaction,
     TransactionKey,

@@ -13,6 +13,7 @@ from outdial.sip.core.dialog_request import DialogRequest, goodbye
 from outdial.sip.core.farewell import Farewell, TooLate
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.invitation import Invitation as Invitation
+from outdial.sip.core.machines import Event, State
 from outdial.sip.core.message import Request, Response
 from outdial.sip.core.outline import Outline, contact, field
 from outdial.sip.core.peer import Peer
@@ -21,7 +22,7 @@ from outdial.sip.core.session import Session
 from outdial.sip.core.session_description import sdp_of
 from outdial.sip.core.session_timer import MIN_SE_S, agreed_by_answer, expires_field, min_se_s
 from outdial.sip.core.timers import Timer
-from outdial.sip.core.transaction import ClientTransaction, Event, ServerTransaction, State, Trace
+from outdial.sip.core.transaction import ClientTransaction, ServerTransaction, Trace
 
 if TYPE_CHECKING:
     from outdial.sip.core.agent import Agent

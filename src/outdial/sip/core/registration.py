@@ -15,10 +15,11 @@ from outdial.errors import RemoteProtocolError
 from outdial.sip.core.authorization import Authorization, Credentials
 from outdial.sip.core.fields import parse_delta
 from outdial.sip.core.hop import UNREACHABLE, Hop
+from outdial.sip.core.machines import Event
 from outdial.sip.core.message import Response
 from outdial.sip.core.outline import ALLOW, Outline, contact, field
 from outdial.sip.core.timers import Timer
-from outdial.sip.core.transaction import ClientTransaction, Event, Trace
+from outdial.sip.core.transaction import ClientTransaction, Trace
 from outdial.sip.core.uri import Uri
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from outdial.legs import Reanswered, Reoffer
 from outdial.sip.core.acceptance import Acceptance
 from outdial.sip.core.hop import Hop
+from outdial.sip.core.machines import Event, State
 from outdial.sip.core.message import Request, Response
 from outdial.sip.core.reason import RECOVERY_ON_TIMER_EXPIRY
 from outdial.sip.core.session_description import sdp_of
@@ -22,7 +23,7 @@ from outdial.sip.core.session_timer import (
     too_small,
 )
 from outdial.sip.core.timers import Timer
-from outdial.sip.core.transaction import ClientTransaction, Event, ServerTransaction, State
+from outdial.sip.core.transaction import ClientTransaction, ServerTransaction
 
 if TYPE_CHECKING:
     from outdial.sip.core.agent import Agent

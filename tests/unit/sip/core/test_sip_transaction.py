@@ -6,25 +6,22 @@ import pytest
 
 from outdial.errors import LocalProtocolError
 from outdial.sip.core.hop import Hop
-from outdial.sip.core.message import Request, Response
-from outdial.sip.core.outline import Outline
-from outdial.sip.core.parser import parse_message
-from outdial.sip.core.response import ResponseHead
-from outdial.sip.core.timers import TimerHeap, Timings
-from outdial.sip.core.transaction import (
+from outdial.sip.core.machines import (
     CLIENT,
     INVITE_CLIENT,
     INVITE_SERVER,
     SERVER,
     Action,
-    ClientTransaction,
     Event,
-    ServerTransaction,
     State,
     Table,
-    Trace,
-    Transaction,
 )
+from outdial.sip.core.message import Request, Response
+from outdial.sip.core.outline import Outline
+from outdial.sip.core.parser import parse_message
+from outdial.sip.core.response import ResponseHead
+from outdial.sip.core.timers import TimerHeap, Timings
+from outdial.sip.core.transaction import ClientTransaction, ServerTransaction, Trace, Transaction
 
 S, E = State, Event
 
