@@ -27,8 +27,9 @@ demo: setup ## Place a call to a simulated phone and watch it happen
 # Three at a time, on every machine alike: the system tests wait most of their time, but each runs
 # several servers, and more of them beside each other would be late on two cores. What is promised
 # in milliseconds is tried afterwards, with nothing beside it. Exit status 5: ARGS chose none of them.
+# A file's tests share a server, so one process has them all; the long files come before the units.
 test: setup test-programs ## Run the tests
-	$(BIN)/python -m pytest -m "not soak and not alone" -n 3 --dist loadgroup $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m "not soak and not alone" -n 3 --dist loadfile --no-loadscope-reorder $(ARGS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -m alone $(or $(ARGS),tests/system) || [ $$? -eq 5 ]
 
 unit: setup ## Run the unit tests only, on every core

@@ -12,7 +12,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,17 +19,6 @@ import pytest
 from outdial.testing.postgresql import NoPostgresql, PostgresqlServer
 
 NewDatabase = Callable[[], str]
-
-ROOT = Path(__file__).parent.parent
-_ONE_SERVER = ("sipp",)
-"""Folders whose tests share a server that is slow to start."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes run the tests, one has the whole of a file or of such a folder."""
-    for item in items:
-        together = item.path.parent if item.path.parent.name in _ONE_SERVER else item.path
-        item.add_marker(pytest.mark.xdist_group(str(together.relative_to(ROOT))))
 
 
 @pytest.fixture(scope="session")

@@ -25,8 +25,6 @@ AT_ONCE = 4
 """Posts between which no time passes: the store takes a burst of 16 commits."""
 LATEST_S = 1.0
 
-pytestmark = pytest.mark.xdist_group("carrier-faults")
-
 
 class Promise(NamedTuple):
     """A line of the page."""

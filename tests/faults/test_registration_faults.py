@@ -18,8 +18,6 @@ AT_ONCE = 4
 LATEST_S = 0.2
 HOUR_S = 3600.0
 
-pytestmark = pytest.mark.xdist_group("registration-faults")
-
 
 class Promise(NamedTuple):
     """A line of the page."""

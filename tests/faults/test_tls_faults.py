@@ -19,8 +19,6 @@ from outdial.testing.rehearsal.rehearsal import Rehearsal
 LATEST_S = 1.0
 PROMISES = {cells[0]: cells[2:] for cells in lines_of("TLS faults")}
 
-pytestmark = pytest.mark.xdist_group("tls-faults")
-
 
 def files(made: Made) -> Files:
     return str(made.path), str(made.key_path)
