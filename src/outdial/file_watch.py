@@ -69,12 +69,12 @@ class _File(Generic[T]):
         self._read = read
         self._take = take
         # before it is read: a change meanwhile is one that is to be seen
-        self._seen = self._known = _stamp(path)
+        self._seen = self._known = stamp_of(path)
         take(read())
 
     def is_due(self) -> bool:
         """Whether it has changed, and has stayed as it is since the last look."""
-        before, self._seen = self._seen, _stamp(self.path)
+        before, self._seen = self._seen, stamp_of(self.path)
         return self._seen == before != self._known
 
     async def read_again(self) -> None:
@@ -93,7 +93,7 @@ async def _read_again(files: list[_File[Any]]) -> None:
         await file.read_again()
 
 
-def _stamp(path: Path) -> Stamp | None:
+def stamp_of(path: Path) -> Stamp | None:
     """What changes with the file; None: it is not there, or out of reach."""
     try:
         found = path.stat()

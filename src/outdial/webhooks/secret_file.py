@@ -18,6 +18,7 @@ from outdial import config, log, private_file
 from outdial.clock import Clock
 from outdial.config.checks import webhook_key
 from outdial.errors import ConfigError
+from outdial.file_watch import Stamp, stamp_of
 from outdial.webhooks.sign import Signer, new_secret
 
 _KEY = "webhooks.secret_file"
@@ -28,8 +29,6 @@ _KEPT_BY_ROTATION = 2
 _EVERY_S = 1.0
 
 _log = log.get("webhooks")
-
-Stamp = tuple[int, int, int]
 
 
 class Signing:
@@ -53,7 +52,7 @@ class Signing:
         path = Path(settings.secret_file).absolute()
         if not path.exists():
             make(path)
-        stamp = _stamp(path)
+        stamp = stamp_of(path)
         signing = cls(clock, read(path), path)
         signing._stamp = stamp
         signing._look_later()
@@ -68,7 +67,7 @@ class Signing:
         """Reads the file if it has changed."""
         if self._path is None:
             return
-        stamp = _stamp(self._path)
+        stamp = stamp_of(self._path)
         if stamp == self._stamp:
             return
         self._stamp = stamp
@@ -153,11 +152,3 @@ def _write(path: Path, found: Sequence[str], *, anew: bool) -> None:
             f"{path} cannot be written: {problem.strerror or problem}",
             "name a file in a folder that this user may write to, or set webhooks.secrets",
         ) from None
-
-
-def _stamp(path: Path) -> Stamp | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
