@@ -94,8 +94,11 @@ class Switchboard:
         return self._request(method, f"sip:{number}@127.0.0.1", fields, 1, body=body)
 
     def invite(self) -> bytes:
-        """A call to a number of the server's, with nothing wrong."""
-        return self.outside("INVITE", self._number)
+        """A call to a number of the server's, with nothing wrong; some want PRACK (RFC 3262)."""
+        data = self.outside("INVITE", self._number)
+        if self._chance.random() < 0.2:
+            data = data.replace(b"Max-Forwards", b"Require: 100rel\r\nMax-Forwards", 1)
+        return data
 
     def inside(self) -> bytes:
         """What could come next on one of the calls; a call to make when there is none."""
@@ -132,12 +135,16 @@ class Switchboard:
 
     def _on_response(self, data: bytes) -> bytes | None:
         cseq = _CSEQ.search(data)
-        if cseq is None or cseq[2] != b"INVITE" or not b"2" <= data[8:9] <= b"6":
+        if cseq is None or cseq[2] != b"INVITE" or not b"1" <= data[8:9] <= b"6":
             return None
         call = Call(
             _first(_CALL_ID, data), _first(_FROM, data), _first(_TO, data), _first(_CONTACT, data)
         )
         target = call.target.decode() or f"sip:{self._number}@127.0.0.1"
+        if data[8:9] == b"1":
+            if b"\r\nRSeq:" not in data or self._chance.random() < 0.5:
+                return None
+            return self._request("PRACK", target, _fields(call), int(cseq[1]) + 1)
         if data[8:9] == b"2":
             self._keep(call)
             return self._request("ACK", target, _fields(call), int(cseq[1]))

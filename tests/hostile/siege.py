@@ -162,6 +162,7 @@ class Siege:
             await self._besieged()
             end = await self._settle(start)
             self._judge_counters(start, end)
+            await asyncio.to_thread(self._tell_stuck_calls)
             await self._call("after")
             await self._settle(start)
             self._judge_usage(usage, await asyncio.to_thread(self._server.usage))
@@ -278,6 +279,13 @@ class Siege:
         self.figures["counters that are not back"] = str(
             sum(end[name] != value for name, value in start.items())
         )
+
+    def _tell_stuck_calls(self) -> None:
+        """What is known of the calls that are up though nobody calls any more."""
+        for state in ("ringing", "answered"):
+            for call in self._server.get(f"/v1/calls?state={state}&limit=5")["calls"]:
+                timeline = self._server.get(f"/v1/calls/{call['sid']}/events")
+                self._report.broken.append(f"a call is still {state}: {call}, {timeline}")
 
     def _judge_usage(self, start: Usage, end: Usage) -> None:
         kib = own_kib(self._server.pids)

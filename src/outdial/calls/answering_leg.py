@@ -9,7 +9,7 @@ import asyncio
 
 from outdial.calls.audio import Audio, codecs_of
 from outdial.calls.callbacks import Subscription
-from outdial.calls.endings import of_refusal
+from outdial.calls.endings import of_given_up, of_refusal
 from outdial.calls.leg import CallLeg
 from outdial.calls.leg_plan import LegPlan
 from outdial.calls.services import Services
@@ -153,6 +153,7 @@ class AnsweringLeg(CallLeg):
         self._refuse(ending.sip_code or _REFUSED, ending)
 
     def _refuse(self, status: int, ending: Ending) -> None:
+        self._decided = ending
         self._incoming.reject(status)
         self._end(ending)
 
@@ -161,8 +162,10 @@ class AnsweringLeg(CallLeg):
             case Answered():
                 self._on_acknowledged(event)
                 return
-            case Rejected() if not event.local:
+            case Rejected(local=False):
                 self._end(_GAVE_UP)
+            case Rejected():
+                self._end(self._decided or of_given_up(event))
             case Released() if event.by_far_end:
                 self._end(_HUNG_UP)
         super()._on_signalling(event)

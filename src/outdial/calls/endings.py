@@ -114,6 +114,26 @@ def of_refusal(status: int, source: Source, detail: str) -> Ending:
     return Ending(outcome, cause, source, status, detail)
 
 
+def of_given_up(rejected: Rejected) -> Ending:
+    """How a call towards us ended that signalling refused by itself: it rang for too long, or a
+    response that the caller wants acknowledged by PRACK never was."""
+    if rejected.status == 480:
+        return Ending(
+            Outcome.NO_ANSWER,
+            "no-answer",
+            Source.OUTDIAL,
+            480,
+            "the application did not answer it for so long that the caller is thought to be gone",
+        )
+    return Ending(
+        Outcome.FAILED,
+        "protocol-error",
+        Source.CALLER,
+        rejected.status,
+        f"the caller required something that it then did not do: {rejected.reason}",
+    )
+
+
 def of_release(released: Released) -> Ending:
     """How an answered leg ended that we did not end ourselves."""
     if released.by_far_end:

@@ -212,6 +212,28 @@ async def test_a_caller_who_gives_up_while_the_answer_is_stored() -> None:
     assert world.media.legs[0].closed
 
 
+@pytest.mark.parametrize(
+    ("document", "status", "reason", "ended"),
+    [
+        ("<Say>Hello</Say>", 504, "No PRACK", ("failed", "protocol-error", "caller", 504)),
+        ("<Pause>60000</Pause>", 480, "Gone", ("no-answer", "no-answer", "outdial", 480)),
+    ],
+)
+async def test_a_call_that_signalling_gives_up_before_the_answer_is_over(
+    document: str, status: int, reason: str, ended: tuple[str, str, str, int]
+) -> None:
+    world = InboundWorld(document)
+    incoming = a_call()
+    await world.called(incoming)
+    await until(lambda: incoming.answered or (incoming.statuses == [180] and "Pause" in document))
+    incoming.over = True
+    incoming.emit(Rejected(status, reason, local=True))
+    call = await world.over()
+    assert (call.outcome, call.cause, call.hangup_source, call.sip_code) == ended
+    assert all(leg.closed for leg in world.media.legs)
+    assert world.kinds()[-1] == "state.completed"
+
+
 async def test_a_caller_who_hangs_up_after_the_answer() -> None:
     world = InboundWorld(
         "<Pause>60000</Pause><Say>Hello</Say><Pause>60000</Pause>".replace(
