@@ -82,6 +82,11 @@ class Stream:
     socket: socket.socket
     board: Switchboard
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is connected, as far as this side knows."""
+        return self.socket.fileno() >= 0
+
     def open(self) -> None:
         """Connects; the calls of the connection before are nobody's any more."""
         self.opened += 1
@@ -151,11 +156,14 @@ class Attack:
         self._serial = 0
         self._seed = seed
         self.sent: Counter[str] = Counter()
+        self.leave()
 
     # ------------------------------------------------------------------ the attack
 
     def run(self, count: int, rate: float) -> None:
         """Sends `count` messages."""
+        for stream in self._all_streams:
+            stream.open()
         started = time.monotonic()
         for number in range(0, count, BATCH):
             for _ in range(min(BATCH, count - number)):
@@ -255,6 +263,10 @@ class Attack:
         self._stranger_stream.socket.close()
         self._stranger_stream = Stream(self._tcp_target, self._stranger(), "1", self._serial)
 
+    @property
+    def _all_streams(self) -> list[Stream]:
+        return [*self._streams, self._stranger_stream]
+
     def _stranger(self) -> str:
         return f"127.66.{self._random.randrange(256)}.{1 + self._random.randrange(250)}"
 
@@ -263,7 +275,8 @@ class Attack:
     def sit(self, for_s: float, until: int | None = None) -> bool:
         """Answers what comes for so long, or until there is something at the descriptor."""
         deadline = time.monotonic() + for_s
-        peers: list[Datagrams | Stream] = [self._trunk, *self._streams]
+        streams = [stream for stream in self._streams if stream.is_open]
+        peers: list[Datagrams | Stream] = [self._trunk, *streams]
         while (left_s := deadline - time.monotonic()) > 0:
             by_socket = {peer.socket: peer for peer in peers}
             waited: list[socket.socket | int] = [
@@ -279,12 +292,12 @@ class Attack:
         return False
 
     def leave(self) -> None:
-        """Closes what is over TCP: a stream that was cut in a message hears nothing right again."""
-        for stream in (*self._streams, self._stranger_stream):
+        """Closes what is over TCP: a stream that was cut in a message hears nothing right again,
+        and what the server has left is its own then."""
+        for stream in self._all_streams:
             self.sent["TCP connections"] += stream.opened
             stream.opened = 0
             stream.socket.close()
-            stream.open()
         self.sent["calls that were up"] += self._trunk.board.answered
         self._trunk.board.answered = 0
 

@@ -344,7 +344,7 @@ _KINDS = (
     *("in calls that are up", "answers to the server", "outside of calls"),
     *("grammar and torture", "calls to a number"),
 )
-_NEVER_ZERO = ("media_descriptors", "tasks", "sip_connections")
+_NEVER_ZERO = ("media_descriptors", "tasks")
 _SPARE = 8
 """HTTP connections that are kept for whoever needs them next."""
 
