@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import secrets
 import signal
@@ -52,6 +51,7 @@ from outdial.keys import KeyRing
 from outdial.legs import IncomingLeg, MediaPlane, SignallingPlane
 from outdial.media.coders import available
 from outdial.media.plane import WorkerPool
+from outdial.memory import AfterPeaks, settle_down
 from outdial.messages import MessagePlane
 from outdial.net.addresses import AddressPolicy, check_url
 from outdial.net.client import HttpClient
@@ -93,9 +93,6 @@ default of 5 ms would be the larger part of a call's set-up time."""
 
 TAKEN_OVER = 75
 """Exit status when another node has taken over: EX_TEMPFAIL, start it again."""
-
-GC_THRESHOLD = 100_000
-"""New objects, net, after which the collector looks for cycles."""
 
 
 class Trunking(SignallingPlane, Protocol):
@@ -427,13 +424,12 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     server = await Server.start(settings)
-    # What start-up made stays for ever: the collector need not look at it again. Live calls are
-    # many objects and few cycles: looking them all over every 700 new ones cost a tenth of the CPU.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 20, 20)
+    settle_down()
+    peaks = AfterPeaks(lambda: server.sip.agent.is_busy)
+    peaks.start()
     _announce(settings, server)
     await stopping.wait()
+    peaks.stop()
     _log.info("stopping", live=server.calls.health()["live"], drain_s=settings.calls.drain_s)
     await server.stop(settings.calls.drain_s, hurry)
     _log.info("stopped")

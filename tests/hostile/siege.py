@@ -22,6 +22,7 @@ from chaos.carrier import Carrier, Script
 from chaos.verdict import percentile
 from doubles.memory import own_kib
 from hostile.attack import TRUNK
+from outdial.memory import EVERY_S
 from outdial.testing.server import OutdialServer, Usage, free_port
 from outdial.testing.web import WebServer
 
@@ -33,6 +34,8 @@ CALLS_A_SLICE: Final = 8
 ANSWER_WITHIN_S: Final = 0.050
 _SETTLED_WITHIN_S = 60.0
 """Besides the 64 T1 for which what is left of a call lingers."""
+_GIVEN_BACK_S = EVERY_S + 1.0
+"""An idle server has given back by then what is free."""
 _DOCUMENT = '<Response><Pause length="1"/><Gather timeout="1" numDigits="20"/><Hangup/></Response>'
 _ANSWERS = Script("answers and hangs up", 0.01, 0.05, hangs_up_after_s=0.3)
 _GAUGES = (
@@ -155,6 +158,7 @@ class Siege:
             await self._call("before")
             await self._attack(self._plan.warming)
             start = await self._settle(None)
+            await asyncio.sleep(_GIVEN_BACK_S)
             usage = await asyncio.to_thread(self._server.usage)
             self._own_kib = own_kib(self._server.pids)
             self._say(f"warmed up: {usage}, {self._own_kib:,} KiB of its own")
@@ -165,6 +169,7 @@ class Siege:
             await asyncio.to_thread(self._tell_stuck_calls)
             await self._call("after")
             await self._settle(start)
+            await asyncio.sleep(_GIVEN_BACK_S)
             self._judge_usage(usage, await asyncio.to_thread(self._server.usage))
             self._judge_log()
         finally:

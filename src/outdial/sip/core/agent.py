@@ -271,6 +271,11 @@ class Agent:
         return len(self._calls) < self.caps.calls and len(self._clients) < self.caps.transactions
 
     @property
+    def is_busy(self) -> bool:
+        """Whether there is a call, or a request that is answered or still remembered."""
+        return bool(self._calls or self._clients or self._servers)
+
+    @property
     def is_full(self) -> bool:
         """Whether no further request to us can be held."""
         caps = self.caps
