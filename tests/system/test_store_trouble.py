@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import threading
@@ -13,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +284,27 @@ def test_while_the_record_is_away(record: Record, web: WebServer, away_s: float)
         refused = [one for one in all_calls(outdial) if one["sid"] not in known]
         assert all(one["cause"] == "not-acknowledged" for one in refused), refused
         assert len(refused) <= 3
+
+
+def test_a_post_that_is_being_stored_when_the_server_is_stopped(
+    tmp_path: Path, web: WebServer
+) -> None:
+    """SIGTERM finds nothing but a commit under way: the call it makes is ended like any other."""
+    record = LockedSqlite(tmp_path)
+    outdial = started(record.url, calls={"drain_s": 3.0})
+    with outdial, ThreadPoolExecutor() as pool:
+        record.away()
+        asked = {"from": "18005797676", "to": "15005550011", "url": web.url("/speech.xml")}
+        post = pool.submit(outdial.place_call, **asked)
+        time.sleep(0.5)
+        os.kill(outdial.pid, signal.SIGTERM)
+        time.sleep(0.5)
+        record.back()
+        sid = post.result()
+        assert outdial.wait(10.0) == 0
+    with contextlib.closing(sqlite3.connect(record.path)) as store:
+        (told,) = store.execute("SELECT sid, outcome, cause, detail FROM calls")
+    assert told == (sid, "completed", "server-shutdown", "Outdial was stopped")
 
 
 @pytest.mark.parametrize("kind", ["full", "read-only"])

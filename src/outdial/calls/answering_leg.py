@@ -36,6 +36,9 @@ from outdial.store.records import CallRecord, Change
 COMMIT_WAIT_S = 1.0
 """How long the caller may hear ringing on because the store is away; then it is answered."""
 _REFUSED = 603
+_AWAY = 503
+"""Of a server that is stopped: the caller's side may try another one, which 603 forbids (RFC 3261
+section 21.6.2)."""
 _HUNG_UP = Ending(Outcome.COMPLETED, "normal-clearing", Source.CALLER, 200, "the caller hung up")
 _GAVE_UP = Ending(
     Outcome.CANCELED,
@@ -150,7 +153,8 @@ class AnsweringLeg(CallLeg):
 
     def _withdraw(self, ending: Ending) -> None:
         """Refuses the call."""
-        self._refuse(ending.sip_code or _REFUSED, ending)
+        refusal = _AWAY if ending.cause == "server-shutdown" else _REFUSED
+        self._refuse(ending.sip_code or refusal, ending)
 
     def _refuse(self, status: int, ending: Ending) -> None:
         self._decided = ending

@@ -5,6 +5,7 @@ Signalling has let pass only what comes from a trunk's address; here the number 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import Protocol
@@ -35,6 +36,9 @@ class Host(Protocol):
     @property
     def has_room(self) -> bool:
         """Whether one more call may be taken now."""
+
+    def expect(self, arrival: asyncio.Future[None]) -> None:
+        """Something to be hosted may come of it: whoever stops the server waits for that."""
 
     def host(self, call: CallRecord, request: CallRequest, leg: CallLeg) -> None:
         """Runs the call, which is stored, to its end."""
@@ -67,7 +71,8 @@ class Reception:
             incoming.reject(503, "", _BUSY_SERVER)
         else:
             name = f"incoming {incoming.sip_call_id}"
-            self._services.tasks.start(self._find_and_take(incoming, trunk), name)
+            taking = self._find_and_take(incoming, trunk)
+            self._host.expect(self._services.tasks.start(taking, name))
 
     async def _find_and_take(self, incoming: IncomingLeg, trunk: str) -> None:
         try:

@@ -78,6 +78,8 @@ class Registry:
         self._admission = _admission(services)
         self._storing: dict[str, asyncio.Future[bool]] = {}
         """Calls whose place is taken and that are about to be stored; whether they were."""
+        self._expected: set[asyncio.Future[Any]] = set()
+        """What calls that somebody else placed may come of."""
         services.channels.on_free = self._channel_freed
         services.keys.watch(self._key_changed)
         self._legs: dict[str, CallLeg] = {}
@@ -86,6 +88,8 @@ class Registry:
         self.figures = Figures()
         self._admit_timer: asyncio.TimerHandle | None = None
         self._draining = False
+        self._hanging_up = False
+        """Whether live calls are ended by now: also one that only now begins."""
         self._ready = False
 
     # ------------------------------------------------------------------ what the API asks
@@ -169,6 +173,11 @@ class Registry:
         legs = self._legs.values()
         return any(sid in (leg.sid, leg.call.parent_sid) for leg in legs)
 
+    def expect(self, arrival: asyncio.Future[None]) -> None:
+        """See reception.Host."""
+        self._expected.add(arrival)
+        arrival.add_done_callback(self._expected.discard)
+
     def host(self, call: CallRecord, request: CallRequest, leg: CallLeg) -> None:
         """Runs a call that somebody else placed, and that is stored, to its end."""
         session = Session(self._services, call, request, self._keep, leg=leg)
@@ -239,7 +248,7 @@ class Registry:
         self.refuse()
         hurrying: asyncio.Future[Any] = asyncio.ensure_future(hurry.wait())
         deadline = asyncio.get_running_loop().time() + grace_s
-        while (talking := self._started()) and not hurry.is_set():
+        while (talking := self._under_way()) and not hurry.is_set():
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
                 break
@@ -247,11 +256,16 @@ class Registry:
                 [hurrying, *talking], timeout=left, return_when=asyncio.FIRST_COMPLETED
             )
         hurrying.cancel()
+        self._hanging_up = True
         for leg in list(self._legs.values()):
-            if self._admission.withdraw(leg.sid) is None:
-                leg.hang_up(_SHUTDOWN if leg.state is State.ANSWERED else _SHUTDOWN_UNANSWERED)
-        if talking := self._started():
-            await asyncio.wait(talking, timeout=LAST_BYES_S)
+            if not self._admission.is_waiting(leg.sid):
+                _shut_down(leg)
+        deadline = asyncio.get_running_loop().time() + LAST_BYES_S
+        while talking := self._under_way():
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                break
+            await asyncio.wait(talking, timeout=left)
         await self._services.tasks.wait(TASKS_S)
 
     # ------------------------------------------------------------------ what other nodes ask
@@ -303,9 +317,11 @@ class Registry:
         placing = sum(self._admission.is_waiting(sid) for sid in self._storing)
         return self._admission.waiting - placing
 
-    def _started(self) -> list[asyncio.Future[None]]:
-        """The ends of the legs that are more than queued."""
-        return [leg.retired for leg in self._legs.values() if leg.state is not State.QUEUED]
+    def _under_way(self) -> list[asyncio.Future[Any]]:
+        """The ends of the legs that do not wait, and what more of them may come of."""
+        is_waiting = self._admission.is_waiting
+        legs = [leg.retired for leg in self._legs.values() if not is_waiting(leg.sid)]
+        return [*self._storing.values(), *self._expected, *legs]
 
     # ------------------------------------------------------------------ inside
 
@@ -383,6 +399,8 @@ class Registry:
 
     def _keep(self, leg: CallLeg) -> None:
         self._legs[leg.sid] = leg
+        if self._hanging_up and leg.state is not State.QUEUED:
+            _shut_down(leg)
         leg.retired.add_done_callback(lambda _: self._forget(leg))
 
     def _forget(self, leg: CallLeg) -> None:
@@ -466,6 +484,10 @@ class Registry:
         if self._admit_timer is not None:
             self._admit_timer.cancel()
             self._admit_timer = None
+
+
+def _shut_down(leg: CallLeg) -> None:
+    leg.hang_up(_SHUTDOWN if leg.state is State.ANSWERED else _SHUTDOWN_UNANSWERED)
 
 
 def _admission(services: Services) -> Admission[Session]:

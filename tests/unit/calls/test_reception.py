@@ -17,7 +17,7 @@ from outdial.calls.reception import Reception
 from outdial.calls.request import CallRequest
 from outdial.calls.session import Session
 from outdial.config import Number, Settings, Trunk
-from outdial.legs import Answered, CryptoSuite, Rejected
+from outdial.legs import Answered, CryptoSuite, Ending, Outcome, Rejected, Source
 from outdial.store.records import CallRecord, NumberRecord
 from outdial.testing.legs import OFFER, FakeIncomingLeg
 
@@ -46,6 +46,9 @@ class InboundWorld(World):
         self.reception = Reception(
             self.services, self, lambda host, account: names.get((host, account)), numbers
         )
+
+    def expect(self, arrival: asyncio.Future[None]) -> None:
+        self.expected = arrival
 
     def host(self, call: CallRecord, request: CallRequest, leg: CallLeg) -> None:
         self.session = Session(self.services, call, request, lambda _: None, leg=leg)
@@ -183,6 +186,18 @@ async def test_a_fallback_is_asked_when_the_application_fails() -> None:
     await world.over()
     assert [url for _, url, _ in world.web.requests] == [APP, OTHER]
     assert incoming.statuses == [180, 603]
+
+
+async def test_a_ringing_call_of_a_server_that_stops_may_go_elsewhere() -> None:
+    world = InboundWorld("<Pause>60000</Pause>")
+    incoming = a_call()
+    await world.called(incoming)
+    await until(lambda: incoming.statuses == [180])
+    assert world.session is not None
+    world.session.leg.hang_up(Ending(Outcome.CANCELED, "server-shutdown", Source.OUTDIAL))
+    ended = await world.over()
+    assert incoming.statuses == [180, 503]
+    assert (ended.outcome, ended.cause) == ("canceled", "server-shutdown")
 
 
 async def test_a_caller_who_gives_up_before_the_answer() -> None:

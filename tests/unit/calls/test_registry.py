@@ -513,6 +513,63 @@ async def test_a_call_whose_turn_comes_before_it_is_stored_waits_for_that() -> N
     assert world.store.kinds(call.sid)[:2] == ["state.queued", "state.dialling"]
 
 
+async def test_who_drains_waits_for_a_post_that_is_being_stored() -> None:
+    world = await started()
+    store = SlowStore(world)
+    post = asyncio.ensure_future(world.place())
+    await asyncio.sleep(0)
+    draining = asyncio.ensure_future(world.registry.drain(60, asyncio.Event()))
+    await asyncio.sleep(0.01)
+    store.go_on.set()
+    call = await post
+    far = await world.signalling.next_leg()
+    assert not draining.done()
+    far.say(BUSY)
+    await draining
+    assert call.outcome == "busy", "it had the time that live calls have"
+
+
+async def test_a_post_that_is_stored_after_the_last_hang_up_is_not_dialled() -> None:
+    world = await started()
+    store = SlowStore(world)
+    post = asyncio.ensure_future(world.place())
+    await asyncio.sleep(0)
+    draining = asyncio.ensure_future(world.registry.drain(0, asyncio.Event()))
+    await asyncio.sleep(0.01)
+    store.go_on.set()
+    call = await post
+    await draining
+    assert (call.outcome, call.cause) == ("canceled", "server-shutdown")
+    assert world.told() == ["completed"]
+    assert not world.signalling.legs
+
+
+async def test_a_post_that_has_to_wait_while_the_server_drains_is_dialled_by_the_next() -> None:
+    world = await started(concurrent_calls=1)
+    first = await world.place()
+    store = SlowStore(world)
+    post = asyncio.ensure_future(world.place())
+    await asyncio.sleep(0)
+    draining = asyncio.ensure_future(world.registry.drain(0, asyncio.Event()))
+    await asyncio.sleep(0.01)
+    store.go_on.set()
+    second = await post
+    (await world.signalling.next_leg()).say(BUSY)
+    await draining
+    assert (first.state, second.state) == ("completed", "queued")
+
+
+async def test_who_drains_waits_for_a_call_towards_us_that_is_being_taken() -> None:
+    world = await started()
+    taking = asyncio.get_running_loop().create_future()
+    world.registry.expect(taking)
+    draining = asyncio.ensure_future(world.registry.drain(60, asyncio.Event()))
+    await asyncio.sleep(0.01)
+    assert not draining.done()
+    taking.set_result(None)
+    await asyncio.wait_for(draining, 5)
+
+
 async def test_a_call_that_could_not_be_stored_gives_its_place_back() -> None:
     world = await started(limited("a", concurrent_calls=1), calls_per_second=1)
     world.store.away = True
