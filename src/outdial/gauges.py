@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from prometheus_client.core import (
@@ -19,6 +18,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from outdial.frozen import frozen
 from outdial.sip.core.agent import Agent
 from outdial.sip.sentry import OFFENCES, Sentry
 from outdial.trunk_state import STATUSES, TrunkServers, TrunkState
@@ -60,7 +60,7 @@ class Trunks(Protocol):
     def trunk_servers(self) -> Iterable[TrunkServers]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kept:
     """What the process keeps open for the next who needs it, besides what calls hold."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from outdial.frozen import frozen
 
 SCOPES = ("call", "read", "admin")
 """call: place calls and change live ones. read: see everything. admin: what outlasts a call:
 numbers, keys, bans, deleting recordings, sending callbacks again."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeyRules:
     """Of the key of one name; two secrets of it, as while it is being rotated, are one key.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from outdial.frozen import frozen
 from outdial.legs import TraceListener
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MessageTarget:
     """A message and the trunk that is to take it."""
 
@@ -23,7 +23,7 @@ class MessageTarget:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MessageResult:
     """What became of it."""
 

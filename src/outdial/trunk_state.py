@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, get_args
 
+from outdial.frozen import frozen
 from outdial.legs import TracedMessage
 
 Status = Literal["unknown", "up", "down", "registering", "registered", "rejected"]
@@ -14,7 +14,7 @@ first REGISTER, or one after the binding was lost, is under way. registered: its
 rejected: the registrar does not want us."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrunkMessages:
     """The last SIP messages between us and a trunk outside of calls, oldest first, as they may be
     shown."""
@@ -34,7 +34,7 @@ or no connection. unavailable: it answers 503. paused: 503 with Retry-After, it 
 FAILURES: tuple[Failure, ...] = get_args(Failure)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrunkState:
     """One trunk at one moment. Times are wall times, seconds."""
 
@@ -77,7 +77,7 @@ class TrunkState:
         return self.is_well is False or self.paused_until is not None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrunkServers:
     """The servers of one trunk at one moment, and what calls have met there since the start.
 

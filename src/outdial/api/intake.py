@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from outdial.api import schemas
 from outdial.api.rate import PostRate
@@ -14,12 +14,13 @@ from outdial.calls.repeats import HEADER, Repeatable, digest_of
 from outdial.calls.request import CallRequest
 from outdial.calls.service import CallService
 from outdial.errors import Refused, StoreConflict
+from outdial.frozen import frozen
 from outdial.store.records import CallRecord, IdempotencyRecord
 
 _Flight = asyncio.Future[IdempotencyRecord | None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Intake:
     """Places the calls that are asked for."""
 

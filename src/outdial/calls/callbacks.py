@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from outdial import ids
 from outdial.calls.request import CallRequest
+from outdial.frozen import frozen
 from outdial.store.records import CallRecord, DeliveryRecord
 from outdial.webhooks.payloads import status_params
 
@@ -33,7 +33,7 @@ class Lane:
         self._next = position
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Subscription:
     """Where a leg's events go."""
 

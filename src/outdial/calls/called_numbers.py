@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from outdial import log
@@ -18,6 +18,7 @@ from outdial.clock import Clock
 from outdial.config import Number
 from outdial.config.checks import number as checked
 from outdial.errors import Refused, StoreConflict
+from outdial.frozen import frozen
 from outdial.store.records import NumberRecord
 
 _log = log.get("numbers")
@@ -37,7 +38,7 @@ class StoredNumbers(Protocol):
     async def remove(self, number: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OurNumber:
     """A number and where it comes from."""
 

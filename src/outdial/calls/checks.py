@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from outdial.calls import codes, numbers
 from outdial.calls.request import STATUS_EVENTS, CallRequest
 from outdial.config import Limits, Settings
 from outdial.errors import FetchError, Refused
+from outdial.frozen import frozen
 from outdial.net import overrides
 
 FIELDS = (
@@ -69,7 +69,7 @@ Values = Mapping[str, Sequence[str]]
 Spelling = Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rules:
     """What the settings say about calls that are asked for."""
 

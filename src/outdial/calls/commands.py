@@ -6,15 +6,16 @@ A command is checked before it gets here, and may travel to another node as JSON
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Literal
 
 from outdial.didml.shown import shown_url
+from outdial.frozen import frozen
 
 Action = Literal["start", "pause", "resume", "stop"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HangUp:
     """End it: cancelled while it waits or rings, hung up after the answer."""
 
@@ -25,7 +26,7 @@ class HangUp:
         return {}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Redirect:
     """Another document takes over, at once."""
 
@@ -46,7 +47,7 @@ class Redirect:
         return {"url": shown_url(self.url), "method": self.method}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SendDigits:
     """Digits to the far end, in the middle of whatever plays."""
 
@@ -59,7 +60,7 @@ class SendDigits:
         return {"count": sum(letter not in "wW" for letter in self.digits)}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mute:
     """Whether what the far end says is neither heard by others nor recorded."""
 
@@ -72,7 +73,7 @@ class Mute:
         return {"muted": self.muted}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """The recording of the whole call, from now on."""
 
@@ -94,7 +95,7 @@ _BY_KIND: dict[str, type[Command]] = {
 
 def to_json(command: Command) -> dict[str, Any]:
     """What `from_json` needs besides the kind."""
-    return {name: getattr(command, name) for name in command.__slots__}
+    return {name: getattr(command, name) for name in command.__match_args__}
 
 
 def from_json(kind: str, data: Mapping[str, Any]) -> Command:
@@ -104,6 +105,6 @@ def from_json(kind: str, data: Mapping[str, Any]) -> Command:
     if made_of is None:
         raise ValueError(f"there is no command {kind!r}")
     try:
-        return made_of(**{name: data[name] for name in made_of.__slots__ if name in data})
+        return made_of(**{name: data[name] for name in made_of.__match_args__ if name in data})
     except TypeError as error:
         raise ValueError(str(error)) from None

@@ -12,7 +12,6 @@ import contextlib
 import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +20,7 @@ from outdial import ids, log
 from outdial.calls.archive import ENDINGS, remove_files
 from outdial.clock import Clock
 from outdial.errors import StoreUnavailable
+from outdial.frozen import frozen
 from outdial.store.records import EventRecord, RecordingRecord
 from outdial.stored_file import KeyLost, SealingKeys, open_file
 
@@ -38,7 +38,7 @@ _NO_KEYS = SealingKeys()
 _log = log.get("recordings")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Begun:
     """A recording that a timeline says was begun."""
 
@@ -79,7 +79,7 @@ async def recover(
     return rows
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finished:
     """What a file has, now that its header says so."""
 

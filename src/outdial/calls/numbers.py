@@ -8,12 +8,12 @@ country by country and takes about 1 MiB.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
 from outdial.calls import codes
 from outdial.config import Limits
 from outdial.errors import Refused
+from outdial.frozen import frozen
 
 _SEPARATORS = str.maketrans("", "", " -.()\u00a0")
 _DIGITS = re.compile(r"[0-9]+")
@@ -232,7 +232,7 @@ def _significant(digits: str) -> str:
     return f"{parsed.country_code}{phonenumbers.national_significant_number(parsed)}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Plan:
     """A country code's numbers: what `phonenumbers` looks at, for the cases that need no more."""
 

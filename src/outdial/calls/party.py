@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from outdial.calls.callbacks import Subscription
 from outdial.calls.leg import CallLeg
 from outdial.calls.leg_plan import LegPlan
+from outdial.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Party:
     """One leg to ring. `subscribe` gives its callbacks once its sid is known."""
 

@@ -11,10 +11,11 @@ of them, as for a mobile of a country that spans half the world, the middle one 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from outdial.frozen import frozen
 
 _DAY = timedelta(days=1)
 _STEP = timedelta(minutes=15)
@@ -23,7 +24,7 @@ _UNKNOWN = "Etc/Unknown"
 _SEPARATORS = str.maketrans("", "", " -.()+\t\u00a0")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hours:
     """From when until when, in minutes since midnight; the last one is outside."""
 

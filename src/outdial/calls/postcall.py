@@ -6,10 +6,10 @@ callback: at least once, repeated until it is taken.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from outdial import ids
+from outdial.frozen import frozen
 from outdial.store.records import CallRecord, DeliveryRecord
 from outdial.webhooks.payloads import postcall_params
 
@@ -18,7 +18,7 @@ _PLACE = 1
 """Its delivery is the second of the event that ends the call."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Postcall:
     """Where the record goes."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from outdial.frozen import frozen
 
 STATUS_EVENTS = ("initiated", "ringing", "answered", "completed")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallRequest:
     """A call to be placed. Every value has passed its check; `to` and `from_` are E.164 digits."""
 
@@ -42,7 +43,7 @@ class CallRequest:
     def to_json(self) -> dict[str, Any]:
         """As stored with the call. What was not asked for of what came later is left out, so that
         a post is the same to an older version."""
-        values = {name: getattr(self, name) for name in self.__slots__}
+        values: dict[str, Any] = {name: getattr(self, name) for name in self.__match_args__}
         if not self.sip_headers:
             del values["sip_headers"]
         return values

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from outdial.config import Route, Trunk
+from outdial.frozen import frozen
 
 
 class Prices(Protocol):
@@ -16,7 +16,7 @@ class Prices(Protocol):
         """A minute to the number; None: the carrier does not go there."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chosen:
     """The trunks for a number, to be tried in order, and what decided that."""
 

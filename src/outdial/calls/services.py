@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from outdial.calls.sip_hosts import SipHosts
 from outdial.calls.tasks import Tasks
 from outdial.clock import Clock
 from outdial.config import Settings
+from outdial.frozen import frozen
 from outdial.key_rules import KeyBook
 from outdial.legs import Clip, MediaPlane, SignallingPlane
 from outdial.stored_file import SealingKeys
@@ -94,7 +95,7 @@ class Ear(Protocol):
         """Which of the hints it is. Raises SpeechError."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Services:
     """Everything a session may call."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from outdial.calls.quota import Quota
+from outdial.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Standing:
     """Of one key, one trunk, or the whole server. Limits: 0 where there is none."""
 
@@ -24,7 +23,7 @@ class Standing:
         return cls(name, quota.live, queued, quota.rate, quota.concurrent)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Standings:
     """Everything at one moment."""
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outdial.didml.lint import Finding, lint
 from outdial.errors import FetchError, OutdialError
+from outdial.frozen import frozen
 from outdial.log import escape
 from outdial.net.addresses import AddressPolicy, check_url
 from outdial.net.client import HttpClient
@@ -34,7 +35,7 @@ _EXAMPLE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """A document and where it is from."""
 
@@ -48,7 +49,7 @@ class Unreadable(OutdialError):
     """The document cannot be had."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Report:
     """What was found in one document."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from outdial.frozen import frozen
 from outdial.testing.web import Received
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Line:
     """One line of the demo."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -50,6 +49,7 @@ from outdial.didml.verbs import (
     Verb,
 )
 from outdial.errors import DocumentError, FetchError, MediaUnavailable
+from outdial.frozen import frozen
 
 RUNNERS: dict[type[Verb], Callable[[Any, Host], Awaitable[Next]]] = {
     Say: say.run,
@@ -75,7 +75,7 @@ BEFORE_THE_ANSWER: tuple[type[Verb], ...] = (Pause, Redirect, Hangup, Reject, Po
 _EMPTY = Document(())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """What one call's application may use up."""
 
@@ -95,7 +95,7 @@ class EndKind(Enum):
     """It could not be fetched or run: the caller is owed an apology."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ApplicationEnd:
     """The end of an application, in words for the timeline."""
 

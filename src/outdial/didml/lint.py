@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import repeat
 from urllib.parse import parse_qsl, urlsplit
@@ -30,6 +29,7 @@ from outdial.didml.verbs import (
     Verb,
 )
 from outdial.errors import DocumentError
+from outdial.frozen import frozen
 
 Judge = Callable[[str], str]
 """Why requests to a URL will be refused; "" when they will not."""
@@ -38,7 +38,7 @@ _SECRET_NAMES = ("key", "token", "secret", "password", "passwd", "pwd", "auth", 
 _PRIVATE_NAMES = (".local", ".internal", ".lan", ".home.arpa", ".intranet", ".corp")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """Something to look at. `line` and `column` count from 1; 0 where there is no one place."""
 

@@ -8,7 +8,7 @@ never acts; no input makes it raise anything but DocumentError.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from difflib import get_close_matches
 from functools import cache, lru_cache
 from typing import Any
@@ -22,6 +22,7 @@ from outdial.didml.values import Unfit
 from outdial.didml.verbs import Built, Conference, Hangup, Number, Play, Queue, Say, Sip, Verb
 from outdial.didml.verbs.dial import dial_of
 from outdial.errors import DocumentError
+from outdial.frozen import frozen
 
 MAX_BYTES = 65536
 MAX_WARNINGS = 20
@@ -39,7 +40,7 @@ _REMEMBERED = 128
 _REMEMBERED_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DocumentWarning:
     """Something in a document that was guessed, replaced or skipped.
 
@@ -51,7 +52,7 @@ class DocumentWarning:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Document:
     """What a document asks for, in order."""
 

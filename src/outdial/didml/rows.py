@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from outdial.didml.values import Kind
+from outdial.frozen import frozen
 
 if TYPE_CHECKING:
     from outdial.didml.verbs import Built  # a verb's module holds its row
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attribute:
     """A row of a verb's attribute table."""
 
@@ -48,7 +48,7 @@ class Attribute:
         return "the default is used" if "`" in self.otherwise else f"{self.otherwise} is used"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Body:
     """The text inside a verb's element."""
 
@@ -63,7 +63,7 @@ class Body:
     """How to write it, for that warning."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VerbRow:
     """A verb of the language."""
 

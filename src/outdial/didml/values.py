@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
+
+from outdial.frozen import frozen
 
 
 class Unfit(ValueError):
@@ -22,7 +23,7 @@ class Unfit(ValueError):
         super().__init__(problem)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kind:
     """A type of value."""
 

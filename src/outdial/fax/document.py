@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from outdial.errors import FaxError
+from outdial.frozen import frozen
 
 MOST_PAGES: Final = 1000
 _T6: Final = 4
@@ -25,7 +25,7 @@ _MOST_DOTS: Final = 1 << 16
 _REVERSED: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page:
     """One page as it was received."""
 

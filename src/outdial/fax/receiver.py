@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from outdial import log
 from outdial.errors import FaxError
 from outdial.fax import spandsp
+from outdial.frozen import frozen
 from outdial.stored_file import Seal
 
 PACKAGE = spandsp.PACKAGE
@@ -28,7 +29,7 @@ _MOST_LINE_BYTES = 65_536
 _log = log.get("fax")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FaxOrder:
     """What a helper needs to know."""
 
@@ -49,7 +50,7 @@ class FaxOrder:
     """What the PDF is sealed with."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FaxEnd:
     """What became of it."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
+from outdial.frozen import frozen
 from outdial.legs.media import MediaStats
 
 
@@ -32,7 +33,7 @@ class Source(Enum):
     """A limit of ours: time limit, silence, shutdown."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ending:
     """Why a leg is over. Every leg has exactly one."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Protocol
+
+from outdial.frozen import frozen
 
 
 class Codec(Enum):
@@ -57,7 +59,7 @@ _KEY_BYTES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MediaKeys:
     """SRTP (RFC 3711) of one stream: for each direction a master key with its salt."""
 
@@ -79,7 +81,7 @@ class Direction(Enum):
     INACTIVE = "inactive"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MediaParams:
     """What was negotiated for one audio stream, as seen from us."""
 
@@ -108,7 +110,7 @@ class MediaParams:
     """They are of a provisional response: what is learnt holds until the answer and no longer."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Clip:
     """Audio ready to send: the same sound as raw G.711 in both laws, 8000 bytes a second."""
 
@@ -127,7 +129,7 @@ class PlayEnd(Enum):
     """The leg was closed or its worker died."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Digit:
     """A DTMF digit was heard, reported once, when it ends or (`in-band`) is sure."""
 
@@ -137,7 +139,7 @@ class Digit:
     duration_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoRtp:
     """Nothing has arrived from the far end for `seconds`. Sent once per silence."""
 
@@ -147,12 +149,12 @@ class NoRtp:
     not with the key that it gave."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SpeechBegan:
     """Somebody has begun to speak, or it is loud there: see `MediaLeg.listen`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SpeechHeard:
     """What they said until they fell silent. It follows `SpeechBegan`; nothing more is heard."""
 
@@ -160,14 +162,14 @@ class SpeechHeard:
     """µ-law of G.711, 7.5 s at most."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MediaLost:
     """The worker that carried the stream died. Terminal."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordingDone:
     """A recording is complete on disk, or could not be written (`error`)."""
 
@@ -180,7 +182,7 @@ class RecordingDone:
     """How much of what the far end sent was louder than silence."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MediaStats:
     """A stream's counters at its end. Terminal; the leg is closed."""
 
@@ -207,14 +209,14 @@ class MediaStats:
 
     def to_json(self) -> dict[str, int | float | None]:
         """By name, as stored with the call."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__match_args__}
 
 
 MediaEvent = Digit | NoRtp | SpeechBegan | SpeechHeard | MediaLost | RecordingDone | MediaStats
 MediaListener = Callable[[MediaEvent], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordingPlan:
     """What to record and where."""
 

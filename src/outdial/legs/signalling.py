@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from outdial.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class DialTarget:
     """Whom to call and over what, resolved: nothing is left to be looked up but DNS."""
 
@@ -32,7 +33,7 @@ class DialTarget:
     """Another trunk is tried if this one does not take the call: it is given up earlier."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Caller:
     """Who calls us, as far as it may be shown."""
 
@@ -41,7 +42,7 @@ class Caller:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ringing:
     """A provisional response above 100. `sdp` is set when it carries an answer (early media)."""
 
@@ -50,7 +51,7 @@ class Ringing:
     sdp: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answered:
     """A 2xx to our INVITE. `sdp` is the answer, None if there was none.
 
@@ -61,7 +62,7 @@ class Answered:
     sdp: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rejected:
     """The INVITE ended without an answer. Terminal; nothing follows.
 
@@ -78,7 +79,7 @@ class Rejected:
     """Nothing was sent: the trunk takes no calls while we are not registered there."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TargetFailed:
     """One server of the trunk did not take the call, and an INVITE has left for the next one."""
 
@@ -91,7 +92,7 @@ class TargetFailed:
     next_target: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reoffer:
     """A re-INVITE or UPDATE that wants an SDP answer: call `answer_offer` or `refuse_offer`.
 
@@ -102,14 +103,14 @@ class Reoffer:
     sdp: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reanswered:
     """The far end's SDP answer in the ACK of its offerless re-INVITE."""
 
     sdp: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DigitInfo:
     """A digit by SIP INFO (application/dtmf-relay or application/dtmf)."""
 
@@ -117,7 +118,7 @@ class DigitInfo:
     duration_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Referred:
     """The far end of an answered leg wants whom it talks to to be connected with somebody else
     (REFER). Call `accept_transfer` or `refuse_transfer` before the listener returns."""
@@ -128,7 +129,7 @@ class Referred:
     """It names a call there that is to be replaced."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Replacing:
     """A call of the same trunk wants to take the place of this answered leg (Replaces). It is
     answered or refused by whoever is told, before the listener returns."""
@@ -136,7 +137,7 @@ class Replacing:
     leg: IncomingLeg
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Released:
     """An answered leg is over. Terminal; nothing follows.
 
@@ -165,7 +166,7 @@ SignallingEvent = (
 SignallingListener = Callable[[SignallingEvent], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TracedMessage:
     """One SIP message of a leg, as it went over the wire."""
 

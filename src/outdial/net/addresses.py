@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -29,6 +28,7 @@ from ipaddress import (
 from urllib.parse import quote
 
 from outdial.errors import ConfigError, FetchError
+from outdial.frozen import frozen
 
 MAX_URL_LENGTH = 4096
 
@@ -95,7 +95,7 @@ _HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Origin:
     """A server that may be asked: a scheme, host and port that passed."""
 
@@ -112,7 +112,7 @@ class Origin:
     """``scheme://authority``."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Target:
     """A URL that passed every check that needs no DNS."""
 

@@ -22,8 +22,9 @@ sent.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+
+from outdial.frozen import frozen
 
 POLICIES = ("4xx", "5xx", "ct", "rt", "all")
 _IGNORED = frozenset(("sni", "e"))
@@ -36,7 +37,7 @@ class BadOverrides(ValueError):
     """A fragment has a name or value that does not exist; the message says what would be right."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Overrides:
     """What a URL asks for; None where it says nothing."""
 

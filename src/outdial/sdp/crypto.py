@@ -9,9 +9,10 @@ import binascii
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from outdial.errors import NegotiationError
+from outdial.frozen import frozen
 from outdial.legs import CryptoSuite
 
 _SUITES = {suite.name: suite for suite in CryptoSuite}
@@ -22,7 +23,7 @@ _MKI = re.compile(r"[0-9]+:[0-9]{1,3}")
 _SAFE = re.compile(r"[A-Za-z0-9_]{1,40}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Security:
     """What a stream encrypts, with which keys of ours."""
 
@@ -50,7 +51,7 @@ class Security:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chosen:
     """A line that is agreed on."""
 

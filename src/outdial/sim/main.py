@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from fastapi import FastAPI
@@ -16,6 +15,7 @@ from outdial.api.server import HttpServer
 from outdial.clock import Clock, SystemClock
 from outdial.config import Media, Settings, Sip, Trunk
 from outdial.errors import ConfigError
+from outdial.frozen import frozen
 from outdial.legs import Codec, MediaPlane
 from outdial.media.coders import available
 from outdial.media.plane import WorkerPool
@@ -35,7 +35,7 @@ MEDIA_PORTS = "30000-39999"
 """Not those of a server beside it, whose settings it reads."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunningCarrier:
     """A simulated carrier that listens."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from outdial import ids, log, sdp
@@ -19,6 +18,7 @@ from outdial.errors import (
     RemoteProtocolError,
     SpeechError,
 )
+from outdial.frozen import frozen
 from outdial.legs import (
     Answered,
     Clip,
@@ -49,7 +49,7 @@ Speak = Callable[[str, str, str], AsyncIterator[Clip]]
 """Text, voice and language to clips; `outdial.speech.speech.Speech.speak` is one."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Surroundings:
     """What every phone of a carrier shares."""
 

@@ -10,22 +10,24 @@ A list that ends hangs the call up, or refuses it with 480 when it was never ans
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from outdial.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ring:
     """Rings (180) and waits; `seconds` None: until the caller gives up."""
 
     seconds: float | None = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EarlyMedia:
     """183 with a session description: what is said from here on is heard before the answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refuse:
     """A final response of 300 to 699; the call is over."""
 
@@ -33,7 +35,7 @@ class Refuse:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Challenge:
     """407 unless the INVITE carries the right credentials (RFC 3261 section 22.3)."""
 
@@ -41,19 +43,19 @@ class Challenge:
     password: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """200 with a session description; from here on the phone records what it hears."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wait:
     """Does nothing for so long; RTP goes on, as silence."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Say:
     """Speaks, and goes on when all has been said."""
 
@@ -62,7 +64,7 @@ class Say:
     language: str = "en"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tone:
     """Sounds a tone (`legs.MediaLeg.tone` names them); `seconds` 0: one that ends by itself."""
 
@@ -70,26 +72,26 @@ class Tone:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Press:
     """Presses keys: ``0-9*#A-D``, ``w`` waits 0.5 s, ``W`` 1 s."""
 
     digits: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Listen:
     """Listens; `seconds` None: until the far end hangs up."""
 
     seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HangUp:
     """Ends the call."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Menu:
     """Asks for digits and goes on by what was keyed.
 
@@ -124,7 +126,7 @@ Step = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Persona:
     """How one phone behaves."""
 

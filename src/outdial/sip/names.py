@@ -10,7 +10,6 @@ import asyncio
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -22,6 +21,7 @@ import dns.rdatatype
 import dns.resolver
 
 from outdial.config.checks import host_and_port
+from outdial.frozen import frozen
 from outdial.sip.core.locating import Naptr, Srv
 
 _ONE_SERVER_S = 2.0
@@ -42,7 +42,7 @@ class NamesAway(Exception):
     """No name server gave an answer, neither what is asked for nor that there is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer(Generic[T]):
     """What a name server said. No records: there are none of that kind."""
 

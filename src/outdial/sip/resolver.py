@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from outdial.frozen import frozen
 from outdial.sip.core.hop import is_literal
 from outdial.sip.core.locating import (
     MAX_TARGETS,
@@ -59,7 +60,7 @@ class ResolutionFailed(Exception):
     """The name has no address; the text says which one and why."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """What is known of a place. No choices: it is nowhere, and `problem` says why."""
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from outdial import log
 from outdial.clock import Clock
+from outdial.frozen import frozen
 from outdial.trunk_state import Status, TrunkState
 
 _log = log.get("trunk")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """What came of asking a trunk once."""
 

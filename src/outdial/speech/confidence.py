@@ -9,7 +9,8 @@ over words in six voices (docs/design/speech.md); in a noise nothing is as sure.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from outdial.frozen import frozen
 
 LEAST_CONFIDENCE = 0.5
 """With less it is taken for something else."""
@@ -17,7 +18,7 @@ QUIET_DB = 22.0
 """Speech so much louder than the noise is as good as any."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reading:
     """How well something explains what was said."""
 

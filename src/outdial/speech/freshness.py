@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+from outdial.frozen import frozen
 
 VALIDATED_S = 1.0
 UNVALIDATED_S = 5.0
@@ -22,7 +23,7 @@ LONGEST_S = 86400.0
 _MAX_AGE = re.compile(r"max-age\s*=\s*\"?(\d{1,10})")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Freshness:
     """What a response says about its own keeping."""
 

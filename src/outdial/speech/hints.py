@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from outdial.frozen import frozen
 
 _WORD = re.compile(r"[^\W\d_]+(?:['.][^\W\d_]+)*|[0-9]+")
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -21,7 +22,7 @@ _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 _AND = {"&": " and ", "+": " plus ", "@": " at ", "%": " percent "}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Grammar:
     """The hints as one grammar."""
 

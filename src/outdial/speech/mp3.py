@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from outdial.errors import SoundError
+from outdial.frozen import frozen
 from outdial.speech.flights import Flights
 from outdial.speech.mp3_shape import Shape
 from outdial.speech.pool import HelperLost, HelperPool, JobRefused
@@ -34,7 +35,7 @@ class Mp3Busy(SoundError):
     """Too many parts wait to be coded."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Part:
     """Some frames of a recording."""
 

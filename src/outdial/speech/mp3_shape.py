@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from outdial.errors import SoundError
+from outdial.frozen import frozen
 
 FRAME_SAMPLES = 576
 """Of MPEG-2.5 layer III, which is what 8 kHz is."""
@@ -24,7 +24,7 @@ def bit_rate(channels: int) -> int:
     return _BITS_A_CHANNEL * channels
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shape:
     """What is known of an MP3 before any of it is made."""
 

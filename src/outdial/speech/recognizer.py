@@ -10,9 +10,9 @@ import asyncio
 import importlib.util
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from outdial.errors import SpeechError
+from outdial.frozen import frozen
 from outdial.speech import frames
 from outdial.speech.pool import HelperLost, HelperPool, JobRefused
 
@@ -29,7 +29,7 @@ LANGUAGE = "en"
 """Of the one model that PocketSphinx brings."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Heard:
     """What was recognised."""
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from outdial.clock import Clock, SystemClock
 from outdial.errors import FetchError, SoundError
+from outdial.frozen import frozen
 from outdial.legs import Clip
 from outdial.net.client import HttpClient, HttpResponse
 from outdial.speech.cache import ClipCache, key_of
@@ -31,7 +31,7 @@ _VERSION = "2"
 _PASSING = frozenset(("resolve", "connect", "timeout", "protocol"))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Known:
     """What a URL gave last."""
 

@@ -9,10 +9,10 @@ import asyncio
 import importlib.util
 import shutil
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 
 from outdial import config
 from outdial.errors import SpeechError
+from outdial.frozen import frozen
 from outdial.legs import Clip
 from outdial.speech import frames, synthesizers, voices
 from outdial.speech.cache import ClipCache, key_of
@@ -26,7 +26,7 @@ _SOUND_VERSION = "1"
 """Part of every key: to be changed when `audio` makes something different of the same text."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Engine:
     """What speaks."""
 

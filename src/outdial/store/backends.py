@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from sqlalchemy import Dialect
 
 from outdial.errors import ConfigError, StoreUnavailable
+from outdial.frozen import frozen
 from outdial.store import sqlite
 from outdial.store.rows import Row
 from outdial.store.sqlite_readers import SqliteReaders
@@ -42,7 +42,7 @@ class Readers(Protocol):
         """Lets running queries end and closes the connections."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Backend:
     """A database that is open and has its tables."""
 

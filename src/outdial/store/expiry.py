@@ -8,7 +8,6 @@ a call is deleted before the call itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement, ColumnElement
 
+from outdial.frozen import frozen
 from outdial.store import tables
 from outdial.store.backends import Backend
 from outdial.store.groups import Rows
@@ -36,7 +36,7 @@ _PENDING = tables.deliveries.c.state == literal_column("'pending'")
 _WITHIN_S = 0.08
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExpiredCall:
     """A call to be deleted."""
 

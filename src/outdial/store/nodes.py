@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from outdial import ids, log
 from outdial.errors import StoreUnavailable
+from outdial.frozen import frozen
 from outdial.store import postgresql
 from outdial.store.postgresql import Connection
 
@@ -75,7 +75,7 @@ _log = log.get("nodes")
 Listener = Callable[[Mapping[str, Any]], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodeRecord:
     """A server on the database, as far as the database knows."""
 
@@ -86,7 +86,7 @@ class NodeRecord:
     """Negative: it has run out, and any other node may take over."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QueuedCall:
     """A call that waits with another node, and what decides whether it may start here."""
 
@@ -97,7 +97,7 @@ class QueuedCall:
     """The one that it asks for, "" for any."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Command:
     """What another node asks about a call."""
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from outdial.frozen import frozen
+
 
 @dataclass(slots=True)
 class CallRecord:
@@ -46,7 +48,7 @@ class CallRecord:
     """What ending the call's SIP dialog needs if this process cannot; None once it has ended."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EventRecord:
     """One line of a call's timeline."""
 
@@ -109,7 +111,7 @@ class RecordingRecord:
     """call: all that is said on it; message: what Record takes; conference: the whole room."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordingFilter:
     """What `recording_page` selects; None and "" select all."""
 
@@ -119,7 +121,7 @@ class RecordingFilter:
     created_before: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordingPage:
     """A page of recordings, newest first, and the cursor of the next ("" on the last)."""
 
@@ -127,7 +129,7 @@ class RecordingPage:
     next_cursor: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NumberRecord:
     """A number of ours that the API manages, as `config.Number` is one of the settings."""
 
@@ -143,7 +145,7 @@ class NumberRecord:
     updated_at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FaxRecord:
     """A fax that a call received, as PDF on disk."""
 
@@ -188,7 +190,7 @@ class MessageRecord:
     """The node that sends it; "" where there is only one."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """What happens to a call at one moment, committed as a whole."""
 
@@ -205,7 +207,7 @@ class Change:
     faxes: tuple[FaxRecord, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IdempotencyRecord:
     """A post that may be repeated: what it asked for and how it was answered."""
 
@@ -220,7 +222,7 @@ class IdempotencyRecord:
     created_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FeedEvent:
     """An event that changed a call's state, with its place among those of all calls."""
 
@@ -231,7 +233,7 @@ class FeedEvent:
     """As it stands when it is read, not as it stood at the event."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeliveryFilter:
     """What `delivery_page` selects; "" selects all."""
 
@@ -240,7 +242,7 @@ class DeliveryFilter:
     """pending, done, dead"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeliveryPage:
     """A page of callbacks, newest first, and the cursor of the next ("" on the last)."""
 
@@ -248,7 +250,7 @@ class DeliveryPage:
     next_cursor: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Usage:
     """What the calls of one API key and trunk came to. One leg is one call."""
 
@@ -262,7 +264,7 @@ class Usage:
     """Answered time of the calls that have ended."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Talked:
     """How long was talked on calls of one API key and trunk."""
 
@@ -271,7 +273,7 @@ class Talked:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeyRecord:
     """An API key as stored: its hash, never itself."""
 
@@ -300,7 +302,7 @@ class KeyRecord:
         return all(end is None or end > now for end in (self.revoked_at, self.expires_at))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallFilter:
     """What `list_calls` selects; None and "" select all."""
 
@@ -314,7 +316,7 @@ class CallFilter:
     created_before: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallPage:
     """A page of calls, newest first, and the cursor of the next ("" on the last)."""
 

@@ -22,10 +22,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from outdial.frozen import frozen
 
 API_KEY = "test-key-0123456789"
 
@@ -37,7 +38,7 @@ _CONNECTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Usage:
     """What a server and its processes hold."""
 

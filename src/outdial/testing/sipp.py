@@ -20,14 +20,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from outdial.frozen import frozen
 from outdial.testing.server import free_port
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SippResult:
     """How a run of SIPp ended."""
 

@@ -18,17 +18,19 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
+from outdial.frozen import frozen
+
 MAX_BODY = 1 << 20
 MAX_REQUESTS = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """What one request gets."""
 
@@ -43,7 +45,7 @@ class Answer:
     header and then, without end, a byte of the body every 50 ms."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Received:
     """One request as it arrived."""
 

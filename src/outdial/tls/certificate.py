@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
+
+from outdial.frozen import frozen
 
 DAY_S = 86_400.0
 _MAX_BYTES = 65_536
@@ -37,7 +38,7 @@ class NoCertificate(ValueError):
     """The bytes are no certificate that can be read; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Certificate:
     """One certificate."""
 

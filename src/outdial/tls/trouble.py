@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
 
+from outdial.frozen import frozen
 from outdial.tls.certificate import Certificate, day_of
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trouble:
     """One reason. `kind` is a word for tables, `text` what people read."""
 

@@ -5,7 +5,7 @@ docs/guides/trunk-check.md has the same table; tests hold the two together. Pure
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from outdial.frozen import frozen
 
 _ASK = "ask the carrier which address, port and transport it wants, and from which of yours"
 _FIREWALL = "let your firewall pass SIP to and from there"
@@ -15,7 +15,7 @@ _MEDIA = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Diagnosis:
     """One thing that may be found. `remedy` "" where nothing is to be changed."""
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 
 from outdial.calls.audio import codecs_of
 from outdial.clock import SystemClock
 from outdial.config import Settings, Sip, Trunk
 from outdial.errors import ConfigError, OutdialError
+from outdial.frozen import frozen
 from outdial.media.coders import available
 from outdial.sip.core.hop import Hop, host_port, is_literal
 from outdial.sip.core.locating import TRANSPORTS, Naptr, Srv, Target
@@ -41,7 +41,7 @@ ANSWER_S = 5.0
 REGISTER_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """One thing that was looked at."""
 

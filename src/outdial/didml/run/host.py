@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from outdial.didml.run.keys import Keys
+from outdial.frozen import frozen
 from outdial.legs import Clip, MediaLeg
 
 Params = Sequence[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fetched:
     """An application's answer. `url` is where it really came from: the base of relative URLs."""
 
@@ -22,7 +23,7 @@ class Fetched:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallIdentity:
     """Who is on the call."""
 
@@ -32,7 +33,7 @@ class CallIdentity:
     caller_name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TakeEnd:
     """How a recording ended."""
 
@@ -43,7 +44,7 @@ class TakeEnd:
     """Why it could not be written; "" when it was."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recognized:
     """What somebody said."""
 
@@ -95,7 +96,7 @@ class Take(Protocol):
         """It as a prompt. Raises SoundError."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DialLeg:
     """One party to ring."""
 
@@ -120,7 +121,7 @@ class DialLeg:
     """Whether the conversation is recorded, as a recording of this leg."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DialPlan:
     """Whom Dial rings: all at once, the first to answer is bridged, the rest are cancelled."""
 
@@ -128,7 +129,7 @@ class DialPlan:
     gone: Gone | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConferencePlan:
     """The conference that Dial joins."""
 
@@ -149,7 +150,7 @@ class ConferencePlan:
     gone: Gone | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QueuePlan:
     """The queue whose first caller Dial takes."""
 
@@ -165,7 +166,7 @@ class QueuePlan:
     gone: Gone | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EnqueuePlan:
     """The queue that Enqueue waits in."""
 
@@ -175,7 +176,7 @@ class EnqueuePlan:
     wait_method: str = "POST"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DialEnd:
     """What became of a Dial. `status`: completed, busy, no-answer, failed, canceled."""
 
@@ -194,7 +195,7 @@ Gone = Callable[[DialEnd], None]
 """Called when the caller has hung up during a Dial, with what became of it: no answer is needed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SmsPlan:
     """A short message to send."""
 
@@ -207,7 +208,7 @@ class SmsPlan:
     status_callback_method: str = "POST"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SmsEnd:
     """What is known of a message. `status`: queued, sending, sent, failed."""
 
@@ -217,7 +218,7 @@ class SmsEnd:
     """Why it failed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FaxEnd:
     """What became of a fax. `status`: Complete, incomplete, failed."""
 

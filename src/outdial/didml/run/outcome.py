@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from outdial.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DocumentRequest:
     """A document to fetch and run."""
 
@@ -20,19 +20,19 @@ class DocumentRequest:
     """Asked once, the same way, when the application fails; "" for none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Continue:
     """The next verb runs."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Goto:
     """Another document takes over."""
 
     request: DocumentRequest
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HangUp:
     """The application ends the call."""
 

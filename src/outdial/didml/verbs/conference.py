@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from outdial.didml.rows import Attribute, Body, VerbRow
 from outdial.didml.shown import short
 from outdial.didml.values import BOOLEAN, integer, text_to
 from outdial.didml.verbs.attributes import WAITING, waiting
+from outdial.frozen import frozen
 
 _NAME = text_to(128)
 _MEMBERS = integer(2, 250)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Conference:
     """A room to join."""
 

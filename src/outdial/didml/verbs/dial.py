@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from outdial.didml.rows import Attribute, Body, VerbRow
@@ -14,12 +13,13 @@ from outdial.didml.verbs.enqueue import Enqueue
 from outdial.didml.verbs.number import Number
 from outdial.didml.verbs.queue import Queue
 from outdial.didml.verbs.sip import Sip
+from outdial.frozen import frozen
 
 MOST_TARGETS = 10
 """Whom one Dial rings: more is a slip, or a way to make one call cost a hundred."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dial:
     """Rings other parties, all at once, and connects the first to answer; or joins a room."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from outdial.didml.rows import Body, VerbRow
 from outdial.didml.values import QUEUE_NAME
 from outdial.didml.verbs.attributes import WAITING, waiting
+from outdial.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Enqueue:
     """Waits in a queue until somebody takes the call."""
 

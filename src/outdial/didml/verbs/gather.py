@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from outdial.didml.rows import Attribute, VerbRow
@@ -11,12 +11,13 @@ from outdial.didml.verbs.attributes import action
 from outdial.didml.verbs.pause import Pause
 from outdial.didml.verbs.play import Play
 from outdial.didml.verbs.say import Say
+from outdial.frozen import frozen
 
 _MANY = integer(1, 200)
 SPEECH_TIMEOUT_MS = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gather:
     """Collects digits that the caller keys, or hears a word of theirs."""
 

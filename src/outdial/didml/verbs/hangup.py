@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from outdial.didml.rows import VerbRow
+from outdial.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hangup:
     """Ends the call."""
 

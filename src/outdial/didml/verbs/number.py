@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from outdial.didml.rows import Attribute, Body, VerbRow
 from outdial.didml.values import BOOLEAN, DIGITS, EVENTS, METHOD, PHONE, URL
 from outdial.didml.verbs.attributes import RINGING_S, TALKING_S
+from outdial.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Number:
     """A phone number to ring."""
 

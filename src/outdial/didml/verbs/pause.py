@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from outdial.didml.rows import Attribute, Body, VerbRow
 from outdial.didml.values import integer, seconds_as_ms
+from outdial.frozen import frozen
 
 _LONGEST_S = 3600
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pause:
     """Waits in silence."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from outdial.didml.rows import Attribute, Body, VerbRow
 from outdial.didml.shown import URL_IN_SUMMARY, shown_url
 from outdial.didml.values import DIGITS, URL
 from outdial.didml.verbs.attributes import LOOP
+from outdial.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Play:
     """Plays an audio file, or digits."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from outdial.didml.rows import Attribute, Body, VerbRow
 from outdial.didml.values import METHOD, QUEUE_NAME, URL
+from outdial.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Queue:
     """The caller who has waited longest in a queue."""
 

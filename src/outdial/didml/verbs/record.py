@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from outdial.didml.rows import Attribute, VerbRow
 from outdial.didml.values import BOOLEAN, KEYS, integer, text_to
 from outdial.didml.verbs.attributes import action
+from outdial.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """Records a message."""
 

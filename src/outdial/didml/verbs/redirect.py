@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from outdial.didml.rows import Attribute, Body, VerbRow
 from outdial.didml.shown import URL_IN_SUMMARY, shown_url
 from outdial.didml.values import METHOD, URL
+from outdial.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Redirect:
     """Goes on with another document."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from outdial.didml.rows import Attribute, VerbRow
 from outdial.didml.values import choice
+from outdial.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reject:
     """Refuses the call; one that is answered is ended."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from outdial.didml.rows import Attribute, Body, VerbRow
 from outdial.didml.shown import short
 from outdial.didml.values import LANGUAGE, TEXT, choice
 from outdial.didml.verbs.attributes import LOOP, action
+from outdial.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Say:
     """Speaks a text."""
 

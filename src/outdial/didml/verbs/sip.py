@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from outdial.didml.rows import Body, VerbRow
 from outdial.didml.shown import short
 from outdial.didml.values import SIP
+from outdial.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sip:
     """A SIP address to ring."""
 

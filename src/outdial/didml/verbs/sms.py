@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from outdial.didml.rows import Attribute, Body, VerbRow
 from outdial.didml.shown import short
 from outdial.didml.values import METHOD, PHONE, TEXT, URL, Kind, text_to
 from outdial.didml.verbs.attributes import action
+from outdial.frozen import frozen
 
 _ADDRESSEE = Kind("text, a phone number", text_to(60).convert)
 """Not `PHONE`: a slip must fail the message, and not send it to the default, who is another."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sms:
     """Sends a text message; the call goes on at once."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 
 from outdial.errors import RemoteProtocolError
+from outdial.frozen import frozen
 from outdial.sip.core.grammar import (
     Params,
     format_params,
@@ -25,7 +26,7 @@ _bare_name = re.compile(r'[^",;<>\\]*+')
 _bare_uri = re.compile(r"[^ \t;,?<>\"]++")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Address:
     """A name-addr or addr-spec with its header parameters."""
 

@@ -7,10 +7,10 @@ belongs to none. Requests outside calls are answered without keeping state: see 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from outdial.errors import LocalProtocolError, RemoteProtocolError
+from outdial.frozen import frozen
 from outdial.legs import Rejected, SignallingEvent
 from outdial.messages import MessageResult
 from outdial.sip.core.authorization import Credentials
@@ -57,7 +57,7 @@ TOO_MANY = "Too Many Calls"
 """The reason of a 503 of our own: no target is to blame for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Invited:
     """A call towards us: `ring`, `accept` or `reject` it. `raw` is the INVITE."""
 

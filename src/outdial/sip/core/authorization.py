@@ -7,8 +7,9 @@ an address of that trunk: a challenge from anybody else is taken as a plain reje
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from outdial.frozen import frozen
 from outdial.sip.core import digest
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.message import Response
@@ -66,7 +67,7 @@ class Nonces:
         self._known.clear()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Credentials:
     """A trunk's user name and password, and the hosts that may see a digest of them."""
 

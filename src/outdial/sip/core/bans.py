@@ -8,10 +8,10 @@ forged, and then everybody is a source.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address
 
+from outdial.frozen import frozen
 from outdial.sip.core.counts import Drop
 
 WINDOW_S = 60.0
@@ -23,7 +23,7 @@ MOST_BANS = 1_024
 _SITE_BITS = 64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ban:
     """One source that is not listened to."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
+from outdial.frozen import frozen
 from outdial.sip.core.hop import Hop
 
 Drop = Literal["malformed", "denied", "strays", "overload", "unauthorized"]
@@ -14,7 +14,7 @@ OnDrop = Callable[[Drop, Hop, str], None]
 waiting to have answered."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Caps:
     """How much state the network can make us hold."""
 
@@ -26,7 +26,7 @@ class Caps:
     calls: int = 5_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Counters:
     """What the agent holds now. All zero 64*T1 after the last call ended."""
 
@@ -40,7 +40,7 @@ class Counters:
     """Of server transactions: what their answers are made of, or the answers."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tally:
     """What the agent has thrown away since it started, and the calls of others that it ended."""
 

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from outdial.errors import RemoteProtocolError
+from outdial.frozen import frozen
 from outdial.sip.core.address import Address
 from outdial.sip.core.dialog import Dialog
 from outdial.sip.core.hop import Hop
@@ -19,7 +19,7 @@ hour, each time challenged, is not worth a transaction of the store each time, a
 leave gaps (section 12.2.1.1)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DialogData:
     """The fields of the next request. They are the peer's words and ours, never a secret."""
 

@@ -10,11 +10,11 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from outdial.errors import RemoteProtocolError
+from outdial.frozen import frozen
 from outdial.sip.core.grammar import QUOTED, TOKEN, check_text
 from outdial.sip.core.limits import MAX_PARAMS
 from outdial.sip.core.uri import Uri
@@ -35,7 +35,7 @@ ALGORITHMS: Final = ("MD5", "MD5-sess", "SHA-256", "SHA-256-sess")
 _ALGORITHM_BY_LOWER: Final = {name.lower(): name for name in ALGORITHMS}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Challenge:
     """A WWW-Authenticate or Proxy-Authenticate that we can answer."""
 

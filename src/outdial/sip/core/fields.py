@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Final
 
 from outdial.errors import RemoteProtocolError
+from outdial.frozen import frozen
 from outdial.sip.core.grammar import (
     TOKEN,
     Params,
@@ -32,7 +33,7 @@ _leading_token = re.compile(rf"({TOKEN})[ \t]*+(?=;|$)")
 _media_type = re.compile(rf"({TOKEN})[ \t]*+/[ \t]*+({TOKEN})[ \t]*+(?=;|$)")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CSeq:
     """RFC 3261 section 20.16."""
 
@@ -48,7 +49,7 @@ class CSeq:
         return f"{self.number} {self.method}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RAck:
     """RFC 3262 section 7.2: which reliable provisional response a PRACK acknowledges."""
 
@@ -69,7 +70,7 @@ class RAck:
         return f"{self.rseq} {self.cseq} {self.method}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionExpires:
     """RFC 4028 section 4."""
 
@@ -86,7 +87,7 @@ class SessionExpires:
         return str(self.seconds) + (f";refresher={self.refresher}" if self.refresher else "")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reason:
     """One value of the Reason header (RFC 3326)."""
 
@@ -116,7 +117,7 @@ class Reason:
         return self.protocol + format_params(params)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MediaType:
     """Content-Type (RFC 3261 section 20.15)."""
 

@@ -7,8 +7,8 @@ A challenge keeps nothing here until it is answered with the right password: the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from outdial.frozen import frozen
 from outdial.sip.core.digest import Verdict, Verifier, username_in
 from outdial.sip.core.message import Request
 
@@ -17,7 +17,7 @@ _MOST_VALUES = 4
 """Authorization fields looked at: a peer with credentials for several realms sends several."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Accounts:
     """Of whom calls from an address must be one."""
 
@@ -27,7 +27,7 @@ class Accounts:
     """Offered and taken, the preferred first."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Admitted:
     """The call may come in."""
 
@@ -35,7 +35,7 @@ class Admitted:
     """The user name that was shown; "" where none has to be."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Challenged:
     """The call may come again, with a digest."""
 

@@ -5,10 +5,10 @@ Privacy (RFC 3323), Diversion (RFC 5806).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from outdial.errors import RemoteProtocolError
+from outdial.frozen import frozen
 from outdial.legs import Caller
 from outdial.sip.core.address import Address
 from outdial.sip.core.fields import token_list
@@ -49,7 +49,7 @@ class Shown(NamedTuple):
     fields: Fields = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Presentation:
     """How callers are shown to a trunk."""
 

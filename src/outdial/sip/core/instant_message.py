@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from outdial.frozen import frozen
 from outdial.messages import MessageResult
 from outdial.sip.core.authorization import Authorization, Credentials
 from outdial.sip.core.hop import Hop
@@ -24,7 +24,7 @@ _TYPE = "Content-Type: text/plain;charset=UTF-8\r\n"
 _JOINER = "\u200d"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InstantMessage:
     """What a MESSAGE says, resolved down to the address that it goes to."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from outdial.frozen import frozen
 from outdial.sip.core.authorization import Credentials
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.peer import SOMEBODY, Peer
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Invitation:
     """What an INVITE says, resolved down to the address that it goes to."""
 

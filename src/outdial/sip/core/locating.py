@@ -6,10 +6,11 @@ The random numbers that RFC 2782 wants are arguments, so that a choice can be te
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
+
+from outdial.frozen import frozen
 
 TRANSPORTS = ("udp", "tcp", "tls")
 """Those that can be named, in the order in which they are preferred when a domain does not say."""
@@ -32,7 +33,7 @@ class Target(NamedTuple):
     """Of the machine, as the records have it; "" for a literal."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Naptr:
     """A NAPTR record (RFC 3403), as far as SIP looks at it."""
 
@@ -43,7 +44,7 @@ class Naptr:
     replacement: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Srv:
     """An SRV record (RFC 2782)."""
 
@@ -59,7 +60,7 @@ class Srv:
         return self.target in (_NOWHERE, "")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Choice:
     """One SRV record with what its target's addresses are."""
 

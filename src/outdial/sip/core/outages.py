@@ -8,8 +8,8 @@ Retry-After) gets none, for as long as it said.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from outdial.frozen import frozen
 from outdial.sip.core.hop import Hop, host_port
 
 FORGOTTEN_AFTER_S = 60.0
@@ -20,7 +20,7 @@ _MAX_KEPT = 1000
 _Key = tuple[str, str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outage:
     """One server that is avoided, or paused."""
 

@@ -6,9 +6,10 @@ serialising a tree of objects for it costs several times as much.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from outdial.errors import LocalProtocolError
+from outdial.frozen import frozen
 from outdial.sip.core.hop import Hop
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO"
@@ -16,7 +17,7 @@ SUPPORTED = "100rel, timer"
 MAX_FORWARDS = 70
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outline:
     """A request without its method, extra fields and body."""
 

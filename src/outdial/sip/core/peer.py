@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from outdial.frozen import frozen
 from outdial.sip.core.outline import ALLOW, SUPPORTED
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Peer:
     """A trunk as the user agent sees it."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from outdial.frozen import frozen
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.message import Response
 from outdial.sip.core.outline import Outline
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from outdial.sip.core.agent import Agent
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProbeResult:
     """The end of a probe."""
 

@@ -7,11 +7,12 @@ registrar, best first, which only the shell can look up. What becomes of it come
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
 
 from outdial.errors import RemoteProtocolError
+from outdial.frozen import frozen
 from outdial.sip.core.authorization import Authorization, Credentials
 from outdial.sip.core.fields import parse_delta
 from outdial.sip.core.hop import UNREACHABLE, Hop
@@ -44,7 +45,7 @@ _TRANSIENT = frozenset((408, 430, 480, 491))
 """Of the 4xx those that say nothing about us; all 5xx are like them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Binding:
     """What is registered where."""
 
@@ -62,12 +63,12 @@ class Binding:
     10.2.3)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Due:
     """It is time for `Registration.attempt`, or for `failed` if there is no address."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Standing:
     """How the registration stands now."""
 

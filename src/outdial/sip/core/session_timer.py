@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from outdial.frozen import frozen
 from outdial.sip.core.message import Request, Response
 
 MIN_SE_S = 90
@@ -11,7 +10,7 @@ MIN_SE_S = 90
 _LONGEST_S = 86_400
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionInterval:
     """What both sides agreed on."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final
@@ -12,6 +12,7 @@ from urllib.parse import quote as percent_encode
 from urllib.parse import unquote as percent_decode
 
 from outdial.errors import RemoteProtocolError
+from outdial.frozen import frozen
 from outdial.sip.core.grammar import HOST, NO_PARAMS, Params, format_params
 from outdial.sip.core.limits import CACHE_ENTRIES, MAX_CACHED, MAX_PARAMS
 
@@ -38,7 +39,7 @@ _bad_escape = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _escaped_control = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Uri:
     """A URI as it stands in a start line, an address or a route.
 

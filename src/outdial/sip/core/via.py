@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Final
 
 from outdial.errors import RemoteProtocolError
+from outdial.frozen import frozen
 from outdial.sip.core.grammar import (
     HOST,
     TOKEN,
@@ -28,7 +29,7 @@ _hop = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Via:
     """One hop."""
 

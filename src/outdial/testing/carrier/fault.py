@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
+from outdial.frozen import frozen
 from outdial.testing.carrier.carrier import Script, ScriptedCarrier
 from outdial.testing.carrier.registration import RegistrarScript
 
@@ -18,7 +19,7 @@ cut off: the whole answer comes over TCP."""
 Network = Callable[[ScriptedCarrier], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """What a carrier does. docs/reference/carrier-faults.md has a line for each."""
 

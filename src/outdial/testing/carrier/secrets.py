@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from outdial.frozen import frozen
 from outdial.testing.carrier.fault import Fault, Faults
 from outdial.testing.carrier.networks import cut_up, reset_in_call, reset_in_message
 from outdial.testing.carrier.refusals import answers
@@ -14,7 +14,7 @@ Files = tuple[str, str]
 """PEM files of a certificate and its key."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Certificates:
     """What carriers show. Whoever runs the faults makes them: they do not last for ever."""
 

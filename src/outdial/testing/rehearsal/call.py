@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from outdial.frozen import frozen
 from outdial.store.records import CallRecord, DeliveryRecord, EventRecord
 from outdial.testing.audio import Sound as Audio
 from outdial.testing.audio import read_wav
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from outdial.testing.rehearsal.stage import Request
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Callback:
     """A status callback."""
 
@@ -42,7 +42,7 @@ class Callback:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recording:
     """A recording of a call."""
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from outdial.frozen import frozen
 from outdial.sip.core.locating import Naptr, Srv
 from outdial.sip.names import Answer, NamesAway
 from outdial.testing.carrier.fault import Dns
@@ -18,7 +18,7 @@ TTL_S = 10.0
 _SERVICE = "_sip._udp."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Domain:
     """One carrier's."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from outdial.calls.numbers import normalise
 from outdial.errors import Refused
+from outdial.frozen import frozen
 from outdial.media.core import dtmf
 from outdial.sim import steps as do
 from outdial.testing.rehearsal.sounds import PLAY, SAY, TONE
@@ -22,7 +22,7 @@ REACTION_S = 0.5
 REFUSALS = {486: "Busy Here", 603: "Decline", 404: "Not Found", 480: "Temporarily Unavailable"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hear:
     """Listens until it has heard something."""
 
@@ -41,14 +41,14 @@ class Hear:
         return {SAY: "", PLAY: "the file ", TONE: "the tone "}[self.kind] + repr(self.wanted)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Voice:
     """Speaks for so long, nobody understands what."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GoDead:
     """Sends no more audio, as a phone whose network is gone."""
 

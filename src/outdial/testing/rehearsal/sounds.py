@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from outdial.calls.services import SoundLibrary, Speaker
+from outdial.frozen import frozen
 from outdial.legs import Clip
 from outdial.media.core import g711, rtp
 from outdial.speech.text import clean, split
@@ -50,7 +51,7 @@ class Sound:
         return self.utterance.kind
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KnownClip(Clip):
     """A clip of which is known what is in it."""
 

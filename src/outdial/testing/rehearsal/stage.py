@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from outdial.calls.services import Services, Speaker
 from outdial.clock import Clock, SystemClock
 from outdial.config import Settings, Sip, Trunk
 from outdial.errors import FetchError
+from outdial.frozen import frozen
 from outdial.legs import IncomingLeg, SignallingPlane
 from outdial.net.addresses import AddressPolicy
 from outdial.net.client import HttpClient, HttpResponse, Params
@@ -39,7 +40,7 @@ API_GRACE_S = 0.25
 longer follows something."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """What an application, a receiver of callbacks or a server of sounds was asked."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from outdial.frozen import frozen
 from outdial.store.records import CallRecord, EventRecord
 from outdial.testing.rehearsal.heard import Heard, PhoneCall
 from outdial.testing.rehearsal.sounds import MESSAGE, PLAY, SAY, TONE, VOICE
@@ -14,7 +14,7 @@ _LEFT_OUT = frozenset(("sid", "line", "ms"))
 _LONGEST = 100
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Line:
     """A line of the story."""
 
