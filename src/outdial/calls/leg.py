@@ -82,6 +82,7 @@ class CallLeg:
     ) -> None:
         self._services = services
         self.call = call
+        self.sid = call.sid
         self._plan = plan
         self._near = near
         self.timeline = services.journal.open_timeline(call.sid, next_seq)
@@ -129,11 +130,6 @@ class CallLeg:
         """Called with what `MediaLeg.listen` brings."""
 
     # ------------------------------------------------------------------ what others ask
-
-    @property
-    def sid(self) -> str:
-        """The call's id."""
-        return self.call.sid
 
     @property
     def state(self) -> State:

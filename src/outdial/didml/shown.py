@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from urllib.parse import urlsplit
 
@@ -19,10 +20,9 @@ def short(text: str, most: int = _TEXT) -> str:
 
 def shown_url(url: str, most: int = _URL) -> str:
     """The URL without a password and without the digits that a caller keyed."""
-    try:
-        parts = urlsplit(url)
-        if parts.username is not None or parts.password is not None:
-            url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    except ValueError:
-        pass
+    if "@" in url:
+        with contextlib.suppress(ValueError):
+            parts = urlsplit(url)
+            if parts.username is not None or parts.password is not None:
+                url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     return short(_KEYED.sub(r"\1***", url), most)

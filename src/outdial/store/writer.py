@@ -119,7 +119,7 @@ class Writer:
         await self._transactions.close()
 
     def _full(self) -> bool:
-        return self.waiting >= self._most_waiting
+        return len(self._waiting) + len(self._group) >= self._most_waiting
 
     def _append(self, rows: Rows, within_s: float) -> asyncio.Future[None]:
         future = self._loop.create_future()

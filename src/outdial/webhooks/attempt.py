@@ -139,7 +139,7 @@ async def attempt(
 def _shown(delivery: DeliveryRecord, keys: SealingKeys) -> Sequence[tuple[str, str]]:
     """The parameters as they are sent. Without its key a secret cannot be: the receiver will
     refuse that, or not."""
-    if not any(name == SECRET_PARAM for name, _ in delivery.params):
+    if SECRET_PARAM not in dict(delivery.params):
         return delivery.params
     shown = []
     for name, value in delivery.params:
