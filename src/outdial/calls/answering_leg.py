@@ -152,7 +152,10 @@ class AnsweringLeg(CallLeg):
             self._services.journal.write(change)
 
     def _withdraw(self, ending: Ending) -> None:
-        """Refuses the call."""
+        """Refuses the call, perhaps before it has begun to ring."""
+        self._incoming.listen(self._on_signalling)
+        if self.is_over:
+            return  # its caller was faster
         refusal = _AWAY if ending.cause == "server-shutdown" else _REFUSED
         self._refuse(ending.sip_code or refusal, ending)
 

@@ -17,7 +17,16 @@ from outdial.calls.reception import Reception
 from outdial.calls.request import CallRequest
 from outdial.calls.session import Session
 from outdial.config import Number, Settings, Trunk
-from outdial.legs import Answered, CryptoSuite, Ending, Outcome, Rejected, Source
+from outdial.legs import (
+    Answered,
+    CryptoSuite,
+    Ending,
+    Outcome,
+    Rejected,
+    SignallingEvent,
+    SignallingListener,
+    Source,
+)
 from outdial.store.records import CallRecord, NumberRecord
 from outdial.testing.legs import OFFER, FakeIncomingLeg
 
@@ -76,6 +85,21 @@ class InboundWorld(World):
 
 def a_call(called: str = "18005550100", **fields: Any) -> FakeIncomingLeg:
     return FakeIncomingLeg(called, caller_id="+1 202-555-0123", **fields)
+
+
+class KeepingLeg(FakeIncomingLeg):
+    """Keeps what happens for whoever listens later, as a real one does."""
+
+    def __init__(self, called: str) -> None:
+        super().__init__(called)
+        self.early: list[SignallingEvent] = []
+        super().listen(self.early.append)
+
+    def listen(self, listener: SignallingListener) -> None:
+        super().listen(listener)
+        events, self.early = self.early, []
+        for event in events:
+            listener(event)
 
 
 async def test_it_rings_is_answered_speaks_and_hangs_up() -> None:
@@ -198,6 +222,22 @@ async def test_a_ringing_call_of_a_server_that_stops_may_go_elsewhere() -> None:
     ended = await world.over()
     assert incoming.statuses == [180, 503]
     assert (ended.outcome, ended.cause) == ("canceled", "server-shutdown")
+
+
+@pytest.mark.parametrize("caller_was_faster", [False, True])
+async def test_a_call_that_is_hung_up_before_it_rings_is_let_go(caller_was_faster: bool) -> None:
+    world = InboundWorld("<Pause>60000</Pause>")
+    incoming = KeepingLeg("18005550100")
+    await world.called(incoming)
+    assert world.session is not None
+    leg = world.session.leg
+    if caller_was_faster:
+        incoming.cancel()
+    leg.hang_up(Ending(Outcome.CANCELED, "server-shutdown", Source.OUTDIAL))
+    ended = await world.over()
+    assert incoming.statuses == ([] if caller_was_faster else [503])
+    assert leg.retired.done()
+    assert ended.cause == ("originator-cancel" if caller_was_faster else "server-shutdown")
 
 
 async def test_a_caller_who_gives_up_before_the_answer() -> None:
