@@ -114,7 +114,7 @@ class Bridge:
     async def _tell_gone(self, gone: Gone | None, last_sid: str) -> None:
         """The parent has left: says what became of the Dial."""
         if self._chosen is None:
-            end = DialEnd(Outcome.CANCELED.value, last_sid)
+            end = DialEnd(Outcome.CANCELED.text, last_sid)
         else:
             end = await _of_conversation(self._chosen)
         self._told(end)
@@ -137,7 +137,7 @@ class Bridge:
             from_number=plan.caller_id,
             to_number=plan.number or plan.uri,
             caller_name=plan.caller_name,
-            state=State.QUEUED.value,
+            state=State.QUEUED.text,
             created_at=now,
             key_name=parent.key_name,
         )
@@ -346,7 +346,7 @@ def _dismiss(leg: CallLeg) -> None:
 async def _of_conversation(leg: CallLeg) -> DialEnd:
     """What a Dial came to whose leg was connected and is over."""
     ending = await asyncio.shield(leg.ended)
-    end = DialEnd(ending.outcome.value, leg.sid, duration_s(leg.call))
+    end = DialEnd(ending.outcome.text, leg.sid, duration_s(leg.call))
     return replace(end, recording_url=await _recording_url(leg))
 
 
@@ -365,8 +365,8 @@ def _failure(legs: Sequence[CallLeg]) -> DialEnd:
     for outcome in (*_MOST_TELLING, Outcome.FAILED):
         for why_not, leg in reversed(became):
             if why_not is outcome:
-                return DialEnd(outcome.value, leg.sid)
-    return DialEnd(Outcome.FAILED.value)
+                return DialEnd(outcome.text, leg.sid)
+    return DialEnd(Outcome.FAILED.text)
 
 
 def _why_not(leg: CallLeg) -> Outcome:

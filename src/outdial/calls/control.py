@@ -87,8 +87,8 @@ class Control:
         """Cancels a call that waits: unless another node has taken it at this moment."""
         self._withdraw(leg.sid)
         event = leg.timeline.event("command", {"command": HangUp.kind, "by": by})
-        still_here = {"state": State.QUEUED.value, "node": leg.call.node}
-        change = Change(leg.sid, {"state": State.QUEUED.value}, (event,), only_if=still_here)
+        still_here = {"state": State.QUEUED.text, "node": leg.call.node}
+        change = Change(leg.sid, {"state": State.QUEUED.text}, (event,), only_if=still_here)
         try:
             await self._services.journal.durable(change)
         except StoreConflict:
@@ -248,7 +248,7 @@ class Control:
 def check(leg: CallLeg, command: Command) -> None:
     """Whether the command can be carried out now. Raises Refused (409)."""
     if leg.ending is not None:
-        raise _ended(leg.ending.outcome.value, leg.ending.cause, leg.ending.detail)
+        raise _ended(leg.ending.outcome.text, leg.ending.cause, leg.ending.detail)
     if isinstance(command, Redirect):
         if leg.call.parent_sid != leg.sid:
             problem = f"the call is a leg of {leg.call.parent_sid}: redirect that one"
@@ -301,7 +301,7 @@ def _ended(outcome: str | None, cause: str | None, detail: str | None) -> Refuse
 
 
 def _not_yet(leg: CallLeg) -> Refused:
-    state = leg.state.value
+    state = leg.state.text
     if leg.state is State.ANSWERED:
         problem = f"the call is {state}, but cannot take this yet; ask again"
     else:

@@ -51,9 +51,9 @@ class History:
         call = self._call
         # a call leaves the queue once, on whichever node
         waits = self.state is State.QUEUED
-        only_if = {"state": State.QUEUED.value, "node": call.node} if waits else {}
+        only_if = {"state": State.QUEUED.text, "node": call.node} if waits else {}
         self.state = following(self.state, event)
-        call.state = self.state.value
+        call.state = self.state.text
         column = ENTERED_AT[self.state]
         reached_at = getattr(call, column) or now
         setattr(call, column, reached_at)
@@ -101,10 +101,10 @@ class History:
         call, told = self._call, recordings.told
         call.dialog = None
         call.recording_sid = told.sid if told is not None else None
-        call.outcome = ending.outcome.value
+        call.outcome = ending.outcome.text
         call.sip_code = ending.sip_code
         call.cause = ending.cause
-        call.hangup_source = ending.source.value
+        call.hangup_source = ending.source.text
         call.detail = ending.detail
         heard = {**stats.to_json(), "codec": codec, "mos": score(stats, codec)}
         call.media = heard if call.answered_at is not None else None

@@ -301,7 +301,7 @@ class LegHost:
             ("CallerName", call.caller_name),
             ("callSid", call.sid),
             ("Direction", call.direction),
-            ("CallStatus", "completed" if self._leg.is_over else self._leg.state.value),
+            ("CallStatus", "completed" if self._leg.is_over else self._leg.state.text),
         )
         headers = self._leg.sip_headers
         return six + tuple([(f"SipHeader_{name}", value) for name, value in headers])

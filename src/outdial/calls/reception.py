@@ -110,7 +110,7 @@ class Reception:
             from_number=request.from_,
             to_number=request.to,
             caller_name=request.caller_name,
-            state=following(State.QUEUED, Event.ARRIVE).value,
+            state=following(State.QUEUED, Event.ARRIVE).text,
             created_at=now,
             trunk=trunk,
             ringing_at=now,

@@ -120,7 +120,7 @@ class Registry:
             from_number=request.from_,
             to_number=request.to,
             caller_name=request.caller_name,
-            state=State.QUEUED.value,
+            state=State.QUEUED.text,
             created_at=services.clock.now(),
             key_name=key_name,
             request=request.to_json(),

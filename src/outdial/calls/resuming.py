@@ -48,7 +48,7 @@ async def resume(
     next_seq = 0 if last is None else last.seq + 1
     is_first = call.parent_sid == call.sid
     request = _request_of(call) if is_first else None
-    if call.state == State.QUEUED.value and request is not None:
+    if call.state == State.QUEUED.text and request is not None:
         session = Session(services, call, request, keep, next_seq)
         keep(session.leg)
         if now - call.created_at > request.timeout_s and not is_claimed:

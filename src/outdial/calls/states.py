@@ -6,12 +6,11 @@ raises LocalProtocolError; nothing is ignored.
 
 from __future__ import annotations
 
-from enum import Enum
-
 from outdial.errors import LocalProtocolError
+from outdial.word import Word
 
 
-class State(Enum):
+class State(Word):
     """Where a call is. The values are stored and shown."""
 
     QUEUED = "queued"
@@ -21,7 +20,7 @@ class State(Enum):
     COMPLETED = "completed"
 
 
-class Event(Enum):
+class Event(Word):
     """What can happen to a call."""
 
     DIAL = "dial"
@@ -65,4 +64,4 @@ def following(state: State, event: Event) -> State:
     try:
         return TRANSITIONS[state, event]
     except KeyError:
-        raise LocalProtocolError(f"a call that is {state.value} cannot {event.value}") from None
+        raise LocalProtocolError(f"a call that is {state.text} cannot {event.text}") from None

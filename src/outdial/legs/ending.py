@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import field
-from enum import Enum
 
 from outdial.frozen import frozen
 from outdial.legs.media import MediaStats
+from outdial.word import Word
 
 
-class Outcome(Enum):
+class Outcome(Word):
     """What became of a call, as `CallOutcome` says it."""
 
     COMPLETED = "completed"
@@ -19,7 +19,7 @@ class Outcome(Enum):
     CANCELED = "canceled"
 
 
-class Source(Enum):
+class Source(Word):
     """Who ended it, as `HangupSource` says it."""
 
     CALLEE = "callee"

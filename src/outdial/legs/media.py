@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Protocol
 
 from outdial.frozen import frozen
+from outdial.word import Word
 
 
 class Codec(Enum):
@@ -72,7 +73,7 @@ class MediaKeys:
     """The number of the line that was chosen."""
 
 
-class Direction(Enum):
+class Direction(Word):
     """RFC 4566 section 6, as seen from us."""
 
     SENDRECV = "sendrecv"
@@ -119,7 +120,7 @@ class Clip:
     duration_ms: int
 
 
-class PlayEnd(Enum):
+class PlayEnd(Word):
     """Why a play ended."""
 
     FINISHED = "finished"

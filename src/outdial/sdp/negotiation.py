@@ -130,7 +130,7 @@ def _offered(
 
 def _audio(formats: list[str], maps: list[str], ptime_ms: int, direction: Direction) -> str:
     """The formats of the media line and the attributes below it."""
-    return f"{' '.join(formats)}\r\n{''.join(maps)}a=ptime:{ptime_ms}\r\na={direction.value}\r\n"
+    return f"{' '.join(formats)}\r\n{''.join(maps)}a=ptime:{ptime_ms}\r\na={direction.text}\r\n"
 
 
 def _usable(
@@ -267,7 +267,7 @@ def _direction(
 
 def _stated(attributes: dict[str, str]) -> Direction | None:
     for direction in Direction:
-        if direction.value in attributes:
+        if direction.text in attributes:
             return direction
     return None
 
