@@ -99,8 +99,9 @@ def test_a_peer_behind_nat_that_forgets_rport_is_answered_all_the_same() -> None
         agent.peer_of = lambda host, account: peer  # noqa: B023
         source = Hop("udp", "10.0.0.77", 40000, "10.0.0.1:5060")
         agent.receive(text.replace("\n", "\r\n").encode(), source, link.now)
-        ((data, hop),) = agent.outgoing()
-        assert (title(data), hop.host, hop.port) == ("200 OPTIONS", "10.0.0.77", port)
+        (sent,) = agent.outgoing()
+        hop = sent.hop
+        assert (title(sent.data), hop.host, hop.port) == ("200 OPTIONS", "10.0.0.77", port)
 
 
 def shown_in(raw: bytes, name: str) -> str:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from outdial import log
 from outdial.calls.tasks import Tasks
 from outdial.clock import Clock
 from outdial.errors import StoreConflict, StoreUnavailable
+from outdial.frozen import frozen
 from outdial.legs import TracedMessage
 from outdial.store.records import (
     CallRecord,
@@ -67,7 +68,8 @@ class CallbackQueue(Protocol):
     def submit(self, deliveries: Sequence[DeliveryRecord]) -> None: ...
 
 
-class _Waiting(NamedTuple):
+@frozen
+class _Waiting:
     """A change that the store would not take yet, or whose turn has not come."""
 
     change: Change

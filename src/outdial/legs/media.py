@@ -19,6 +19,8 @@ class Codec(Enum):
     G722 = 9
     OPUS = 111
 
+    __hash__ = object.__hash__  # Enum's is a function of Python's
+
     @property
     def encoding(self) -> str:
         """As an rtpmap, the settings and the API write it."""

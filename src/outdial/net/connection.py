@@ -11,11 +11,12 @@ Sources: RFC 9112 section 6.3 (how long a body is), 9.3 (persistence), 9.6 (clos
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import httptools
 
 from outdial.errors import FetchError
+from outdial.frozen import frozen
 from outdial.net.trace import Trace
 
 _MAX_BARREN_BYTES = 65536
@@ -33,7 +34,8 @@ class Disconnected(FetchError):
     """The server closed the connection before it sent the first byte of an answer."""
 
 
-class Answer(NamedTuple):
+@frozen
+class Answer:
     """A complete answer as it came."""
 
     status: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -130,7 +131,7 @@ class Registrar:
             self._failed(place, str(error))
             return
         hops = [
-            hop._replace(local=place.local, shown="").showing(way.shown)
+            replace(hop, local=place.local, shown="").showing(way.shown)
             for hop in way.hops
             if place.reaches(hop)
         ]

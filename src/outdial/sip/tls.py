@@ -11,6 +11,7 @@ import asyncio
 import socket
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 from outdial import log
@@ -291,9 +292,9 @@ class TlsPool(TcpPool):
         same address, or to the trunk that is there (RFC 3261 section 18.2.2)."""
         for far, connection in reversed(self._connections.items()):
             if far.host == hop.host and cast(TlsConnection, connection).established:
-                return hop._replace(port=far.port, security=far.security)
+                return replace(hop, port=far.port, security=far.security)
         known = self._security_at(hop.host)
-        return None if known is None else hop._replace(port=known[0], security=known[1])
+        return None if known is None else replace(hop, port=known[0], security=known[1])
 
     def _accepted(self) -> TcpConnection:
         return TlsConnection(self, cast(ServerSecurity, self._security))

@@ -44,10 +44,6 @@ _encode_any = json.JSONEncoder(separators=(",", ":")).encode
 _decode_json = json.JSONDecoder().decode
 
 _CALL_JSON = frozenset(("request", "media", "dialog"))
-_call_plain: Callable[[CallRecord], Row] = attrgetter(*CALL_COLUMNS[:-4])
-_delivery_head: Callable[[DeliveryRecord], Row] = attrgetter(*DELIVERY_COLUMNS[:7])
-_delivery_tail: Callable[[DeliveryRecord], Row] = attrgetter(*DELIVERY_COLUMNS[8:-1])
-_settled: Callable[[DeliveryRecord], Row] = attrgetter(*SETTLED_COLUMNS[:-1])
 idempotency_row: Callable[[IdempotencyRecord], Row] = attrgetter(*IDEMPOTENCY_COLUMNS)
 _key_plain: Callable[[KeyRecord], Row] = attrgetter(*KEY_COLUMNS[:6])
 _key_tail: Callable[[KeyRecord], Row] = attrgetter(*KEY_COLUMNS[9:])
@@ -65,9 +61,28 @@ def encode_json(value: Any) -> str:
 
 
 def call_row(call: CallRecord) -> Row:
-    """A row of `calls`."""
+    """A row of `calls`. Written out: by name every column would be looked up in the type."""
     return (
-        *_call_plain(call),
+        call.sid,
+        call.parent_sid,
+        call.direction,
+        call.from_number,
+        call.to_number,
+        call.caller_name,
+        call.state,
+        call.created_at,
+        call.key_name,
+        call.trunk,
+        call.dialled_at,
+        call.ringing_at,
+        call.answered_at,
+        call.ended_at,
+        call.outcome,
+        call.sip_code,
+        call.cause,
+        call.hangup_source,
+        call.detail,
+        call.recording_sid,
         encode_json(call.request),
         _encode_maybe(call.media),
         call.node,
@@ -116,16 +131,40 @@ def event_record(row: Row) -> EventRecord:
 def delivery_row(delivery: DeliveryRecord) -> Row:
     """A row of `deliveries`."""
     return (
-        *_delivery_head(delivery),
+        delivery.id,
+        delivery.call_sid,
+        delivery.lane,
+        delivery.position,
+        delivery.event,
+        delivery.url,
+        delivery.method,
         encode_json(delivery.params),
-        *_delivery_tail(delivery),
+        delivery.created_at,
+        delivery.state,
+        delivery.attempts,
+        delivery.next_at,
+        delivery.last_status,
+        delivery.last_error,
+        delivery.done_at,
+        delivery.event_id,
+        delivery.node,
         encode_json(delivery.tries) if delivery.tries else "[]",
     )
 
 
 def settled_row(delivery: DeliveryRecord) -> Row:
     """What an attempt changes in a row of `deliveries`, and which row."""
-    return (*_settled(delivery), encode_json(delivery.tries), delivery.call_sid, delivery.id)
+    return (
+        delivery.state,
+        delivery.attempts,
+        delivery.next_at,
+        delivery.last_status,
+        delivery.last_error,
+        delivery.done_at,
+        encode_json(delivery.tries),
+        delivery.call_sid,
+        delivery.id,
+    )
 
 
 def delivery_record(row: Row) -> DeliveryRecord:

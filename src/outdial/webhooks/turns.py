@@ -10,7 +10,8 @@ have always answered may begin to hang, too. Places are given to receivers in tu
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import NamedTuple
+
+from outdial.frozen import frozen
 
 MOST = 512
 """Attempts under way."""
@@ -37,7 +38,8 @@ class _Receiver:
         self.listed = False  # stands in a queue of `Turns`
 
 
-class Turn(NamedTuple):
+@frozen
+class Turn:
     """An attempt that may begin; `Turns.end` is owed."""
 
     receiver: str

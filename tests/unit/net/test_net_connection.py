@@ -77,10 +77,10 @@ async def test_answer_in_any_pieces(answer: bytes) -> None:
     for size in (1, 2, 3, 7, len(answer)):
         talk = Talk()
         talk.hears(*(answer[at : at + size] for at in range(0, len(answer), size)))
-        status, fields, body = talk.answer.result()
-        assert (status, body) == (200, b"<Response/>")
-        assert b"link" not in fields, "an interim answer's headers are not the answer's"
-        assert b"x-sum" not in fields, "nor are trailers"
+        answered = talk.answer.result()
+        assert (answered.status, answered.body) == (200, b"<Response/>")
+        assert b"link" not in answered.fields, "an interim answer's headers are not the answer's"
+        assert b"x-sum" not in answered.fields, "nor are trailers"
         assert talk.connection.reusable and not talk.wire.aborted
 
 
@@ -89,7 +89,7 @@ async def test_one_answer_after_another() -> None:
     talk.hears(CHUNKED)
     second = talk.ask()
     talk.hears(HEAD + b"Content-Length: 0\r\nX-A: 1\r\nx-a: 2\r\n\r\n")
-    assert second.result() == (200, {b"content-length": b"0", b"x-a": b"1"}, b"")
+    assert second.result() == Answer(200, {b"content-length": b"0", b"x-a": b"1"}, b"")
     assert len(talk.wire.sent) == talk.connection.asked == 2
 
 

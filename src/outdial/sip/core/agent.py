@@ -7,7 +7,6 @@ belongs to none. Requests outside calls are answered without keeping state: see 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from outdial.errors import LocalProtocolError, RemoteProtocolError
 from outdial.frozen import frozen
@@ -64,7 +63,8 @@ class Invited:
     raw: bytes
 
 
-class Outgoing(NamedTuple):
+@frozen
+class Outgoing:
     """A message to send."""
 
     data: bytes

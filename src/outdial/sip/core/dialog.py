@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from outdial.errors import RemoteProtocolError
 from outdial.sip.core.hop import Hop, is_literal
 from outdial.sip.core.message import Request, Response
@@ -187,7 +189,7 @@ class Dialog:
         port = port or 5061
         if source.security is None or (host, port) == (source.host, source.port):
             return source
-        return source._replace(host=host, port=port)
+        return replace(source, host=host, port=port)
 
 
 def is_secured(uri: str, routes: tuple[str, ...]) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import NamedTuple
+
+from outdial.frozen import frozen
 
 UNREACHABLE = "Peer Unreachable"
 """Why nothing can be sent somewhere, where nothing better is known."""
 
 
-class Hop(NamedTuple):
+@frozen
+class Hop:
     """Where a message goes, or where it came from, and which of our sockets carries it."""
 
     transport: str
@@ -36,7 +39,7 @@ class Hop(NamedTuple):
     def showing(self, address: str) -> Hop:
         """The same way, on which the peer is shown that host[:port], without a port our own one."""
         shown = _with_port(address, self.local) if address else ""
-        return self if shown == self.shown else self._replace(shown=shown)
+        return self if shown == self.shown else replace(self, shown=shown)
 
     @property
     def reliable(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,7 @@ class OutgoingCall:
         call._provisional = True
         call._cancel_reason = reason
         if data.early is not None:
-            at = hop._replace(host=data.early.host, port=data.early.port)
+            at = replace(hop, host=data.early.host, port=data.early.port)
             call._fallback = data.early.dialog(at)
         call._transaction = agent.resume(data.outline(hop), call, trace)
         agent.hold(call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -352,7 +353,7 @@ def test_credentials_do_not_leave_the_trunk_with_the_contact(link: Link) -> None
     link.run(0.2)
     assert call.session is not None
     call.session.dialog.target = "sip:x@10.0.0.66"
-    call.session.dialog.hop = call.session.dialog.hop._replace(host="10.0.0.66")
+    call.session.dialog.hop = replace(call.session.dialog.hop, host="10.0.0.66")
     call.hang_up()
     sent = [message.data for message in link["A"].agent.outgoing()]
     assert sent[0].startswith(b"BYE")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from outdial.errors import RemoteProtocolError
@@ -49,7 +51,7 @@ def test_without_routes_requests_go_to_the_contact() -> None:
     dialog = client_dialog("Contact: <sip:b@10.0.0.3:5080>")
     outline = dialog.outline("z9hG4bK2")
     assert (outline.uri, outline.routes) == ("sip:b@10.0.0.3:5080", ())
-    assert outline.hop == SOURCE._replace(host="10.0.0.3", port=5080)
+    assert outline.hop == replace(SOURCE, host="10.0.0.3", port=5080)
     assert outline.cseq == 2
     assert (outline.from_, outline.to) == ("<sip:a@x>;tag=a", "<sip:b@x>;tag=b")
 
@@ -69,10 +71,10 @@ SECURE = Hop("tls", "10.0.0.2", 5061, "10.0.0.1:5061", security="expects carrier
     [
         ("<sip:b@10.0.0.2;transport=tls>", SECURE, SECURE),
         ("<sips:b@10.0.0.2>", SECURE, SECURE),
-        ("<sip:b@10.0.0.3;transport=tls>", SECURE, SECURE._replace(host="10.0.0.3")),
-        ("<sip:b@10.0.0.3:5071>", SECURE, SECURE._replace(host="10.0.0.3", port=5071)),
-        ("<sip:b@10.0.0.3:5071>", SECURE._replace(security=None), None),
-        ("<sip:b@10.0.0.2:5071>", SECURE._replace(port=41_000, security=None), None),
+        ("<sip:b@10.0.0.3;transport=tls>", SECURE, replace(SECURE, host="10.0.0.3")),
+        ("<sip:b@10.0.0.3:5071>", SECURE, replace(SECURE, host="10.0.0.3", port=5071)),
+        ("<sip:b@10.0.0.3:5071>", replace(SECURE, security=None), None),
+        ("<sip:b@10.0.0.2:5071>", replace(SECURE, port=41_000, security=None), None),
     ],
 )
 def test_a_dialog_over_tls_goes_on_over_its_connection_or_to_whom_it_can_check(
@@ -196,7 +198,7 @@ def test_received_and_rport() -> None:
 
 def test_without_rport_the_port_of_via_counts_but_never_its_address() -> None:
     request = invite(via="SIP/2.0/UDP 203.0.113.7:5999;branch=z9hG4bK1")
-    assert response_hop(request, SOURCE) == SOURCE._replace(port=5999)
+    assert response_hop(request, SOURCE) == replace(SOURCE, port=5999)
     assert "received=10.0.0.2" in ResponseHead(request, SOURCE).encode(180).decode()
     plain = invite(via="SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK1")
     assert response_hop(plain, SOURCE).port == 5060
@@ -251,7 +253,7 @@ def test_controls_in_display_names_become_spaces() -> None:
 
 def test_contact_and_hosts() -> None:
     assert contact(SOURCE) == "<sip:10.0.0.1:5060>"
-    assert contact(SOURCE._replace(transport="tcp")) == "<sip:10.0.0.1:5060;transport=tcp>"
+    assert contact(replace(SOURCE, transport="tcp")) == "<sip:10.0.0.1:5060;transport=tcp>"
     assert host_port("::1", 5060) == "[::1]:5060"
     assert [is_literal(host) for host in ("10.0.0.1", "::1", "[::1]", "1.2.3.256", "h")] == [
         True, True, True, False, False,
@@ -358,10 +360,10 @@ def test_what_was_sips_stays_so() -> None:
     [
         (SECURE, "<sips:desk@10.0.0.1:5061>"),
         (SECURE.showing("198.51.100.7"), "<sips:desk@198.51.100.7:5061>"),
-        (SECURE._replace(local="[2001:db8::1]:5061"), "<sips:desk@[2001:db8::1]:5061>"),
+        (replace(SECURE, local="[2001:db8::1]:5061"), "<sips:desk@[2001:db8::1]:5061>"),
         (SOURCE, "<sips:desk@10.0.0.1>"),
-        (SOURCE._replace(local="[2001:db8::1]:5060"), "<sips:desk@[2001:db8::1]>"),
-        (SOURCE._replace(transport="tcp"), "<sips:desk@10.0.0.1>"),
+        (replace(SOURCE, local="[2001:db8::1]:5060"), "<sips:desk@[2001:db8::1]>"),
+        (replace(SOURCE, transport="tcp"), "<sips:desk@10.0.0.1>"),
     ],
 )
 def test_a_sips_contact_names_no_port_that_speaks_no_tls(hop: Hop, says: str) -> None:

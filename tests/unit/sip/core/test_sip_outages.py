@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from outdial.sip.core import outages as module
 from outdial.sip.core.hop import Hop
 from outdial.sip.core.outages import FORGOTTEN_AFTER_S, MAX_PAUSE_S, Outages
@@ -65,7 +67,7 @@ def test_port_and_transport_tell_servers_apart() -> None:
     outages.died(A, "says nothing", 0)
     others = [hop(1, 5061), hop(1, transport="tcp")]
     assert outages.in_order([A, *others], 1) == [*others, A]
-    elsewhere = A._replace(local="192.0.2.98:5060")
+    elsewhere = replace(A, local="192.0.2.98:5060")
     assert outages.in_order([elsewhere, B], 1) == [B, elsewhere]
 
 

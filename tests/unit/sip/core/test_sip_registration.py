@@ -16,7 +16,7 @@ from outdial.sip.core.parser import parse_message
 from outdial.sip.core.registration import Binding, Due, Registration, Standing
 
 HOP = Hop("udp", "10.0.0.2", 5060, "10.0.0.1:5060")
-OTHER = HOP._replace(host="10.0.0.3")
+OTHER = replace(HOP, host="10.0.0.3")
 OURS = "<sip:1555@10.0.0.1:5060>"
 BINDING = Binding(
     registrar="sip:carrier.example",
@@ -168,7 +168,7 @@ def test_by_a_proxy() -> None:
 
 
 def test_over_tcp_the_contact_says_so() -> None:
-    desk = Desk(hops=[HOP._replace(transport="tcp")]).answers(ok(""))
+    desk = Desk(hops=[replace(HOP, transport="tcp")]).answers(ok(""))
     assert desk.headers("Contact") == ["<sip:1555@10.0.0.1:5060;transport=tcp>;expires=3600"]
 
 
@@ -323,7 +323,7 @@ def test_without_a_password() -> None:
 
 
 def test_a_challenge_from_elsewhere_is_not_answered() -> None:
-    desk = Desk(hops=[HOP._replace(host="10.9.9.9")]).answers(CHALLENGED)
+    desk = Desk(hops=[replace(HOP, host="10.9.9.9")]).answers(CHALLENGED)
     assert desk.headers("Authorization") == [""]
     assert desk.last.status == "rejected"
 
@@ -449,7 +449,7 @@ def test_a_name_that_cannot_be_looked_up() -> None:
 
 # ---------------------------------------------------------------------------- lost connections
 
-TCP = HOP._replace(transport="tcp")
+TCP = replace(HOP, transport="tcp")
 
 
 def lose(desk: Desk, hop: Hop = TCP) -> None:
@@ -477,7 +477,7 @@ def test_connections_that_do_not_last_are_made_ever_more_slowly() -> None:
     assert len(desk.requests) < 15
 
 
-@pytest.mark.parametrize("hop", [TCP._replace(host="10.0.0.9"), TCP._replace(port=5061)])
+@pytest.mark.parametrize("hop", [replace(TCP, host="10.0.0.9"), replace(TCP, port=5061)])
 def test_another_connection_is_none_of_its_business(hop: Hop) -> None:
     desk = Desk(hops=[TCP]).answers(ok(""))
     lose(desk, hop)
