@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,9 @@ from types import TracebackType
 
 from outdial.testing.server import free_port
 
+_ADDRESS_IN_USE = 2
+"""dnsmasq(8), exit codes."""
+_MOST_PORTS = 5
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 
 
@@ -24,7 +28,8 @@ class Dnsmasq:
 
     def __init__(self, records: Sequence[str]) -> None:
         """`records` are options such as ``--host-record=a.test,127.0.0.1``."""
-        self.port = free_port(socket.SOCK_DGRAM)
+        self.port = 0
+        """Where it listens, once it does."""
         self._records = records
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -34,7 +39,17 @@ class Dnsmasq:
         return f"127.0.0.1:{self.port}"
 
     def __enter__(self) -> Dnsmasq:
-        self._process = subprocess.Popen(
+        for _ in range(_MOST_PORTS):
+            self.port = _free_port()
+            process = self._process = self._started()
+            if self._listens(process):
+                return self
+            if process.wait() != _ADDRESS_IN_USE:
+                break
+        raise RuntimeError(f"dnsmasq ended with {process.returncode}")
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             [
                 program() or "dnsmasq",
                 *("--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--no-hosts"),
@@ -46,8 +61,6 @@ class Dnsmasq:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        self._wait_until_it_listens(self._process)
-        return self
 
     def __exit__(
         self,
@@ -59,12 +72,22 @@ class Dnsmasq:
             self._process.kill()
             self._process.wait()
 
-    def _wait_until_it_listens(self, process: subprocess.Popen[bytes]) -> None:
+    def _listens(self, process: subprocess.Popen[bytes]) -> bool:
+        """Whether it does, once it does or has ended."""
         for _ in range(500):
             if process.poll() is not None:
-                raise RuntimeError(f"dnsmasq ended with {process.returncode}")
+                return False
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+                    return True
             time.sleep(0.01)
         raise RuntimeError("dnsmasq does not listen")
+
+
+def _free_port() -> int:
+    """One that nobody has on UDP nor on TCP now; somebody may be faster than dnsmasq."""
+    while True:
+        port = free_port(socket.SOCK_DGRAM)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
