@@ -3,7 +3,7 @@
 `@frozen` is to mypy what ``@dataclass(frozen=True, slots=True)`` is: an assignment to a field is an
 error. When the program runs nothing watches for it, for that is dear: the constructor of a frozen
 dataclass assigns each field by ``object.__setattr__``, which looks every name up in its type, and a
-call makes about a hundred values. Without it a whole call costs a tenth less CPU
+call makes about a hundred values. Without it a whole call costs up to a tenth less CPU
 (docs/benchmarks.md).
 """
 
