@@ -277,7 +277,6 @@ class Worker:
             return None
         future: asyncio.Future[wire.Report | None] = asyncio.get_running_loop().create_future()
         self._reports.append(future)
-        self._flush_closes()
         self.command(wire.REPORT, 0)
         try:
             async with asyncio.timeout(REPORT_TIMEOUT_S):
