@@ -45,12 +45,9 @@ STEADY_S = 60.0
 """A worker that lived so long starts the delays over."""
 PATIENCE_S = 0.005
 """So long a patient command waits for one that is not."""
-PATIENT = frozenset({wire.OPEN, wire.START, wire.WATCH})
+PATIENT = frozenset({wire.OPEN, wire.START, wire.WATCH, wire.CLOSE})
 """The port is bound before OPEN, and START is mostly followed by a QUEUE, whose clip is then in the
 first packet. Each command that wakes the worker took 55 µs there."""
-CLOSING_S = 0.06
-"""After a CLOSE the next ones wait for so long, and go together: what the end of a leg takes, here
-and in the worker, takes less several times in a row. A lone one waits like a patient command."""
 FEW_PORTS = 128
 """With fewer left OPEN is urgent: it makes the worker bind more."""
 MAX_BACKLOG_BYTES = 4 * 1024 * 1024
@@ -96,9 +93,6 @@ class Worker:
         self._flush_soon = self._flush_later = False
         """Whether `_flush` has been asked of the loop."""
         self._backlog = b""
-        self._closes: list[bytes] = []
-        self._closed_at = 0.0
-        """When those before them left, on the loop's clock."""
         self._ready = asyncio.Event()
         self._reports: deque[asyncio.Future[wire.Report | None]] = deque()
         self._stopping = False
@@ -208,14 +202,8 @@ class Worker:
         return number
 
     def command(self, opcode: int, stream: int, payload: bytes = b"") -> None:
-        """Sends a command together with the others of this loop iteration, a patient one later.
-
-        CLOSE, which is the last of a stream, may come behind any other.
-        """
+        """Sends a command together with the others of this loop iteration, a patient one later."""
         if self._socket is None:
-            return
-        if opcode == wire.CLOSE:
-            self._close_soon(wire.frame(opcode, stream, payload))
             return
         self._commands.append(wire.frame(opcode, stream, payload))
         if opcode not in PATIENT:
@@ -223,20 +211,6 @@ class Worker:
         elif not (self._flush_soon or self._flush_later):
             self._flush_later = True
             asyncio.get_running_loop().call_later(PATIENCE_S, self._flush_patient)
-
-    def _close_soon(self, frame: bytes) -> None:
-        self._closes.append(frame)
-        if len(self._closes) == 1:
-            loop = asyncio.get_running_loop()
-            patience_s = max(PATIENCE_S, self._closed_at + CLOSING_S - loop.time())
-            loop.call_later(patience_s, self._flush_closes)
-
-    def _flush_closes(self) -> None:
-        self._closed_at = asyncio.get_running_loop().time()
-        self._commands += self._closes
-        self._closes.clear()
-        if self._commands and not self._flush_soon:
-            self._flush()
 
     def _hurry(self) -> None:
         if not self._flush_soon:
@@ -363,7 +337,6 @@ class Worker:
         sock.close()
         self._backlog = b""
         self._commands.clear()
-        self._closes.clear()
         self._deframer = wire.Deframer()
         self.free_ports.clear()
         for future in self._reports:
@@ -429,7 +402,6 @@ class Worker:
         await asyncio.gather(*work, return_exceptions=True)
         for leg in list(self.legs.values()):
             leg.close()
-        self._flush_closes()
         self.command(wire.SHUTDOWN, 0)
         await self._reap(STOP_TIMEOUT_S)
         # What it said last is still in the socket.
