@@ -34,6 +34,8 @@ CALLS_A_SLICE: Final = 8
 ANSWER_WITHIN_S: Final = 0.050
 _SETTLED_WITHIN_S = 60.0
 """Besides the 64 T1 for which what is left of a call lingers."""
+_WRITTEN_S = 1.0
+"""The record may be so much behind the counters: changes wait for others to share a commit."""
 _GIVEN_BACK_S = EVERY_S + 1.0
 """An idle server has given back by then what is free."""
 _DOCUMENT = '<Response><Pause length="1"/><Gather timeout="1" numDigits="20"/><Hangup/></Response>'
@@ -287,6 +289,7 @@ class Siege:
 
     def _tell_stuck_calls(self) -> None:
         """What is known of the calls that are up though nobody calls any more."""
+        time.sleep(_WRITTEN_S)
         for state in ("ringing", "answered"):
             for call in self._server.get(f"/v1/calls?state={state}&limit=5")["calls"]:
                 timeline = self._server.get(f"/v1/calls/{call['sid']}/events")
