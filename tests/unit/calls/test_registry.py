@@ -513,15 +513,22 @@ async def test_a_call_whose_turn_comes_before_it_is_stored_waits_for_that() -> N
     assert world.store.kinds(call.sid)[:2] == ["state.queued", "state.dialling"]
 
 
-async def test_who_drains_waits_for_a_post_that_is_being_stored() -> None:
-    world = await started()
+async def stopped_while_it_stores(
+    world: RegistryWorld, grace_s: float
+) -> tuple[CallRecord, asyncio.Future[None]]:
+    """A post whose commit ends only when the draining has begun, and that."""
     store = SlowStore(world)
     post = asyncio.ensure_future(world.place())
     await asyncio.sleep(0)
-    draining = asyncio.ensure_future(world.registry.drain(60, asyncio.Event()))
+    draining = asyncio.ensure_future(world.registry.drain(grace_s, asyncio.Event()))
     await asyncio.sleep(0.01)
     store.go_on.set()
-    call = await post
+    return await post, draining
+
+
+async def test_who_drains_waits_for_a_post_that_is_being_stored() -> None:
+    world = await started()
+    call, draining = await stopped_while_it_stores(world, 60)
     far = await world.signalling.next_leg()
     assert not draining.done()
     far.say(BUSY)
@@ -531,13 +538,7 @@ async def test_who_drains_waits_for_a_post_that_is_being_stored() -> None:
 
 async def test_a_post_that_is_stored_after_the_last_hang_up_is_not_dialled() -> None:
     world = await started()
-    store = SlowStore(world)
-    post = asyncio.ensure_future(world.place())
-    await asyncio.sleep(0)
-    draining = asyncio.ensure_future(world.registry.drain(0, asyncio.Event()))
-    await asyncio.sleep(0.01)
-    store.go_on.set()
-    call = await post
+    call, draining = await stopped_while_it_stores(world, 0)
     await draining
     assert (call.outcome, call.cause) == ("canceled", "server-shutdown")
     assert world.told() == ["completed"]
@@ -547,13 +548,7 @@ async def test_a_post_that_is_stored_after_the_last_hang_up_is_not_dialled() -> 
 async def test_a_post_that_has_to_wait_while_the_server_drains_is_dialled_by_the_next() -> None:
     world = await started(concurrent_calls=1)
     first = await world.place()
-    store = SlowStore(world)
-    post = asyncio.ensure_future(world.place())
-    await asyncio.sleep(0)
-    draining = asyncio.ensure_future(world.registry.drain(0, asyncio.Event()))
-    await asyncio.sleep(0.01)
-    store.go_on.set()
-    second = await post
+    second, draining = await stopped_while_it_stores(world, 0)
     (await world.signalling.next_leg()).say(BUSY)
     await draining
     assert (first.state, second.state) == ("completed", "queued")
