@@ -41,6 +41,7 @@ PURE = [
     SRC / "api/following.py",
     SRC / "net/overrides.py",
     SRC / "net/form.py",
+    SRC / "store/pace.py",
     SRC / "template.py",
     *(SRC / f"fax/{name}.py" for name in ("document", "intake")),
     SRC / "messages.py",

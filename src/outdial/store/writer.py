@@ -2,8 +2,8 @@
 
 A transaction costs as much CPU as thirty rows, so few transactions are wanted. Operations gather
 while the one before waits for the disk; whoever is in no hurry says so and is taken along by the
-next one; and in the long run there are `rate` transactions a second at most, in a burst `_BURST`,
-so that a lone call never waits and many calls share.
+next one; and transactions follow each other at a `Pace`, so that a lone call never waits and many
+calls share.
 
 What goes wrong with one operation harms only that one. While a transaction gets no answer at all,
 nobody else is kept waiting for it: see `_STUCK_S`.
@@ -18,13 +18,13 @@ import math
 from outdial import log
 from outdial.errors import StoreUnavailable
 from outdial.store.groups import Operation, Rows, Transactions
+from outdial.store.pace import Pace
 from outdial.store.rows import Row
 from outdial.store.statement import Write
 
 _MOST_AT_ONCE = 512
 """Operations in one transaction: bounds how long the first of them waits for the last."""
 _RETRY_S = 1.0
-_BURST = 16.0
 _STUCK_S = 2.5
 """A transaction that takes longer is stuck: whoever waits behind it is told that the store is away,
 and so is whoever comes until it has ended."""
@@ -38,8 +38,7 @@ _log = log.get("store")
 class Writer:
     """Decides what is written when. All methods are called on the event loop's thread.
 
-    At most `most_waiting` operations may be under way, and `rate` transactions a second are run in
-    the long run.
+    At most `most_waiting` operations may be under way; `rate` is that of the `Pace`.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class Writer:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._transactions = transactions
-        self._rate = rate
+        self._pace = Pace(rate, self._loop.time())
         self._most_waiting = most_waiting
         self._waiting: list[Operation] = []
         self._group: list[Operation] = []  # what is being written
@@ -60,8 +59,6 @@ class Writer:
         self._timer: asyncio.Handle | None = None
         self._stuck_timer: asyncio.TimerHandle | None = None
         self._stuck = False
-        self._tokens = _BURST
-        self._tokens_at = self._loop.time()
         self._closed = False
         self.lost = 0
         """Operations nobody waited for that could not be written."""
@@ -141,21 +138,20 @@ class Writer:
             return  # planned again when that is written
         if self._timer is not None:
             self._timer.cancel()
-        self._tokens = min(_BURST, self._tokens + (now - self._tokens_at) * self._rate)
-        self._tokens_at = now
-        delay = max(within_s, (1.0 - self._tokens) / self._rate)
+        delay = max(within_s, self._pace.wait_s(now))
         if delay > 0.0:
             self._timer = self._loop.call_later(delay, self._hand_over)
         else:
             self._timer = self._loop.call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
+        now = self._loop.time()
         self._timer = None
-        self._tokens -= 1.0
         self._is_writing = True
         self._group = self._waiting[:_MOST_AT_ONCE]
         self._waiting = self._waiting[_MOST_AT_ONCE:]
-        self._due = self._loop.time() if self._waiting else math.inf
+        self._pace.spend(len(self._group), now)
+        self._due = now if self._waiting else math.inf
         self._stuck_timer = self._loop.call_later(_STUCK_S, self._get_stuck)
         self._transactions.write(self._group)
 
