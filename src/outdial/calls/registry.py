@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from outdial import ids, log
 from outdial.calls import codes
+from outdial.calls.acceptance import check_acceptable
 from outdial.calls.admission import Admission, Ticket
 from outdial.calls.allowance import day
 from outdial.calls.commands import Command
@@ -18,7 +19,6 @@ from outdial.calls.conferences import Conferences
 from outdial.calls.control import Control
 from outdial.calls.figures import Figures
 from outdial.calls.frequency import SPAN_S
-from outdial.calls.key_checks import check_caller_of, check_destination_of
 from outdial.calls.leg import CallLeg
 from outdial.calls.peers import Peers
 from outdial.calls.queues import Queues
@@ -108,8 +108,12 @@ class Registry:
         self, request: CallRequest, key_name: str, repeatable: Repeatable | None = None
     ) -> CallRecord:
         """See CallService."""
-        self._check(request, key_name)
+        if self._draining or not self._ready:
+            raise Refused(
+                503, codes.DRAINING, "Outdial is being stopped or started", retry_after_s=5
+            )
         services = self._services
+        check_acceptable(request, key_name, services, self._admission)
         if request.secret_key:  # in clear only where it is sent
             request = replace(request, secret_key=services.sealing.hide(request.secret_key))
         services.policy.take(request.to, "to")
@@ -332,70 +336,6 @@ class Registry:
         self._admission.limit(rules.name, rules.calls_per_second, rules.concurrent_calls, now)
         if self._admission.waiting:
             self._channel_freed()
-
-    def _check(self, request: CallRequest, key_name: str) -> None:
-        """Whether the call can be taken at all. Raises Refused."""
-        if self._draining or not self._ready:
-            raise Refused(
-                503, codes.DRAINING, "Outdial is being stopped or started", retry_after_s=5
-            )
-        self._check_key(request, key_name)
-        self._check_policy(request)
-        routes = self._services.routes
-        if request.trunk and routes.named(request.trunk) is None:
-            known = ", ".join(routes.names()) or "none"
-            raise Refused(
-                404,
-                codes.UNKNOWN_TRUNK,
-                f"there is no trunk named {request.trunk!r}; the settings have: {known}",
-                field="trunk",
-            )
-        trunks = routes.to(request.to, request.trunk)
-        if not trunks:
-            raise Refused(
-                422,
-                codes.NO_ROUTE,
-                f"no trunk takes {request.to}: add a [[trunks]] entry whose prefixes match, or run "
-                "outdial serve --sim to try without a carrier",
-                field="to",
-            )
-        names = tuple(trunk.name for trunk in trunks)
-        self._services.minutes.check(key_name, names)
-        self._check_queue(key_name, names)
-
-    def _check_key(self, request: CallRequest, key_name: str) -> None:
-        """Whether the key may ask for such a call. Raises Refused (403)."""
-        rules = self._services.keys.of(key_name)
-        check_destination_of(rules, request.to, "to")
-        check_caller_of(rules, request.from_, "from")
-        if request.url:
-            return
-        check_destination_of(rules, request.from_, "from")
-        if self._services.settings.calls.bridge_caller_id == "to":
-            field = "to, which the second leg shows (the setting calls.bridge_caller_id),"
-            check_caller_of(rules, request.to, field)
-
-    def _check_policy(self, request: CallRequest) -> None:
-        """Whether they may be called, and now. Raises Refused."""
-        policy = self._services.policy
-        policy.check_listed(request.to, "to")
-        if not request.url:
-            policy.check_listed(request.from_, "from")
-        policy.check_hours(request.to, "to")
-
-    def _check_queue(self, key_name: str, trunks: tuple[str, ...]) -> None:
-        """Whether the call can wait if it has to. Raises Refused."""
-        admission = self._admission
-        if admission.would_start(key_name, trunks, self._services.clock.monotonic()):
-            return
-        if admission.is_full():
-            problem = f"{admission.waiting} calls wait already; the setting limits.queued_calls"
-        elif admission.is_full_for(key_name):
-            count = admission.waiting_of(key_name)
-            problem = f"{count} calls of this key wait; the setting limits.queued_calls_per_key"
-        else:
-            return
-        raise Refused(429, codes.QUEUE_FULL, f"{problem} allows no more", retry_after_s=5)
 
     def _keep(self, leg: CallLeg) -> None:
         self._legs[leg.sid] = leg
